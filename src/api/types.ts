@@ -1,0 +1,126 @@
+/**
+ * What the control socket speaks: plain JSON objects. The gateway produces them, the command line prints them.
+ */
+
+/** One direction of a flow, as conntrack shows it. Ports are absent for ICMP, which has type, code and id instead. */
+export interface TupleRecord {
+  src: string
+  dst: string
+  sport?: number
+  dport?: number
+  type?: number
+  code?: number
+  id?: number
+  packets: number
+  /** Bytes of IP datagrams, headers included; a superpacket counts the bytes it carries, as conntrack does. */
+  bytes: number
+}
+
+export interface FlowRecord {
+  /** Identity of the flow while it lives; also prevents deleting a later flow in the same slot. */
+  id: string
+  protocol: 'tcp' | 'udp' | 'icmp'
+  /** IP protocol number. */
+  protonum: number
+  /** conntrack's state word for TCP, null for others. */
+  state: string | null
+  /** Seconds until the flow expires if nothing more comes. */
+  timeout: number
+  original: TupleRecord
+  reply: TupleRecord
+  /** A packet has come back. Without it conntrack prints [UNREPLIED]. */
+  replied: boolean
+  assured: boolean
+  mark: number
+}
+
+/** Filters of `conntrack -L` and `-D`; all given ones must match. Addresses are prefixes in CIDR notation. */
+export interface FlowFilter {
+  protocol?: 'tcp' | 'udp' | 'icmp'
+  origSrc?: string
+  origDst?: string
+  replySrc?: string
+  replyDst?: string
+  origPortSrc?: number
+  origPortDst?: number
+  replyPortSrc?: number
+  replyPortDst?: number
+  state?: string
+  mark?: number
+  /** `-n`/`--src-nat` of conntrack: flows whose source was rewritten (always the case for masqueraded ones). */
+  srcNat?: string
+}
+
+export interface OffloadStatus {
+  vnetHeader: boolean
+  checksum: boolean
+  tcpSegmentation: boolean
+  udpSegmentation: boolean
+}
+
+export interface InterfaceStatus {
+  name: string
+  ifindex: number
+  up: boolean
+  mtu: number
+  /** CIDR notation. */
+  addresses: string[]
+  offloads: OffloadStatus
+  rx: { packets: number; bytes: number }
+  tx: { packets: number; bytes: number; errors: number; lastError: string | null }
+  /** Packets that the kernel dropped before tsnat could read them (PACKET_STATISTICS); 0 for a TUN. */
+  kernelDrops: number
+}
+
+export interface GatewayStatus {
+  name: string
+  version: string
+  pid: number
+  /** 'starting' until packets flow; 'degraded' when the WAN has no address, is down or has no route. */
+  state: 'starting' | 'ready' | 'degraded' | 'stopping'
+  /** Why it is degraded, one line each. */
+  reasons: string[]
+  /** Seconds since start. */
+  uptime: number
+  lan: InterfaceStatus & { gatewayAddress: string; netns: string | null; capture: string }
+  wan: InterfaceStatus & {
+    driver: 'packet' | 'raw'
+    addressMode: 'shared' | 'owned'
+    /** Address that flows leave from, null while there is none. */
+    address: string | null
+    nextHop: string | null
+    /** MAC of the next hop, null when unknown or not Ethernet. */
+    neighbour: string | null
+    ports: string
+  }
+  flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; opened: number; expired: number; refused: number }
+  /** Count by drop reason; reasons that never happened are absent. */
+  drops: Record<string, number>
+}
+
+/** Which side `capture` listens on. */
+export type CaptureSide = 'lan' | 'wan' | 'both'
+export interface CaptureRequest {
+  side: CaptureSide
+  /** Bytes kept of each packet from the IP (LAN) or link (WAN) header on; 0 means all. */
+  snaplen: number
+  /** Stop after this many packets; 0 means never. */
+  count: number
+}
+
+/** What the control socket needs from a running gateway. Implemented by gateway.ts. */
+export interface GatewayControl {
+  status(): GatewayStatus
+  /** Lists flows in no particular order. Reads shared memory beside the running data plane; does not stop packets. */
+  flows(filter: FlowFilter): Iterable<FlowRecord>
+  /** Number of live flows, without listing them. */
+  flowCount(): number
+  /** Deletes matching flows; resolves with their records. */
+  deleteFlows(filter: FlowFilter): Promise<FlowRecord[]>
+  /** A pcapng byte stream; ends when the count is reached, when `signal` aborts, or at shutdown. */
+  capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Prometheus text exposition. */
+  metrics(): Promise<string>
+  /** Begins an orderly shutdown. */
+  stop(): void
+}

@@ -1,0 +1,127 @@
+/**
+ * The only file that loads the native addon. Everything in C is mechanism: open, ioctl, poll, batched read and write,
+ * namespaces, bulk checksum. No decision on a packet is taken there.
+ *
+ * Failures of set-up calls are thrown as `Error` with `code` ('EPERM'), `errno` (positive) and `syscall` set.
+ * The three calls of the hot path (`poll`, `readBatch`, `writeBatch`) never throw for what the network does.
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ExitCode, TsnatError } from './errors.js'
+
+/** Index into the result columns of {@link NativeAddon.writeBatch}. */
+export const WRITE_SENT = 0
+export const WRITE_FAILED = 1
+/** errno of the last failed write of the batch; 0 when all went out. */
+export const WRITE_ERRNO = 2
+
+export interface TunOpened {
+  fd: number
+  /** The name the kernel gave (differs from the asked one for patterns like `tun%d`). */
+  name: string
+  /** TUN_F_* flags that the kernel accepted; 0 without IFF_VNET_HDR or when it refused all. */
+  offloads: number
+}
+
+export interface NativeAddon {
+  /**
+   * Opens /dev/net/tun in the calling thread's network namespace: IFF_TUN|IFF_NO_PI, non-persistent, O_NONBLOCK|O_CLOEXEC.
+   * @param vnetHeader open with IFF_VNET_HDR (header of 10 bytes).
+   * @param offloads TUN_F_* wanted, one mask a try: the first that TUNSETOFFLOAD accepts is kept and returned.
+   */
+  tunOpen(name: string, vnetHeader: boolean, offloads: readonly number[]): TunOpened
+  /**
+   * Opens an AF_PACKET socket bound to (ETH_P_ALL, ifindex), non-blocking, close-on-exec. Options: PACKET_IGNORE_OUTGOING,
+   * PACKET_QDISC_BYPASS, SO_RCVBUFFORCE/SO_SNDBUFFORCE (falls back to the unforced ones), PACKET_VNET_HDR when asked.
+   * The filter is attached before the bind, so that no unfiltered packet is ever queued.
+   * @param cooked SOCK_DGRAM (no link header, for interfaces without Ethernet headers) instead of SOCK_RAW
+   * @param filter classic BPF, 8 bytes an instruction (struct sock_filter as the machine has it)
+   * @throws ENOPROTOOPT etc. when `vnetHeader` is asked and refused
+   */
+  packetOpen(ifindex: number, cooked: boolean, vnetHeader: boolean, filter: Uint8Array, bufferBytes: number): number
+  /** Replaces the socket filter of a packet socket (SO_ATTACH_FILTER). */
+  packetSetFilter(fd: number, filter: Uint8Array): void
+  /** Drops counted by the kernel on a packet socket since the last call (PACKET_STATISTICS). */
+  packetDrops(fd: number): number
+  close(fd: number): void
+  /** eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC), to interrupt `poll` from another thread. */
+  eventOpen(): number
+  /** Adds 1 to an eventfd. Callable from any thread. */
+  eventSignal(fd: number): void
+  /** Resets an eventfd to 0. */
+  eventClear(fd: number): void
+  /**
+   * ppoll for POLLIN over fds (negative entries are skipped).
+   * @param ready out: revents of each fd
+   * @param timeoutMicroseconds -1 waits for ever
+   * @returns how many are ready, 0 at timeout or EINTR, else -errno
+   */
+  poll(fds: Int32Array, ready: Int32Array, timeoutMicroseconds: number): number
+  /**
+   * Reads packets until EAGAIN, `max`, or until fewer than `64 + 65535` bytes remain before `end`.
+   * Each packet's IP header lies at an address `at[i]`, a multiple of 64 counted from the slab's start, at least 64 beyond
+   * the packet before it; the `before` bytes ahead of it hold what the descriptor delivers before the IP header
+   * (10: virtio header of a TUN; 24: virtio and Ethernet header of a packet socket; 14; 0).
+   * `length[i]` counts from the IP header (bytes read minus `before`; a shorter read gives 0).
+   * @param socket read with recvmmsg instead of read
+   * @param start first byte usable; @param end one past the last
+   * @returns packets read, or -errno when the very first read fails with anything but EAGAIN
+   */
+  readBatch(fd: number, socket: boolean, slab: Uint8Array, start: number, end: number, before: number, at: Int32Array, length: Int32Array, max: number): number
+  /**
+   * Writes packets `0 .. count-1`, each `before + length[i]` bytes from `at[i] - before`. A packet that fails is skipped,
+   * never retried; result[WRITE_*] tells the sum.
+   * @param socket write with sendmmsg
+   */
+  writeBatch(fd: number, socket: boolean, slab: Uint8Array, before: number, at: Int32Array, length: Int32Array, count: number, result: Int32Array): void
+  /** Destination of a SOCK_DGRAM packet socket's writes: sets sockaddr_ll by connect-like state kept for the fd (ifindex, ETH_P_IP, no address). */
+  packetSetDestination(fd: number, ifindex: number): void
+  /** One's-complement sum of big-endian 16-bit words of slab[start, start+length), folded to 16 bits, not complemented, added to `initial`. An odd tail is padded with zero. */
+  checksum(slab: Uint8Array, start: number, length: number, initial: number): number
+
+  /** open(path, O_RDONLY|O_CLOEXEC): for namespace files. */
+  openPath(path: string): number
+  /** setns(fd, CLONE_NEWNET) for the calling thread. */
+  setNetworkNamespace(fd: number): void
+  /** unshare(CLONE_NEWNET) for the calling thread. */
+  unshareNetwork(): void
+  /** if_nametoindex in the calling thread's namespace; 0 when there is none. */
+  interfaceIndex(name: string): number
+  /** Sends one datagram to a Unix datagram socket; a leading '@' means the abstract namespace (sd_notify(3)). */
+  unixDatagram(path: string, message: string): void
+  /**
+   * Watches `fd` with a helper thread and calls `onReadable` on the event loop when it is readable. Edge: after each call
+   * the watch sleeps until `rearm`. Used where a descriptor that libuv cannot poll must be read on the event loop.
+   */
+  watchOpen(fd: number, onReadable: () => void): object
+  watchRearm(watch: object): void
+  /** Stops the thread; `onReadable` is not called again. Does not close the fd. */
+  watchClose(watch: object): void
+  /** CAP_* numbers in the effective set of this thread, as a bit mask (low 32 bits, then high). */
+  capabilities(): [number, number]
+}
+
+/** Looks upwards for native/build/Release/tsnat.node: from src/ in tests, from dist/ or dist/chunks/ when built. */
+const locate = (): string => {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  for (;;) {
+    const candidate = join(folder, 'native', 'build', 'Release', 'tsnat.node')
+    if (existsSync(candidate)) return candidate
+    const parent = dirname(folder)
+    if (parent === folder) {
+      throw new TsnatError('the native addon tsnat.node has not been built', {
+        code: 'NATIVE_MISSING',
+        hint: 'run "npm run build" (it needs a C compiler, make and python3; Debian: apt-get install build-essential python3)',
+        exitCode: ExitCode.device,
+      })
+    }
+    folder = parent
+  }
+}
+
+let addon: NativeAddon | undefined
+
+/** The addon, loaded at first use. */
+export const native = (): NativeAddon => (addon ??= createRequire(import.meta.url)(locate()) as NativeAddon)
