@@ -36,7 +36,12 @@ export interface NativeAddon {
    * Opens an AF_PACKET socket bound to (ETH_P_ALL, ifindex), non-blocking, close-on-exec. Options: PACKET_IGNORE_OUTGOING,
    * PACKET_QDISC_BYPASS, SO_RCVBUFFORCE/SO_SNDBUFFORCE (falls back to the unforced ones), PACKET_VNET_HDR when asked.
    * The filter is attached before the bind, so that no unfiltered packet is ever queued.
-   * @param cooked SOCK_DGRAM (no link header, for interfaces without Ethernet headers) instead of SOCK_RAW
+   * What is sent passes by the queueing discipline, so the kernel cuts no superpacket on its way: one that the interface
+   * cannot cut itself (`tso off`), or of more than 65535 bytes with its link header, fails with ENOBUFS. Checksums left to
+   * the device (NEEDS_CSUM) are completed in any case.
+   * @param cooked SOCK_DGRAM instead of SOCK_RAW: link headers are cut off and made by the kernel. Needed only where link
+   *   headers exist that are not Ethernet; an interface without any (TUN, WireGuard) gives bare IP on SOCK_RAW too, and
+   *   with SOCK_DGRAM the kernel refuses `vnetHeader` (EINVAL)
    * @param filter classic BPF, 8 bytes an instruction (struct sock_filter as the machine has it)
    * @throws ENOPROTOOPT etc. when `vnetHeader` is asked and refused
    */
@@ -65,21 +70,31 @@ export interface NativeAddon {
    * the packet before it; the `before` bytes ahead of it hold what the descriptor delivers before the IP header
    * (10: virtio header of a TUN; 24: virtio and Ethernet header of a packet socket; 14; 0).
    * `length[i]` counts from the IP header (bytes read minus `before`; a shorter read gives 0).
-   * @param socket read with recvmmsg instead of read
+   * Packets that the kernel discards because their offload has no word in the virtio header (EINVAL) are passed over. An
+   * error behind the first packet ends the batch and is not told; where that matters, read with `max` 1.
+   * @param socket read with recv instead of read
    * @param start first byte usable; @param end one past the last
-   * @returns packets read, or -errno when the very first read fails with anything but EAGAIN
+   * @returns packets read, or -errno when the very first read fails with anything but EAGAIN; -EINVAL when the region does
+   *   not lie inside the slab or `max` is beyond a column
    */
   readBatch(fd: number, socket: boolean, slab: Uint8Array, start: number, end: number, before: number, at: Int32Array, length: Int32Array, max: number): number
   /**
-   * Writes packets `0 .. count-1`, each `before + length[i]` bytes from `at[i] - before`. A packet that fails is skipped,
-   * never retried; result[WRITE_*] tells the sum.
-   * @param socket write with sendmmsg
+   * Writes packets `0 .. count-1`, each `before + length[i]` bytes from `at[i] - before`. A packet that fails is skipped;
+   * result[WRITE_*] tells the sum. A packet that does not lie inside the slab counts as failed with EINVAL.
+   * @param socket write with send instead of write
+   * @param cookedInterface 0, or the interface's index for packet sockets where no Ethernet header names the protocol: each
+   *   packet is then addressed to (that interface, ETH_P_IP)
    */
-  writeBatch(fd: number, socket: boolean, slab: Uint8Array, before: number, at: Int32Array, length: Int32Array, count: number, result: Int32Array): void
-  /** Destination of a SOCK_DGRAM packet socket's writes: sets sockaddr_ll by connect-like state kept for the fd (ifindex, ETH_P_IP, no address). */
-  packetSetDestination(fd: number, ifindex: number): void
+  writeBatch(fd: number, socket: boolean, slab: Uint8Array, before: number, at: Int32Array, length: Int32Array, count: number, result: Int32Array, cookedInterface: number): void
   /** One's-complement sum of big-endian 16-bit words of slab[start, start+length), folded to 16 bits, not complemented, added to `initial`. An odd tail is padded with zero. */
   checksum(slab: Uint8Array, start: number, length: number, initial: number): number
+
+  /**
+   * A non-blocking netlink socket in the calling thread's network namespace, member of the multicast `groups` (numbers, not
+   * a mask). Read it with `readBatch(fd, true, …, before = 0)`: one "packet" is one datagram of messages, and -ENOBUFS says
+   * that events were lost. (Package `netlink` aborts the process when that happens to a socket of its own.)
+   */
+  netlinkOpen(protocol: number, groups: Int32Array, bufferBytes: number): number
 
   /** open(path, O_RDONLY|O_CLOEXEC): for namespace files. */
   openPath(path: string): number

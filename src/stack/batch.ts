@@ -29,10 +29,14 @@ export const createSlab = (size: number): Slab => {
   return { bytes, view: new DataView(bytes.buffer) }
 }
 
-/** Packets in the slab, in order. `at[i]` is the address of the IPv4 header, `length[i]` counts from there. */
+/**
+ * Packets in the slab, in order. `at[i]` is the address of the IPv4 header, `length[i]` counts from there, `link[i]` is the
+ * index of the neighbour it is to be sent to (see {@link LinkAddresses} in device.ts), 0 on links without addresses.
+ */
 export class Batch {
   readonly at: Int32Array
   readonly length: Int32Array
+  readonly link: Int32Array
   readonly capacity: number
   count = 0
 
@@ -40,15 +44,17 @@ export class Batch {
     this.capacity = capacity
     this.at = new Int32Array(capacity)
     this.length = new Int32Array(capacity)
+    this.link = new Int32Array(capacity)
   }
 
   get full(): boolean {
     return this.count === this.capacity
   }
 
-  push(at: number, length: number): void {
+  push(at: number, length: number, link: number): void {
     this.at[this.count] = at
     this.length[this.count] = length
+    this.link[this.count] = link
     this.count++
   }
 

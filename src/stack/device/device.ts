@@ -16,12 +16,15 @@ export interface Offloads {
 
 export const NO_OFFLOADS: Offloads = { checksum: false, tcp: false, udp: false }
 
-/** Where a packet goes on its link: the neighbour's Ethernet address, unused on links without one. */
-export interface LinkAddress {
-  /** Upper 16 bits of the MAC address. */
-  high: number
-  /** Lower 32 bits, as int32. */
-  low: number
+/**
+ * Link-layer (MAC) addresses of neighbours, by the index that a packet carries in {@link Batch.link}. Written by whoever
+ * resolves neighbours, read by devices with Ethernet headers.
+ */
+export interface LinkAddresses {
+  /** Upper 16 bits. */
+  readonly high: Uint16Array
+  /** Lower 32 bits. */
+  readonly low: Int32Array
 }
 
 export interface DeviceCounters {

@@ -1,0 +1,119 @@
+/** The client's side of the control socket (server.ts). Every failure is a TsnatError that says what to do. */
+import { request as httpRequest } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { ExitCode, TsnatError } from '../errors.js'
+import { filterQuery } from './filter.js'
+import { defaultSocketPath, notRunning } from './instance.js'
+import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './types.js'
+
+export interface ControlClient {
+  readonly name: string
+  readonly path: string
+  status(): Promise<GatewayStatus>
+  /** Streams; the server produces no faster than the caller takes. */
+  flows(filter: FlowFilter): AsyncIterable<FlowRecord>
+  flowCount(): Promise<number>
+  /** Deletes matching flows and streams their records. */
+  deleteFlows(filter: FlowFilter): AsyncIterable<FlowRecord>
+  /** Resolves when the capture runs; the stream ends at `signal`, at the count, or when the gateway stops. */
+  capture(request: CaptureRequest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
+  metrics(): Promise<string>
+  /** Resolves when the gateway has been told; it is gone when its pid is. */
+  stop(): Promise<void>
+}
+
+const lost = (name: string, cause: unknown): TsnatError =>
+  new TsnatError(`instance "${name}" closed the connection before its answer was complete`, {
+    code: 'CONTROL_LOST',
+    hint: 'it may have stopped: see "tsnat status" and its log',
+    cause,
+  })
+
+const connectError = (name: string, path: string, error: unknown): TsnatError => {
+  const { code } = error as NodeJS.ErrnoException
+  if (error instanceof TsnatError) return error
+  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') return notRunning(name)
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new TsnatError(`no permission to use the control socket ${path}`, { code: 'CONTROL_PERMISSION', hint: 'run this as the user that started the gateway, usually root (sudo tsnat …)', exitCode: ExitCode.permission, cause: error })
+  }
+  if (code === 'ECONNRESET' || code === 'EPIPE') return lost(name, error)
+  return new TsnatError(`cannot talk to the control socket ${path}: ${code ?? String(error)}`, { code: 'CONTROL_SOCKET', hint: 'choose the instance with --name or the path with --socket', cause: error })
+}
+
+async function* body(name: string, response: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of response) yield chunk as Uint8Array
+  } catch (error) {
+    if (signal?.aborted === true) return
+    throw error instanceof TsnatError ? error : lost(name, error)
+  }
+}
+
+const text = async (name: string, response: IncomingMessage): Promise<string> => {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of body(name, response)) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of chunks) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = parts.pop() ?? ''
+    yield* parts
+  }
+  if (rest !== '') yield rest
+}
+
+/** The error that the server told, rebuilt. */
+const told = (name: string, status: number | undefined, content: string): TsnatError => {
+  try {
+    const { code, message, hint, exitCode } = JSON.parse(content) as { code: string; message: string; hint?: string; exitCode?: ExitCode }
+    return new TsnatError(message, { code, ...(hint === undefined ? {} : { hint }), ...(exitCode === undefined ? {} : { exitCode }) })
+  } catch {
+    return new TsnatError(`instance "${name}" answered ${status}: ${content.slice(0, 200)}`, { code: 'CONTROL_ANSWER', hint: 'is the gateway of the same version as this command?' })
+  }
+}
+
+/**
+ * @param name of the instance
+ * @param path of its control socket, when it is not the usual one
+ * @param silence milliseconds without a byte after which the gateway counts as hung; a capture may be silent for ever
+ */
+export const createControlClient = (name: string, path: string = defaultSocketPath(name), silence = 15_000): ControlClient => {
+  const ask = async (method: string, target: string, signal?: AbortSignal): Promise<IncomingMessage> => {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...(signal === undefined ? { timeout: silence } : { signal }) }, resolve)
+      request.on('timeout', () =>
+        request.destroy(
+          new TsnatError(`instance "${name}" does not answer`, { code: 'CONTROL_SILENT', hint: 'look at its log, or end it with "tsnat down"' }),
+        ),
+      )
+      request.on('error', (error) => reject(connectError(name, path, error)))
+      request.end()
+    })
+    if (response.statusCode !== undefined && response.statusCode < 300) return response
+    throw told(name, response.statusCode, await text(name, response))
+  }
+  const json = async <T>(method: string, target: string): Promise<T> => JSON.parse(await text(name, await ask(method, target))) as T
+  async function* records(method: string, filter: FlowFilter): AsyncGenerator<FlowRecord> {
+    const query = filterQuery(filter)
+    const response = await ask(method, `/flows${query}${query === '' ? '?' : '&'}format=ndjson`)
+    for await (const line of lines(body(name, response))) yield JSON.parse(line) as FlowRecord
+  }
+  return {
+    name,
+    path,
+    status: () => json('GET', '/status'),
+    flows: (filter) => records('GET', filter),
+    flowCount: async () => (await json<{ count: ReturnType<GatewayControl['flowCount']> }>('GET', '/flows/count')).count,
+    deleteFlows: (filter) => records('DELETE', filter),
+    capture: async ({ side, snaplen, count }, signal) =>
+      body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal), signal),
+    metrics: async () => text(name, await ask('GET', '/metrics')),
+    stop: async () => {
+      await json('POST', '/stop')
+    },
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * One of the gateway's interfaces, as the pipeline has it: a device, the batch it receives into, the way out, and what is
+ * known of the network behind it.
+ */
+import type { NeighbourTable } from './route/neighbours.js'
+import type { RouteTable } from './route/table.js'
+import { Batch, type Region, type Slab } from './stack/batch.js'
+import type { Device } from './stack/device/device.js'
+import { Egress } from './stack/egress.js'
+import type { Scratch } from './stack/scratch.js'
+
+/** Zones: which network a packet arrives from. They are part of a flow's keys. */
+export const ZONE_LAN = 0
+export const ZONE_WAN = 1
+
+/** Packets received in one turn at most. */
+const RECEIVE_BATCH = 64
+/** Packets queued for sending before a flush is forced. */
+const SEND_BATCH = 512
+
+export interface AttachmentOptions {
+  readonly zone: number
+  readonly slab: Slab
+  /** Where packets are received to. */
+  readonly region: Region
+  readonly scratch: Scratch
+  readonly device: Device
+  readonly mtu: number
+  /** The gateway's own address on a LAN; 0 on the WAN, where flows' external addresses serve. */
+  readonly ownAddress: number
+  /** null on the LAN: everything that leaves there goes to the kernel behind the TUN. */
+  readonly routes: RouteTable | null
+  readonly neighbours: NeighbourTable | null
+}
+
+export class Attachment {
+  readonly zone: number
+  readonly region: Region
+  readonly received = new Batch(RECEIVE_BATCH)
+  readonly routes: RouteTable | null
+  readonly neighbours: NeighbourTable | null
+  readonly #slab: Slab
+  readonly #scratch: Scratch
+  device: Device
+  egress: Egress
+  mtu: number
+  ownAddress: number
+  up = true
+  rxPackets = 0
+  rxBytes = 0
+
+  constructor(options: AttachmentOptions) {
+    this.zone = options.zone
+    this.region = options.region
+    this.routes = options.routes
+    this.neighbours = options.neighbours
+    this.device = options.device
+    this.mtu = options.mtu
+    this.ownAddress = options.ownAddress
+    this.#slab = options.slab
+    this.#scratch = options.scratch
+    this.egress = new Egress(options.slab, options.device, options.scratch, SEND_BATCH)
+  }
+
+  /** Exchanges the device, as when an interface came back under a new index. The old one is closed. */
+  replaceDevice(device: Device): void {
+    this.device.close()
+    this.device = device
+    const { packets, bytes } = this.egress
+    this.egress = new Egress(this.#slab, device, this.#scratch, SEND_BATCH)
+    this.egress.packets = packets
+    this.egress.bytes = bytes
+  }
+}

@@ -1,0 +1,135 @@
+import { Command, Option } from 'commander'
+import { formatConntrack } from '../../api/conntrack.js'
+import type { ConntrackFormat } from '../../api/conntrack.js'
+import { readFlowFilter } from '../../api/filter.js'
+import type { FlowFilter, FlowRecord } from '../../api/types.js'
+import { ExitCode, TsnatError } from '../../errors.js'
+import { version } from '../../version.js'
+import { clientFor, examples, instanceOptions } from '../options.js'
+import type { InstanceOptions } from '../options.js'
+import { write, writeLines } from '../terminal.js'
+import type { Terminal } from '../terminal.js'
+
+/** Key of FlowFilter, the option as help shows it, conntrack's other names for it, what it means. */
+const FILTERS: readonly (readonly [key: keyof FlowFilter, flags: string, aliases: readonly string[], meaning: string])[] = [
+  ['protocol', '-p, --proto <protocol>', ['--protonum'], 'tcp, udp or icmp, or its number'],
+  ['origSrc', '-s, --orig-src <prefix>', ['--src'], 'source address of the original direction, or its network'],
+  ['origDst', '-d, --orig-dst <prefix>', ['--dst'], 'destination address of the original direction'],
+  ['replySrc', '-r, --reply-src <prefix>', [], 'source address of the replies'],
+  ['replyDst', '-q, --reply-dst <prefix>', [], 'destination address of the replies: the external address'],
+  ['origPortSrc', '--sport, --orig-port-src <port>', [], 'source port of the original direction'],
+  ['origPortDst', '--dport, --orig-port-dst <port>', [], 'destination port of the original direction'],
+  ['replyPortSrc', '--reply-port-src <port>', [], 'source port of the replies'],
+  ['replyPortDst', '--reply-port-dst <port>', [], 'destination port of the replies: the external port'],
+  ['state', '--state <state>', [], 'TCP state, for example ESTABLISHED'],
+  ['mark', '-m, --mark <mark>', [], 'mark of the flow'],
+  ['srcNat', '-n, --src-nat [prefix]', [], 'flows with a translated source, translated to this address'],
+]
+
+type Values = Readonly<Record<string, string | boolean | undefined>>
+
+/** conntrack allows its table name after a command; tsnat has that one table. */
+const commandOption = (flags: string, meaning: string): Option =>
+  new Option(`${flags} [table]`, meaning).argParser((text) => {
+    if (text === 'conntrack') return true
+    throw new TsnatError(`there is no table "${text}"`, { code: 'USAGE', hint: 'the only table is conntrack, and it need not be named', exitCode: ExitCode.usage })
+  })
+
+/** The word by which a parsed option is found: `--orig-port-src` → origPortSrc. */
+const attribute = (option: Option): string => option.attributeName()
+
+const filterOptions = FILTERS.map(([key, flags, aliases, meaning]) => {
+  const option = new Option(flags, meaning)
+  const [, argument = ''] = /(\S+)$/.exec(flags) ?? []
+  return { key, label: option.long ?? flags, options: [option, ...aliases.map((alias) => new Option(`${alias} ${argument}`).hideHelp())] }
+})
+
+const readFilter = (values: Values): FlowFilter => {
+  const words: Record<string, string | undefined> = {}
+  const labels: Record<string, string> = {}
+  for (const { key, label, options } of filterOptions) {
+    const value = options.map((option) => values[attribute(option)]).find((one) => one !== undefined)
+    // `-n` alone: translated to whatever address.
+    words[key] = value === true ? '0.0.0.0/0' : typeof value === 'string' ? value : undefined
+    labels[key] = label
+  }
+  return readFlowFilter(words, (key) => labels[key] ?? key)
+}
+
+const readFormat = (output: string | undefined): ConntrackFormat => {
+  const words = output?.split(',') ?? []
+  const unknown = words.find((word) => word !== 'extended' && word !== 'id')
+  if (unknown !== undefined) {
+    throw new TsnatError(`--output: "${unknown}" is not known`, { code: 'USAGE', hint: 'extended, id, or both with a comma; JSON with --json', exitCode: ExitCode.usage })
+  }
+  return { extended: words.includes('extended'), id: words.includes('id') }
+}
+
+async function* map<T>(items: AsyncIterable<T>, text: (item: T) => string): AsyncGenerator<string> {
+  for await (const item of items) yield text(item)
+}
+
+/** A JSON array with one element a line; `counted` is told of each. */
+async function* jsonLines(flows: AsyncIterable<FlowRecord>, counted: () => void): AsyncGenerator<string> {
+  let before = '['
+  for await (const flow of flows) {
+    yield `${before}${JSON.stringify(flow)}`
+    before = ','
+    counted()
+  }
+  yield before === '[' ? '[]' : ']'
+}
+
+const print = async (flows: AsyncIterable<FlowRecord>, format: ConntrackFormat, json: boolean, terminal: Terminal, done: string): Promise<number> => {
+  if (json) {
+    let count = 0
+    await writeLines(terminal.out, jsonLines(flows, () => count++))
+    return count
+  }
+  const count = await writeLines(terminal.out, map(flows, (flow) => formatConntrack(flow, format)))
+  terminal.err.write(`conntrack v${version()} (tsnat): ${count} flow entries have been ${done}.\n`)
+  return count
+}
+
+const run = async (values: Values & InstanceOptions, terminal: Terminal, setExitCode: (code: ExitCode) => void): Promise<void> => {
+  const { dump, count, delete: remove } = values
+  if ([dump, count, remove].filter((one) => one !== undefined).length !== 1) {
+    throw new TsnatError('conntrack wants exactly one of -L, -C and -D', { code: 'USAGE', hint: 'list with -L, count with -C, delete with -D; see "tsnat conntrack --help"', exitCode: ExitCode.usage })
+  }
+  const filter = readFilter(values)
+  const format = readFormat(values['output'] as string | undefined)
+  const client = clientFor(values)
+  const json = values.json === true
+  if (count !== undefined) {
+    if (Object.keys(filter).length > 0) {
+      throw new TsnatError('conntrack -C counts all flows and takes no filter', { code: 'USAGE', hint: 'list with -L and the filter; the last line on standard error says how many there were', exitCode: ExitCode.usage })
+    }
+    const flows = await client.flowCount()
+    await write(terminal.out, json ? `${JSON.stringify({ count: flows })}\n` : `${flows}\n`)
+  } else if (remove !== undefined) {
+    const deleted = await print(client.deleteFlows(filter), format, json, terminal, 'deleted')
+    // conntrack(8) fails when there was nothing to delete; scripts rely on it.
+    if (deleted === 0) setExitCode(ExitCode.failure)
+  } else {
+    await print(client.flows(filter), format, json, terminal, 'shown')
+  }
+}
+
+/** `tsnat conntrack` */
+export const conntrackCommand = (terminal: Terminal, setExitCode: (code: ExitCode) => void): Command => {
+  const command = instanceOptions(new Command('conntrack'))
+    .description("list, count or delete flows, with conntrack(8)'s options and output")
+    .addOption(commandOption('-L, --dump', 'list flows'))
+    .addOption(commandOption('-C, --count', 'print how many flows there are'))
+    .addOption(commandOption('-D, --delete', 'delete flows and print them; exit code 1 when there were none'))
+    .addOption(new Option('-f, --family <family>', 'network protocol').choices(['ipv4']))
+    .option('-o, --output <list>', 'extended: show the network protocol; id: show the identity of the flow')
+  for (const { options } of filterOptions) for (const option of options) command.addOption(option)
+  return examples(command, [
+    ['tsnat conntrack -L', 'all flows'],
+    ['tsnat conntrack -L -p tcp --state ESTABLISHED', 'established TCP connections'],
+    ['tsnat conntrack -L -s 10.77.0.0/24 --dport 443', 'who speaks HTTPS'],
+    ['tsnat conntrack -D -p udp -d 198.51.100.10', 'forget UDP flows to that server'],
+    ['tsnat conntrack -L --json | jq length', 'for programs'],
+  ]).action((values: Values & InstanceOptions) => run(values, terminal, setExitCode))
+}

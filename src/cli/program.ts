@@ -1,0 +1,64 @@
+/** The command line as a whole: its commands, and how one call becomes an exit code. */
+import { Command } from 'commander'
+import { ExitCode } from '../errors.js'
+import { version } from '../version.js'
+import { captureCommand } from './commands/capture.js'
+import { conntrackCommand } from './commands/conntrack.js'
+import { demoCommand } from './commands/demo.js'
+import { downCommand } from './commands/down.js'
+import { statusCommand } from './commands/status.js'
+import { upCommand } from './commands/up.js'
+import { reportError } from './report-error.js'
+import type { Terminal } from './terminal.js'
+
+/**
+ * Runs one command.
+ * @param args without the interpreter and the script
+ * @returns the exit code; errors have been printed
+ */
+export const runCommand = async (args: readonly string[], terminal: Terminal): Promise<ExitCode> => {
+  let exitCode: ExitCode = ExitCode.ok
+  const setExitCode = (code: ExitCode): void => {
+    exitCode = code
+  }
+  const program = new Command('tsnat')
+    .description('A userspace NAT gateway for Linux: what enters a TUN leaves, translated, by another interface.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help; also after a command')
+    .configureOutput({
+      writeOut: (text) => void terminal.out.write(text),
+      writeErr: (text) => void terminal.err.write(text),
+      outputError: () => {},
+      getOutHasColors: () => terminal.out.isTTY === true,
+      getErrHasColors: () => terminal.err.isTTY === true,
+    })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Two commands to begin with:
+  sudo tsnat demo                       # see it work, in network namespaces of its own
+  sudo tsnat up --wan eth0 --lan tun0   # NAT this host's traffic; Ctrl-C undoes everything
+
+Then, from another terminal:
+  sudo tsnat status
+  sudo tsnat conntrack -L
+  sudo tsnat capture -w - | tshark -i -`,
+    )
+  for (const command of [
+    upCommand(terminal, args),
+    downCommand(terminal),
+    statusCommand(terminal),
+    conntrackCommand(terminal, setExitCode),
+    captureCommand(terminal),
+    demoCommand(),
+  ]) {
+    program.addCommand(command.copyInheritedSettings(program))
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    return reportError(error, terminal, args.includes('--json'))
+  }
+}

@@ -1,0 +1,85 @@
+/** The status of a gateway as a few lines for people. */
+import type { GatewayStatus, InterfaceStatus, OffloadStatus } from '../api/types.js'
+import { paint } from './terminal.js'
+import type { TerminalStream } from './terminal.js'
+
+/** 1234567 → "1 234 567" */
+export const grouped = (value: number): string => String(Math.trunc(value)).replace(/\B(?=(\d{3})+$)/g, ' ')
+
+/** 1234567 → "1.2 MB" (powers of 1000). */
+export const byteText = (bytes: number): string => {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+  let value = bytes
+  let unit = 0
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000
+    unit++
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
+}
+
+/** The two largest units: 7443 → "2 h 4 min". */
+export const durationText = (seconds: number): string => {
+  const units: readonly (readonly [number, string])[] = [
+    [86400, 'd'],
+    [3600, 'h'],
+    [60, 'min'],
+    [1, 's'],
+  ]
+  const whole = Math.floor(seconds)
+  const start = units.findIndex(([size]) => whole >= size)
+  if (start === -1) return '0 s'
+  return units
+    .slice(start, start + 2)
+    .map(([size, unit], i) => [Math.floor((i === 0 ? whole : whole % units[start]![0]) / size), unit] as const)
+    .filter(([value], i) => i === 0 || value > 0)
+    .map(([value, unit]) => `${value} ${unit}`)
+    .join(' ')
+}
+
+const offloadText = ({ vnetHeader, checksum, tcpSegmentation, udpSegmentation }: OffloadStatus): string => {
+  const parts = [
+    ...(checksum ? ['checksum'] : []),
+    ...(tcpSegmentation ? ['TCP segmentation'] : []),
+    ...(udpSegmentation ? ['UDP segmentation'] : []),
+  ]
+  return parts.length > 0 ? parts.join(', ') : vnetHeader ? 'none accepted by the kernel' : 'off'
+}
+
+const interfaceLines = ({ up, rx, tx, offloads, kernelDrops }: InterfaceStatus, stream: TerminalStream): string[] => [
+  ...(up ? [] : [paint(stream, 'red', 'down')]),
+  `received ${grouped(rx.packets)} packets, ${byteText(rx.bytes)}; sent ${grouped(tx.packets)} packets, ${byteText(tx.bytes)}`,
+  ...(tx.errors === 0 ? [] : [paint(stream, 'yellow', `${grouped(tx.errors)} not sent${tx.lastError === null ? '' : `, latest ${tx.lastError}`}`)]),
+  ...(kernelDrops === 0 ? [] : [paint(stream, 'yellow', `${grouped(kernelDrops)} dropped by the kernel before tsnat could read them`)]),
+  `offloads: ${offloadText(offloads)}`,
+]
+
+const stateText = (state: GatewayStatus['state'], stream: TerminalStream): string =>
+  paint(stream, state === 'ready' ? 'green' : state === 'degraded' ? 'red' : 'yellow', state)
+
+/** @param stream decides about colours */
+export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
+  const { lan, wan, flows } = status
+  const bold = (text: string): string => paint(stream, 'bold', text)
+  const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
+  const block = (title: string, lines: readonly string[]): string => lines.map((line, i) => `  ${i === 0 ? bold(title.padEnd(6)) : ' '.repeat(6)} ${line}\n`).join('')
+  const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a)
+  return [
+    `${bold(`tsnat ${status.name}`)}: ${stateText(status.state, stream)}, up ${durationText(status.uptime)}, pid ${status.pid}, version ${status.version}\n`,
+    ...status.reasons.map((reason) => `  ${paint(stream, 'red', '!')} ${reason}\n`),
+    block('LAN', [
+      `${lan.name} ${lan.addresses.join(' ')}, gateway ${lan.gatewayAddress}, MTU ${lan.mtu}, capture ${lan.capture}${lan.netns === null ? '' : `, in namespace ${lan.netns}`}`,
+      ...interfaceLines(lan, stream),
+    ]),
+    block('WAN', [
+      `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver`,
+      `${wan.addressMode} address, ports ${wan.ports}`,
+      ...interfaceLines(wan, stream),
+    ]),
+    block('flows', [
+      `${grouped(flows.count)} of ${grouped(flows.capacity)} (TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)})`,
+      `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
+    ]),
+    block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),
+  ].join('')
+}

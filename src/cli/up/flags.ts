@@ -1,0 +1,145 @@
+/**
+ * The flags of `tsnat up` as a configuration. A flag is the kebab-case of its key in the file (`--lan-address` is
+ * lanAddress); nothing is checked here but the form, so that file and flags obey one schema. Each value remembers the
+ * flag that gave it, for error messages.
+ */
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import type { RawConfig } from '../../config-file.js'
+import type { ConfigPlace, LocateConfig } from '../../config.js'
+import { ExitCode, TsnatError } from '../../errors.js'
+
+export interface UpFlags {
+  name?: string
+  wan?: string
+  wanDriver?: string
+  wanAddress?: string
+  wanGateway?: string
+  ports?: string
+  lan?: string
+  lanAddress?: string
+  lanMtu?: string
+  capture?: string
+  netns?: string
+  mssClamp?: boolean
+  lanOffload?: 'on' | 'off'
+  wanOffload?: 'on' | 'off'
+  timeout?: string[]
+  limit?: string[]
+  fault?: string[]
+  logLevel?: string
+  logFormat?: string
+  socket?: string
+  busyPoll?: string
+}
+
+const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text]
+const onOff = (flags: string, meaning: string): Option => new Option(`${flags} <on|off>`, meaning).choices(['on', 'off'])
+
+/** Adds the flags to a command. */
+export const addUpFlags = (command: Command): Command =>
+  command
+    .option('--wan <interface>', 'interface towards the Internet')
+    .option('--lan <interface>', 'TUN interface to create (tun0)')
+    .option('-N, --name <name>', 'name of this instance (default)')
+    .optionsGroup('What enters:')
+    .option('--lan-address <address/length>', "the kernel's end of the TUN (10.77.0.2/24); the first address of the subnet is tsnat's")
+    .option('--lan-mtu <bytes>', 'MTU of the TUN (that of the WAN)')
+    .option('--capture <what>', 'default: all that would take the default route; none; iif=br0,lan1: what arrives there (default)')
+    .option('--netns <name|path|pid>', 'put the TUN into this network namespace')
+    .optionsGroup('How it leaves:')
+    .option('--wan-driver <driver>', 'packet: packet socket, fast; raw: raw IP sockets, the kernel routes (packet)')
+    .option('--wan-address <which>', "shared: the kernel's own; owned:198.51.100.7/24,…: tsnat's alone (shared)")
+    .option('--wan-gateway <address>', 'next hop for owned addresses (that of the default route)')
+    .option('--ports <ranges>', 'external ports, such as 512-599,36864-60999 (chosen by the kind of address)')
+    .option('--mss-clamp', "lower the MSS of TCP SYNs to what the WAN's MTU carries (on)")
+    .option('--no-mss-clamp', 'leave the MSS alone')
+    .addOption(onOff('--lan-offload', 'checksum and segmentation offloads of the TUN (on)'))
+    .addOption(onOff('--wan-offload', 'the same for the packet socket (on)'))
+    .option('--busy-poll <microseconds>', 'look so long for more packets before sleeping (0)')
+    .optionsGroup('Flows:')
+    .option('--timeout <class=seconds>', 'udp, udp-unreplied, icmp, tcp-opening, tcp-established, tcp-closing; repeatable', several)
+    .option('--limit <name=value>', 'flows, flows-per-source, fragment-bytes, icmp-errors-per-second; repeatable', several)
+    .optionsGroup('Running:')
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (info)')
+    .option('--log-format <format>', 'auto, json or pretty (auto: pretty on a terminal)')
+    .option('--socket <path>', 'control socket (/run/tsnat/NAME/control.sock)')
+    .option('--fault <side.direction.kind=value>', 'for tests: lan.in.loss=0.05, wan.out.reorder=0.1 …; repeatable', several)
+
+const camel = (word: string): string => word.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+/** Digits become a number; anything else stays text, for the schema to complain about. */
+const value = (text: string): string | number => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text)
+
+const pair = (flag: string, text: string): [key: string, value: string] => {
+  const at = text.indexOf('=')
+  if (at < 1) throw new TsnatError(`${flag} ${text}: there is no "="`, { code: 'USAGE', hint: `write ${flag} NAME=VALUE; see "tsnat up --help"`, exitCode: ExitCode.usage })
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+export interface FlagConfig {
+  config: RawConfig
+  locate: LocateConfig
+}
+
+/** @throws TsnatError USAGE when a NAME=VALUE has no "=" */
+export const readUpFlags = (flags: UpFlags): FlagConfig => {
+  const config: RawConfig = {}
+  const places = new Map<string, ConfigPlace>()
+  const set = (path: readonly string[], given: unknown, flag: string): void => {
+    if (given === undefined) return
+    let node = config
+    for (const step of path.slice(0, -1)) node = (node[step] ??= {}) as RawConfig
+    node[path.at(-1)!] = given
+    places.set(path.join('.'), { text: flag, flag: true })
+  }
+
+  set(['name'], flags.name, '--name')
+  set(['wan'], flags.wan, '--wan')
+  set(['wanDriver'], flags.wanDriver, '--wan-driver')
+  if (flags.wanAddress?.startsWith('owned:') === true) set(['wanAddress', 'owned'], flags.wanAddress.slice('owned:'.length).split(','), '--wan-address')
+  else set(['wanAddress'], flags.wanAddress, '--wan-address')
+  if (flags.wanGateway !== undefined) {
+    if (typeof config['wanAddress'] === 'string') {
+      throw new TsnatError(`--wan-gateway ${flags.wanGateway} is for owned addresses, but --wan-address is ${flags.wanAddress}`, { code: 'USAGE', hint: "with a shared address the kernel's routes say the next hop: leave out --wan-gateway", exitCode: ExitCode.usage })
+    }
+    set(['wanAddress', 'gateway'], flags.wanGateway, '--wan-gateway')
+  }
+  set(['ports'], flags.ports, '--ports')
+  set(['lan'], flags.lan, '--lan')
+  set(['lanAddress'], flags.lanAddress, '--lan-address')
+  set(['lanMtu'], flags.lanMtu === undefined ? undefined : value(flags.lanMtu), '--lan-mtu')
+  set(['capture'], flags.capture?.startsWith('iif=') === true ? { iif: flags.capture.slice('iif='.length).split(',') } : flags.capture, '--capture')
+  set(['netns'], flags.netns, '--netns')
+  set(['mssClamp'], flags.mssClamp, flags.mssClamp === false ? '--no-mss-clamp' : '--mss-clamp')
+  set(['offload', 'lan'], flags.lanOffload === undefined ? undefined : flags.lanOffload === 'on', '--lan-offload')
+  set(['offload', 'wan'], flags.wanOffload === undefined ? undefined : flags.wanOffload === 'on', '--wan-offload')
+  set(['log', 'level'], flags.logLevel, '--log-level')
+  set(['log', 'format'], flags.logFormat, '--log-format')
+  set(['socket'], flags.socket, '--socket')
+  set(['busyPoll'], flags.busyPoll === undefined ? undefined : value(flags.busyPoll), '--busy-poll')
+  for (const text of flags.timeout ?? []) {
+    const [name, given] = pair('--timeout', text)
+    set(['timeouts', camel(name)], value(given), `--timeout ${name}`)
+  }
+  for (const text of flags.limit ?? []) {
+    const [name, given] = pair('--limit', text)
+    set(['limits', camel(name)], value(given), `--limit ${name}`)
+  }
+  for (const text of flags.fault ?? []) {
+    const [name, given] = pair('--fault', text)
+    set(['fault', ...name.split('.')], value(given), `--fault ${name}`)
+  }
+
+  const locate: LocateConfig = (path) => {
+    const words = path.map(String)
+    // What a flag gave may be wrong further inside (an address of a list), or already further out (an unknown key).
+    for (let length = words.length; length > 0; length--) {
+      const place = places.get(words.slice(0, length).join('.'))
+      if (place !== undefined) return place
+    }
+    const below = [...places].find(([key]) => words.length > 0 && key.startsWith(`${words.join('.')}.`))
+    return below?.[1]
+  }
+  return { config, locate }
+}

@@ -1,0 +1,142 @@
+/**
+ * Puts the pipeline together from the settings that the main thread sends: memory, devices, tables. The worker's loop is in
+ * worker.ts, the path of a packet in pipeline.ts.
+ */
+import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { FlowTable } from './nat/flow-table.js'
+import { FlowOpener } from './nat/open-flow.js'
+import { PortPool } from './nat/port-pool.js'
+import type { RandomSource } from './nat/random.js'
+import { timeoutColumn } from './nat/timeouts.js'
+import { Pipeline } from './pipeline.js'
+import { NeighbourTable } from './route/neighbours.js'
+import { RouteTable } from './route/table.js'
+import { WaitingPackets } from './route/waiting.js'
+import { createSlab, type Region, type Slab } from './stack/batch.js'
+import type { Device } from './stack/device/device.js'
+import { FragmentTable } from './stack/fragments.js'
+import { HeldPackets } from './stack/held.js'
+import { Scratch } from './stack/scratch.js'
+import { TokenBucket } from './stack/token-bucket.js'
+import type { PortRange, WanSettings, WorkerSettings } from './worker-protocol.js'
+
+/** Receive regions: small enough to stay in the cache, large enough for several superpackets. */
+const RECEIVE_BYTES = 512 << 10
+const SCRATCH_BYTES = 4 << 20
+const WAITING_BYTES = 1 << 20
+/** Extra room, for devices that need some of the slab. */
+const EXTRA_BYTES = 16 << 20
+/** Seconds that the fragments of a datagram may take (RFC 791 3.2 suggests 15, RFC 1122 60; Linux has 30). */
+const FRAGMENT_SECONDS = 30
+/** ICMP errors that may be sent at once. */
+const ERROR_BURST = 50
+
+export type DataPlaneSettings = Pick<
+  WorkerSettings,
+  'table' | 'stats' | 'wanSettings' | 'ports' | 'timeouts' | 'mssClamp' | 'fragmentBytes' | 'icmpErrorsPerSecond'
+> & { readonly lan: { readonly mtu: number; readonly address: number } }
+
+/** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
+export interface DataPlaneDevices {
+  lan(slab: Slab, extra: Region): Device
+  wan(slab: Slab, extra: Region, neighbours: NeighbourTable): Device
+  /** The WAN has Ethernet addresses. */
+  readonly wanHasNeighbours: boolean
+  ask(address: number): void
+  readonly random: RandomSource
+}
+
+export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
+  for (const [first, last] of ranges) for (let port = first; port <= last; port++) yield port
+}
+
+/** Any ICMP identifier may be used: the host's kernel takes no offence at a reply to a question it did not ask. */
+const ALL_IDENTIFIERS: readonly PortRange[] = [[1, 65535]]
+
+export class DataPlane {
+  readonly slab: Slab
+  readonly pipeline: Pipeline
+  readonly table: FlowTable
+  readonly neighbours: NeighbourTable
+  readonly #routes = new RouteTable()
+  readonly #ports: PortPool
+
+  constructor(settings: DataPlaneSettings, devices: DataPlaneDevices) {
+    let end = 0
+    const region = (size: number): Region => ({ start: end, end: (end += size) })
+    const lanRegion = region(RECEIVE_BYTES)
+    const wanRegion = region(RECEIVE_BYTES)
+    const scratchRegion = region(SCRATCH_BYTES)
+    const fragmentRegion = region(settings.fragmentBytes)
+    const waitingRegion = region(WAITING_BYTES)
+    const lanExtra = region(EXTRA_BYTES)
+    const wanExtra = region(EXTRA_BYTES)
+    const slab = createSlab(end)
+    this.slab = slab
+
+    const scratch = new Scratch(scratchRegion)
+    this.neighbours = new NeighbourTable((address) => devices.ask(address))
+    this.table = new FlowTable(settings.table, devices.random.next())
+    this.#ports = new PortPool(portsOf(settings.ports))
+    const lan = new Attachment({
+      zone: ZONE_LAN, slab, region: lanRegion, scratch, device: devices.lan(slab, lanExtra),
+      mtu: settings.lan.mtu, ownAddress: settings.lan.address, routes: null, neighbours: null,
+    })
+    const wan = new Attachment({
+      zone: ZONE_WAN, slab, region: wanRegion, scratch, device: devices.wan(slab, wanExtra, this.neighbours),
+      mtu: settings.wanSettings.mtu, ownAddress: 0, routes: this.#routes, neighbours: devices.wanHasNeighbours ? this.neighbours : null,
+    })
+    const fragmentHeld = new HeldPackets(slab, fragmentRegion)
+    this.pipeline = new Pipeline({
+      slab, scratch, lan, wan,
+      table: this.table,
+      opener: new FlowOpener(this.table, this.#ports, new PortPool(portsOf(ALL_IDENTIFIERS)), devices.random),
+      fragments: new FragmentTable(fragmentHeld, FRAGMENT_SECONDS, devices.random.next()),
+      held: fragmentHeld,
+      waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
+      errorLimit: new TokenBucket(settings.icmpErrorsPerSecond, ERROR_BURST),
+      timeouts: timeoutColumn(settings.timeouts),
+      mssClamp: settings.mssClamp,
+      stats: settings.stats,
+    })
+    this.setWan(settings.wanSettings)
+  }
+
+  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end. */
+  setWan(settings: WanSettings): void {
+    const { wan } = this.pipeline
+    wan.up = settings.up
+    wan.mtu = settings.mtu
+    this.#routes.replace(settings.routes)
+    this.pipeline.forgetAddressesExcept(new Set(settings.addresses))
+  }
+
+  setPorts(ports: readonly PortRange[]): void {
+    this.#ports.replace(portsOf(ports))
+  }
+
+  learnNeighbour(address: number, high: number, low: number): void {
+    const link = this.neighbours.learn(address, high, low)
+    if (link > 0) this.pipeline.releaseWaiting(link)
+  }
+
+  /** @param now milliseconds */
+  failNeighbour(address: number, now: number): void {
+    const link = this.neighbours.fail(address, now)
+    if (link > 0) this.pipeline.releaseWaiting(link)
+  }
+
+  /** Closes flows given as pairs of index and generation; a flow that has another generation by now is left alone. Returns those closed. */
+  closeFlows(pairs: Int32Array): Int32Array {
+    const closed: number[] = []
+    for (let index = 0; index + 1 < pairs.length; index += 2) {
+      const flow = pairs[index]!
+      const generation = pairs[index + 1]!
+      if (flow < this.table.used && this.table.isLive(flow) && this.table.generationOf(flow) === generation) {
+        this.table.close(flow)
+        closed.push(flow, generation)
+      }
+    }
+    return Int32Array.from(closed)
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Why a packet was dropped. One list is the code, the counter and the text at once: the data plane returns the number and
+ * adds one to the counter at that index; `status` prints the name; docs and `--help` print the explanation.
+ */
+const REASONS = [
+  ['none', 'not dropped'],
+  ['short', 'fewer bytes than an IPv4 header, or than its total length says (RFC 1812 5.2.2)'],
+  ['bad-version', 'IP version is not 4; IPv6 is not handled'],
+  ['bad-header-length', 'IHL below 5, or header longer than the datagram (RFC 1812 5.2.2)'],
+  ['bad-header-checksum', 'IPv4 header checksum is wrong (RFC 1812 5.2.2)'],
+  ['bad-transport', 'transport header missing, truncated or with impossible lengths'],
+  ['bad-fragment', 'fragment with an impossible length or offset (RFC 791, 1858, 3128)'],
+  ['bad-icmp-checksum', 'ICMP error with a wrong checksum, its own or the quoted header\'s (RFC 5508 REQ-3)'],
+  ['bad-quote', 'ICMP error that quotes too little to tell whose it is'],
+  ['invalid-source', 'source address that no packet may have: 0/8, 127/8, multicast, 240/4 (RFC 1812 5.3.7)'],
+  ['invalid-destination', 'destination that is never forwarded: 0/8, 127/8, multicast, broadcast, 240/4 (RFC 1812 5.3.5)'],
+  ['ttl-expired', 'TTL ran out; the sender is told with ICMP 11/0'],
+  ['too-big', 'longer than the egress MTU with DF set; the sender is told with ICMP 3/4'],
+  ['no-route', 'no route to the destination; the sender is told with ICMP 3/0'],
+  ['no-address', 'the WAN has no address to translate to'],
+  ['wan-down', 'the WAN interface is down'],
+  ['next-hop-unresolved', 'the next hop did not answer; the sender is told with ICMP 3/1'],
+  ['next-hop-queue-full', 'too many packets wait for a next hop to be resolved'],
+  ['no-flow', 'came from outside and belongs to no flow'],
+  ['not-a-flow-opener', 'came from inside, belongs to no flow and cannot open one (TCP without SYN, ICMP reply)'],
+  ['protocol-refused', 'protocol that is not translated'],
+  ['icmp-refused', 'ICMP type that is neither query, reply nor error about a flow'],
+  ['table-full', 'the flow table is at its limit'],
+  ['ports-exhausted', 'no external port or id is free towards that destination'],
+  ['fragment-limit', 'too many fragments wait for the first of their datagram'],
+  ['fragment-orphan', 'its datagram\'s first fragment was dropped, or its flow has ended'],
+  ['fragment-expired', 'the first fragment of the datagram never came'],
+  ['scratch-full', 'more generated packets in one turn than the scratch region holds'],
+  ['device', 'the egress device refused the packet'],
+  ['to-gateway', 'addressed to the gateway itself, which offers nothing there'],
+  ['deleted', 'was waiting for a next hop when its flow was deleted'],
+] as const
+
+type ReasonName = (typeof REASONS)[number][0]
+
+/** Drop codes by name. `Drop['no-flow']` is the number. */
+export const Drop = Object.fromEntries(REASONS.map(([name], code) => [name, code])) as { readonly [name in ReasonName]: number }
+
+/** Names by code. */
+export const DROP_NAMES: readonly ReasonName[] = REASONS.map(([name]) => name)
+
+/** Explanations by code. */
+export const DROP_TEXTS: readonly string[] = REASONS.map(([, text]) => text)

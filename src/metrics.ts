@@ -1,0 +1,86 @@
+/** Prometheus metrics, read from the gateway's status at each scrape; nothing is counted here. */
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { GatewayStatus, InterfaceStatus } from './api/types.js'
+
+export interface Metrics {
+  readonly contentType: string
+  /** Text exposition, format 0.0.4. */
+  text(): Promise<string>
+}
+
+const STATES: readonly GatewayStatus['state'][] = ['starting', 'ready', 'degraded', 'stopping']
+
+/** @param read gives the status of the moment; called once a scrape */
+export const createMetrics = (read: () => GatewayStatus): Metrics => {
+  const registry = new Registry()
+  // The status of the scrape under way.
+  let status: GatewayStatus
+
+  /** A gauge, or a counter whose value is counted elsewhere and only set here. */
+  const metric = <L extends string>(
+    kind: 'gauge' | 'counter',
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    values: () => Iterable<readonly [number, ...string[]]>,
+  ): void => {
+    const labels = (words: readonly string[]): Record<L, string> => Object.fromEntries(labelNames.map((label, i) => [label, words[i] ?? ''])) as Record<L, string>
+    const configuration = { name: `tsnat_${name}`, help, labelNames: [...labelNames], registers: [registry] }
+    if (kind === 'gauge') {
+      new Gauge<L>({
+        ...configuration,
+        collect() {
+          this.reset()
+          for (const [value, ...words] of values()) this.set(labels(words), value)
+        },
+      })
+    } else {
+      new Counter<L>({
+        ...configuration,
+        collect() {
+          this.reset()
+          for (const [value, ...words] of values()) this.inc(labels(words), value)
+        },
+      })
+    }
+  }
+  const perInterface = (name: string, help: string, value: (one: InterfaceStatus) => number, kind: 'gauge' | 'counter' = 'counter'): void =>
+    metric(kind, name, help, ['side', 'interface'], () => [
+      [value(status.lan), 'lan', status.lan.name],
+      [value(status.wan), 'wan', status.wan.name],
+    ])
+
+  metric('gauge', 'info', 'Always 1; name and version of this instance.', ['name', 'version'], () => [[1, status.name, status.version]])
+  metric('gauge', 'state', '1 for the state that the gateway is in, 0 for the others.', ['state'], () =>
+    STATES.map((state) => [status.state === state ? 1 : 0, state] as const),
+  )
+  metric('gauge', 'uptime_seconds', 'Seconds since the gateway started.', [], () => [[status.uptime]])
+  metric('gauge', 'flows', 'Live flows by protocol.', ['protocol'], () => [
+    [status.flows.tcp, 'tcp'],
+    [status.flows.udp, 'udp'],
+    [status.flows.icmp, 'icmp'],
+  ])
+  metric('gauge', 'flows_capacity', 'Flows that the table holds at most.', [], () => [[status.flows.capacity]])
+  metric('counter', 'flows_opened_total', 'Flows opened.', [], () => [[status.flows.opened]])
+  metric('counter', 'flows_expired_total', 'Flows that ended by their timer.', [], () => [[status.flows.expired]])
+  metric('counter', 'flows_refused_total', 'Flows refused at a limit.', [], () => [[status.flows.refused]])
+  metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
+    Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
+  )
+  perInterface('interface_up', '1 while the interface is up.', ({ up }) => (up ? 1 : 0), 'gauge')
+  perInterface('interface_mtu_bytes', 'MTU of the interface.', ({ mtu }) => mtu, 'gauge')
+  perInterface('receive_packets_total', 'Packets received; a superpacket counts once.', ({ rx }) => rx.packets)
+  perInterface('receive_bytes_total', 'Bytes of IP datagrams received.', ({ rx }) => rx.bytes)
+  perInterface('transmit_packets_total', 'Packets sent; a superpacket counts once.', ({ tx }) => tx.packets)
+  perInterface('transmit_bytes_total', 'Bytes of IP datagrams sent.', ({ tx }) => tx.bytes)
+  perInterface('transmit_errors_total', 'Packets that the device did not take.', ({ tx }) => tx.errors)
+  perInterface('kernel_drops_total', 'Packets that the kernel dropped before tsnat could read them.', ({ kernelDrops }) => kernelDrops)
+
+  return {
+    contentType: registry.contentType,
+    text: () => {
+      status = read()
+      return registry.metrics()
+    },
+  }
+}

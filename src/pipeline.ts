@@ -1,0 +1,336 @@
+/**
+ * The path of a packet. Read this first.
+ *
+ *     receive ─► parse ─┬─ later fragment ─► whose datagram? ──────────────┐
+ *                       ├─ ICMP error ─────► whose quote? ─► translateError ─► push
+ *                       └─ find flow ─┬─ hit ──────────────────────────────┤
+ *                                     └─ miss ─► open (LAN only) ──────────┴─► forward: TTL, MTU, next hop, track,
+ *                                                                               translate ─► push ─► send
+ *
+ * A packet of a known flow does only what stands on the hit line. Every function here returns 0 when the packet went on its
+ * way (or waits for something) and a drop code when it did not; the code is counted in one place, `#receive`. Nothing below
+ * throws, logs or allocates for a packet. A refused packet leaves no trace in the flow table.
+ */
+import { type Attachment, ZONE_LAN } from './attachment.js'
+import { Drop } from './drop.js'
+import { expire } from './nat/expire.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_HOP, SIDE_META, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
+import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
+import { type FlowOpener, openerDrop } from './nat/open-flow.js'
+import { track } from './nat/track.js'
+import { translate } from './nat/translate.js'
+import { FAILED } from './route/neighbours.js'
+import type { WaitingPackets } from './route/waiting.js'
+import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
+import type { Slab } from './stack/batch.js'
+import { DROPPED_OWNER, type FragmentTable, UNKNOWN_OWNER } from './stack/fragments.js'
+import { type HeldPackets, NO_BLOCK } from './stack/held.js'
+import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
+import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
+import { ERROR_MAX, mayReportError, turnEcho, writeError } from './stack/reply.js'
+import type { Scratch } from './stack/scratch.js'
+import { wireLength } from './stack/segment.js'
+import type { TokenBucket } from './stack/token-bucket.js'
+import * as icmp4 from './stack/wire/icmp4.js'
+import * as ipv4 from './stack/wire/ipv4.js'
+import * as tcp from './stack/wire/tcp.js'
+import { STAT_DROPS, STAT_REFUSED } from './stats.js'
+
+/** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
+const EXPIRE_BUDGET = 512
+
+export interface PipelineParts {
+  readonly slab: Slab
+  readonly scratch: Scratch
+  readonly lan: Attachment
+  readonly wan: Attachment
+  readonly table: FlowTable
+  readonly opener: FlowOpener
+  readonly fragments: FragmentTable
+  /** Where `fragments` keeps its packets. */
+  readonly held: HeldPackets
+  readonly waiting: WaitingPackets
+  readonly errorLimit: TokenBucket
+  /** Idle seconds by timeout class. */
+  readonly timeouts: Int32Array
+  readonly mssClamp: boolean
+  /** stats.ts */
+  readonly stats: Float64Array
+}
+
+export class Pipeline {
+  readonly lan: Attachment
+  readonly wan: Attachment
+  readonly table: FlowTable
+  readonly #attachments: readonly Attachment[]
+  readonly #slab: Slab
+  readonly #scratch: Scratch
+  readonly #opener: FlowOpener
+  readonly #fragments: FragmentTable
+  readonly #held: HeldPackets
+  readonly #waiting: WaitingPackets
+  readonly #errorLimit: TokenBucket
+  readonly #timeouts: Int32Array
+  readonly #mssClamp: boolean
+  readonly #stats: Float64Array
+  readonly #packet = new Packet()
+  /** Milliseconds, read once a turn. */
+  #now = 0
+  /** The same in whole seconds. */
+  #second = 0
+
+  constructor(parts: PipelineParts) {
+    this.lan = parts.lan
+    this.wan = parts.wan
+    this.#attachments = [parts.lan, parts.wan]
+    this.table = parts.table
+    this.#slab = parts.slab
+    this.#scratch = parts.scratch
+    this.#opener = parts.opener
+    this.#fragments = parts.fragments
+    this.#held = parts.held
+    this.#waiting = parts.waiting
+    this.#errorLimit = parts.errorLimit
+    this.#timeouts = parts.timeouts
+    this.#mssClamp = parts.mssClamp
+    this.#stats = parts.stats
+  }
+
+  /** Sets the clock of everything below (milliseconds, not going back) and ends what is over. Returns true when more is waiting to expire. */
+  tick(now: number): boolean {
+    this.#now = now
+    this.#second = Math.floor(now / 1000)
+    this.table.setNow(this.#second)
+    this.#fragments.expire(this.#second)
+    if (this.#fragments.lost > 0) {
+      this.#stats[STAT_DROPS + Drop['fragment-expired']]! += this.#fragments.lost
+      this.#fragments.lost = 0
+    }
+    return expire(this.table, this.#timeouts, this.#second, EXPIRE_BUDGET) === EXPIRE_BUDGET
+  }
+
+  /** Receives a batch from one interface, sends what comes of it. Returns packets received, or -errno of a device that is gone. */
+  pump(from: Attachment): number {
+    const batch = from.received
+    const count = from.device.receive(this.#slab, from.region, batch)
+    for (let index = 0; index < batch.count; index++) this.#receive(batch.at[index]!, batch.length[index]!, from)
+    if (count > 0) this.flush()
+    return count
+  }
+
+  /** Sends everything queued and frees the scratch region. */
+  flush(): void {
+    this.lan.egress.flush()
+    this.wan.egress.flush()
+    this.#scratch.reset()
+  }
+
+  /** The Ethernet address of a next hop is known, or will not be: lets the packets go that waited for it. */
+  releaseWaiting(link: number): void {
+    const { held } = this.#waiting
+    let block = this.#waiting.takeAll(link)
+    while (block !== NO_BLOCK) {
+      const next = held.next(block)
+      this.#receive(held.packetAt(block), held.lengthOf(block), this.#attachments[held.tagOf(block)]!)
+      this.flush()
+      held.release(block)
+      block = next
+    }
+  }
+
+  #receive(at: number, received: number, from: Attachment): void {
+    from.rxPackets++
+    from.rxBytes += received
+    const packet = this.#packet
+    let drop = parse(this.#slab.view, at, received, packet)
+    if (drop === 0) drop = packet.fragment === WHOLE ? this.#whole(packet, from) : this.#fragment(packet, from)
+    if (drop !== 0) this.#stats[STAT_DROPS + drop]!++
+  }
+
+  #whole(packet: Packet, from: Attachment): number {
+    const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
+    if (side >= 0) return this.#forward(packet, side, from)
+    if (icmp4.isError(packet.icmpType)) return this.#error(packet, from)
+    return this.#miss(packet, from)
+  }
+
+  /** A packet of no flow: for the gateway itself, the first of a new flow, or refused. */
+  #miss(packet: Packet, from: Attachment): number {
+    if (packet.destination === from.ownAddress) return this.#local(packet, from)
+    if (from.zone !== ZONE_LAN) return Drop['no-flow']
+    const side = this.#open(packet, from)
+    return side < 0 ? -side : this.#forward(packet, side, from)
+  }
+
+  /** Opens a flow for a packet from the LAN. Returns its original side, or -(drop code). */
+  #open(packet: Packet, from: Attachment): number {
+    if (isInvalidSource(packet.source)) return -Drop['invalid-source']
+    if (isInvalidDestination(packet.destination)) return -Drop['invalid-destination']
+    const refused = openerDrop(packet)
+    if (refused !== 0) return -refused
+    const to = this.wan
+    const route = to.routes!.lookup(packet.destination)
+    if (route === undefined || !to.up || route.source === 0) {
+      this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET, 0)
+      return -(!to.up ? Drop['wan-down'] : route === undefined ? Drop['no-route'] : Drop['no-address'])
+    }
+    // What would stop the packet stops it before anything is committed (RFC 1812 5.2.1).
+    const unfit = this.#checkPath(packet, from, to)
+    if (unfit !== 0) return -unfit
+    const side = this.#opener.open(packet, from.zone, to.zone, route.source, this.#second)
+    if (side < 0) {
+      this.#stats[STAT_REFUSED]!++
+      // No resources is a passing state, hence the soft error (RFC 6888 REQ-8, CONFORMANCE of docs/nat-behaviour.md).
+      this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST, 0)
+    }
+    return side
+  }
+
+  /** Sends a packet of a flow on its way. */
+  #forward(packet: Packet, side: number, from: Attachment): number {
+    const { table } = this
+    const meta = table.sides[side * SIDE_WORDS + SIDE_META]!
+    const to = this.#attachments[meta >>> 16]!
+    let hop = table.sides[side * SIDE_WORDS + SIDE_HOP]!
+    if (to.routes !== null && (hop & 0xffff) !== to.routes.generation) {
+      hop = this.#route(packet, side, from, to)
+      if (hop === 0) return Drop['no-route']
+    }
+    const link = hop >>> 16
+    if (packet.ttl <= 1 || packet.length > to.mtu) {
+      const unfit = this.#checkPath(packet, from, to)
+      if (unfit !== 0) return unfit
+    }
+    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, from, to)
+
+    if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(this.#slab.view, packet, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
+    track(table, side, packet, this.#second)
+    translate(this.#slab.view, packet, table, side)
+    if (packet.length > to.mtu && wireLength(this.#slab.view, packet.at, packet.length) > to.mtu) {
+      return to.egress.pushFragmented(packet.at, packet.length, to.mtu, link)
+    }
+    return to.egress.push(packet.at, packet.length, link)
+  }
+
+  /** TTL and MTU of the way out. Returns 0 or a drop code, the sender having been told. */
+  #checkPath(packet: Packet, from: Attachment, to: Attachment): number {
+    if (packet.ttl <= 1) {
+      this.#report(packet, from, icmp4.TIME_EXCEEDED, icmp4.CODE_TTL, 0)
+      return Drop['ttl-expired']
+    }
+    if (!ipv4.dontFragment(this.#slab.view, packet.at) || wireLength(this.#slab.view, packet.at, packet.length) <= to.mtu) return 0
+    this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_FRAGMENTATION_NEEDED, to.mtu)
+    return Drop['too-big']
+  }
+
+  /** Looks the way up again after routes changed, and stores it. Returns the new hop word, or 0. */
+  #route(packet: Packet, side: number, from: Attachment, to: Attachment): number {
+    const destination = this.table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!
+    const link = this.#linkTo(destination, to)
+    if (link < 0) {
+      this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET, 0)
+      return 0
+    }
+    return (this.table.sides[side * SIDE_WORDS + SIDE_HOP] = (link << 16) | to.routes!.generation)
+  }
+
+  /** The neighbour index for a destination behind `to`; 0 where none is needed, -1 without route. */
+  #linkTo(destination: number, to: Attachment): number {
+    if (to.routes === null) return 0
+    const route = to.routes.lookup(destination)
+    if (route === undefined) return -1
+    return to.neighbours === null ? 0 : to.neighbours.indexOf(route.gateway ?? destination)
+  }
+
+  /** Keeps the packet, as it came, until its next hop is resolved. */
+  #wait(packet: Packet, link: number, from: Attachment, to: Attachment): number {
+    if (to.neighbours!.request(link, this.#now) === FAILED) {
+      this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST, 0)
+      return Drop['next-hop-unresolved']
+    }
+    return this.#waiting.add(link, packet.at, packet.length, from.zone) ? 0 : Drop['next-hop-queue-full']
+  }
+
+  /** Something addressed to the gateway: it answers pings. */
+  #local(packet: Packet, from: Attachment): number {
+    if (packet.icmpType !== icmp4.ECHO_REQUEST || packet.fragment !== WHOLE || isInvalidSource(packet.source)) return Drop['to-gateway']
+    const link = this.#linkTo(packet.source, from)
+    if (link < 0) return Drop['no-route']
+    turnEcho(this.#slab.view, packet)
+    if (packet.length > from.mtu) return from.egress.pushFragmented(packet.at, packet.length, from.mtu, link)
+    return from.egress.push(packet.at, packet.length, link)
+  }
+
+  /** An ICMP error: it goes to whoever sent what it quotes. It neither refreshes nor ends the flow. */
+  #error(packet: Packet, from: Attachment): number {
+    const bad = checkError(this.#slab, packet)
+    if (bad !== 0) return bad
+    const side = findQuoted(this.#slab.view, packet, this.table, from.zone)
+    if (side < 0) return Drop['no-flow']
+    if (packet.ttl <= 1) return Drop['ttl-expired']
+    const to = this.#attachments[this.table.sides[side * SIDE_WORDS + SIDE_META]! >>> 16]!
+    const link = this.#linkTo(this.table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!, to)
+    if (link < 0) return Drop['no-route']
+    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, from, to)
+    translateError(this.#slab, packet, this.table, side)
+    return to.egress.push(packet.at, packet.length, link)
+  }
+
+  /** A fragment: the first decides for its datagram, the others follow it or wait for it. */
+  #fragment(packet: Packet, from: Attachment): number {
+    const entry = this.#fragments.enter(this.#slab.view, packet, from.zone, this.#second)
+    const drop = packet.fragment === LATER_FRAGMENT ? this.#laterFragment(packet, entry, from) : this.#firstFragment(packet, entry, from)
+    this.#fragments.endIfComplete(entry)
+    return drop
+  }
+
+  #firstFragment(packet: Packet, entry: number, from: Attachment): number {
+    const drop = this.#whole(packet, from)
+    const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
+    if (drop !== 0 || side < 0) this.#fragments.setOwner(entry, DROPPED_OWNER, 0)
+    else this.#fragments.setOwner(entry, side, this.table.generationOf(side >> 1))
+    for (let block = this.#fragments.takeHeld(entry); block !== NO_BLOCK; block = this.#fragments.takeHeld(entry)) {
+      parse(this.#slab.view, this.#held.packetAt(block), this.#held.lengthOf(block), packet)
+      const lost = this.#laterFragment(packet, entry, from)
+      if (lost !== 0) this.#stats[STAT_DROPS + lost]!++
+      this.flush()
+      this.#held.release(block)
+    }
+    return drop
+  }
+
+  #laterFragment(packet: Packet, entry: number, from: Attachment): number {
+    const owner = this.#fragments.owner(entry)
+    if (owner === UNKNOWN_OWNER) return this.#fragments.hold(entry, packet) ? 0 : Drop['fragment-limit']
+    if (owner === DROPPED_OWNER) return Drop['fragment-orphan']
+    if (this.table.generationOf(owner >> 1) !== this.#fragments.generation(entry)) return Drop['fragment-orphan']
+    return this.#forward(packet, owner, from)
+  }
+
+  /** Tells the sender what became of its packet, where RFC 1812 4.3.2.7 allows it and the rate limit leaves room. */
+  #report(packet: Packet, from: Attachment, type: number, code: number, word: number): void {
+    if (!mayReportError(packet) || !this.#errorLimit.take(this.#now)) return
+    const link = this.#linkTo(packet.source, from)
+    if (link < 0 || (link !== 0 && !from.neighbours!.isReachable(link))) return
+    const at = this.#scratch.take(ERROR_MAX)
+    if (at < 0) {
+      this.#stats[STAT_DROPS + Drop['scratch-full']]!++
+      return
+    }
+    const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
+    from.egress.push(at, writeError(this.#slab, at, packet, type, code, word, source), link)
+  }
+
+  /** Ends the flows whose external address is not among `addresses`. Returns how many. */
+  forgetAddressesExcept(addresses: ReadonlySet<number>): number {
+    const { table } = this
+    let closed = 0
+    for (let flow = 0; flow < table.used; flow++) {
+      if (table.isLive(flow) && !addresses.has(table.sides[(flow * 2 + 1) * SIDE_WORDS + SIDE_DESTINATION]!)) {
+        table.close(flow)
+        closed++
+      }
+    }
+    return closed
+  }
+}

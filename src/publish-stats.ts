@@ -1,0 +1,19 @@
+/** Copies the data plane's counters into shared memory, once a turn that is about to sleep. */
+import type { Attachment } from './attachment.js'
+import type { Pipeline } from './pipeline.js'
+import { STAT_LAN, STAT_LAST_ERRNO, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_TURNS, STAT_TX_BYTES, STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN } from './stats.js'
+
+const publishSide = (stats: Float64Array, base: number, side: Attachment): void => {
+  stats[base + STAT_RX_PACKETS] = side.rxPackets
+  stats[base + STAT_RX_BYTES] = side.rxBytes
+  stats[base + STAT_TX_PACKETS] = side.egress.packets
+  stats[base + STAT_TX_BYTES] = side.egress.bytes
+  stats[base + STAT_TX_ERRORS] = side.device.counters.sendErrors
+  stats[base + STAT_LAST_ERRNO] = side.device.counters.lastErrno
+}
+
+export const publishStats = (stats: Float64Array, pipeline: Pipeline): void => {
+  publishSide(stats, STAT_LAN, pipeline.lan)
+  publishSide(stats, STAT_WAN, pipeline.wan)
+  stats[STAT_TURNS]!++
+}

@@ -1,0 +1,99 @@
+/**
+ * ARP for addresses that the gateway alone has (RFC 826): answers who asks for them, and finds out neighbours' Ethernet
+ * addresses. Questions are repeated each second, three times, then the neighbour has failed.
+ *
+ * Frames are made in a small region of the slab and sent at once; there are few of them.
+ */
+import { Batch, type Region, type Slab } from './batch.js'
+import type { ArpReceiver, PacketDevice } from './device/packet.js'
+import * as arp from './wire/arp.js'
+import * as ethernet from './wire/ethernet.js'
+import * as vnet from './wire/vnet.js'
+
+const TRIES = 3
+const INTERVAL = 1000
+const BROADCAST_HIGH = 0xffff
+const BROADCAST_LOW = -1
+/** Bytes that the endpoint needs in the slab. */
+export const ARP_REGION = 128
+
+export interface ArpListener {
+  /** Somebody told its Ethernet address. */
+  onNeighbour(address: number, high: number, low: number): void
+  /** Nobody answered for the address. */
+  onSilence(address: number): void
+}
+
+export class ArpEndpoint implements ArpReceiver {
+  readonly #slab: Slab
+  readonly #at: number
+  readonly #batch = new Batch(1)
+  readonly #mac: { high: number; low: number }
+  readonly #listener: ArpListener
+  readonly #pending = new Map<number, { tries: number; next: number }>()
+  readonly #device: PacketDevice
+  readonly #addresses: readonly number[]
+
+  constructor(slab: Slab, region: Region, device: PacketDevice, mac: { high: number; low: number }, addresses: readonly number[], listener: ArpListener) {
+    this.#slab = slab
+    this.#at = (region.start + 127) & ~63
+    this.#device = device
+    this.#mac = mac
+    this.#addresses = addresses
+    this.#listener = listener
+    device.arp = this
+  }
+
+  /** Tells the link that the addresses are here (RFC 5227 3), so that caches of a predecessor are corrected. */
+  announce(): void {
+    for (const address of this.#addresses) this.#send(arp.REQUEST, BROADCAST_HIGH, BROADCAST_LOW, address, 0, 0, address)
+  }
+
+  /** Begins to ask for an address. @param now milliseconds */
+  ask(address: number, now: number): void {
+    if (!this.#pending.has(address)) this.#pending.set(address, { tries: 0, next: now })
+    this.tick(now)
+  }
+
+  get isAsking(): boolean {
+    return this.#pending.size > 0
+  }
+
+  /** Repeats questions that are due and gives up the others. */
+  tick(now: number): void {
+    for (const [address, question] of this.#pending) {
+      if (question.next > now) continue
+      if (question.tries === TRIES) {
+        this.#pending.delete(address)
+        this.#listener.onSilence(address)
+        continue
+      }
+      question.tries++
+      question.next = now + INTERVAL
+      this.#send(arp.REQUEST, BROADCAST_HIGH, BROADCAST_LOW, this.#addresses[0] ?? 0, 0, 0, address)
+    }
+  }
+
+  receiveArp(slab: Slab, at: number, length: number): void {
+    const { view } = slab
+    if (!arp.isEthernetIpv4(view, at, length)) return
+    const sender = arp.senderIp(view, at)
+    const high = arp.senderMacHigh(view, at)
+    const low = arp.senderMacLow(view, at)
+    if (this.#pending.delete(sender) || arp.operation(view, at) === arp.REPLY) this.#listener.onNeighbour(sender, high, low)
+    const wanted = arp.targetIp(view, at)
+    if (arp.operation(view, at) === arp.REQUEST && this.#addresses.includes(wanted) && sender !== wanted) {
+      this.#send(arp.REPLY, high, low, wanted, high, low, sender)
+    }
+  }
+
+  #send(operation: number, toHigh: number, toLow: number, senderIp: number, targetHigh: number, targetLow: number, targetIp: number): void {
+    const { view } = this.#slab
+    const at = this.#at
+    vnet.clear(view, at - ethernet.LENGTH - vnet.LENGTH)
+    ethernet.write(view, at - ethernet.LENGTH, toHigh, toLow, this.#mac.high, this.#mac.low, ethernet.TYPE_ARP)
+    arp.write(view, at, operation, this.#mac.high, this.#mac.low, senderIp, targetHigh, targetLow, targetIp)
+    this.#batch.push(at, arp.LENGTH, 0)
+    this.#device.sendFrames(this.#slab, this.#batch)
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Socket filters in classic BPF: what a packet socket on the WAN hears. The filter runs in the kernel, ahead of the queue,
+ * so that the host's own traffic costs the gateway nothing.
+ *
+ * Loads are relative to the network header (SKF_NET_OFF), so that one program serves interfaces with and without Ethernet
+ * headers.
+ */
+
+const LOAD_WORD = 0x20
+const LOAD_HALF = 0x28
+const LOAD_BYTE = 0x30
+const LOAD_HALF_INDEXED = 0x48
+const TAX = 0x07
+const ALU_AND = 0x54
+const ALU_LSH = 0x64
+const JUMP = 0x05
+const JUMP_EQUAL = 0x15
+const JUMP_GREATER_EQUAL = 0x35
+const JUMP_SET = 0x45
+const RETURN = 0x06
+
+/** Relative to the network header. */
+const NETWORK = -0x100000
+/** The protocol of the frame (an ethertype). */
+const SKF_PROTOCOL = -0x1000
+/** PACKET_HOST and so on. */
+const SKF_PACKET_TYPE = -0x1000 + 4
+const PACKET_OUTGOING = 4
+
+const ETHERTYPE_IPV4 = 0x0800
+const ETHERTYPE_ARP = 0x0806
+
+const ACCEPT_ALL = 0x40000
+
+type Target = 'accept' | 'reject' | string
+interface Instruction { code: number; k: number; yes?: Target; no?: Target; label?: string }
+
+/** Resolves labels and packs the program as the machine has struct sock_filter. */
+const assemble = (program: Instruction[]): Uint8Array => {
+  const out = new Uint8Array(program.length * 8)
+  const view = new DataView(out.buffer)
+  const little = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
+  const find = (label: Target, from: number): number => {
+    const to = program.findIndex((instruction) => instruction.label === label)
+    const distance = to - from - 1
+    if (to < 0 || distance < 0 || distance > 255) throw new RangeError(`BPF jump from ${from} to ${label} is out of range`)
+    return distance
+  }
+  program.forEach((instruction, index) => {
+    view.setUint16(index * 8, instruction.code, little)
+    view.setUint8(index * 8 + 2, instruction.yes === undefined ? 0 : find(instruction.yes, index))
+    view.setUint8(index * 8 + 3, instruction.no === undefined ? 0 : find(instruction.no, index))
+    view.setInt32(index * 8 + 4, instruction.k, little)
+  })
+  return out
+}
+
+export interface FilterOptions {
+  /** Addresses whose packets are ours, int32. */
+  readonly addresses: readonly number[]
+  /** Inclusive ranges of external TCP and UDP ports; null: the addresses are ours alone, everything to them is heard. */
+  readonly ports: readonly (readonly [first: number, last: number])[] | null
+  /** ARP frames are heard too. */
+  readonly arp: boolean
+}
+
+/**
+ * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP and UDP to one of the ports, fragments
+ * without transport header; and ARP if asked.
+ * @throws RangeError when there are more addresses and port ranges than a program can hold (some 200 in all)
+ */
+export const wanFilter = (options: FilterOptions): Uint8Array => {
+  const program: Instruction[] = [
+    { code: LOAD_HALF, k: SKF_PACKET_TYPE },
+    { code: JUMP_EQUAL, k: PACKET_OUTGOING, yes: 'reject-early', no: 'protocol' },
+    { code: RETURN, k: 0, label: 'reject-early' },
+    { code: LOAD_HALF, k: SKF_PROTOCOL, label: 'protocol' },
+    { code: JUMP_EQUAL, k: ETHERTYPE_ARP, yes: 'arp', no: 'not-arp' },
+    { code: RETURN, k: options.arp ? ACCEPT_ALL : 0, label: 'arp' },
+    { code: JUMP_EQUAL, k: ETHERTYPE_IPV4, yes: 'ipv4', no: 'not-ipv4', label: 'not-arp' },
+    { code: RETURN, k: 0, label: 'not-ipv4' },
+    { code: LOAD_WORD, k: NETWORK + 16, label: 'ipv4' },
+  ]
+  for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'ours' })
+  program.push({ code: RETURN, k: 0 })
+  if (options.ports === null) {
+    program.push({ code: RETURN, k: ACCEPT_ALL, label: 'ours' })
+    return assemble(program)
+  }
+  program.push(
+    { code: LOAD_HALF, k: NETWORK + 6, label: 'ours' },
+    { code: JUMP_SET, k: 0x1fff, yes: 'accept-early', no: 'whole' },
+    { code: RETURN, k: ACCEPT_ALL, label: 'accept-early' },
+    // X := header length, counted from NETWORK by the indexed loads below.
+    { code: LOAD_BYTE, k: NETWORK, label: 'whole' },
+    { code: ALU_AND, k: 15 },
+    { code: ALU_LSH, k: 2 },
+    { code: TAX, k: 0 },
+    { code: LOAD_BYTE, k: NETWORK + 9 },
+    { code: JUMP_EQUAL, k: 1, yes: 'icmp' },
+    { code: JUMP_EQUAL, k: 6, yes: 'ports' },
+    { code: JUMP_EQUAL, k: 17, yes: 'ports' },
+    { code: RETURN, k: 0 },
+    { code: LOAD_HALF_INDEXED, k: NETWORK, label: 'icmp' },
+    { code: ALU_AND, k: 0xff00 },
+    { code: JUMP_EQUAL, k: 0x0800, yes: 'echo-request', no: 'icmp-other' },
+    { code: RETURN, k: 0, label: 'echo-request' },
+    { code: RETURN, k: ACCEPT_ALL, label: 'icmp-other' },
+    { code: LOAD_HALF_INDEXED, k: NETWORK + 2, label: 'ports' },
+  )
+  options.ports.forEach(([first, last], index) => {
+    program.push({ code: JUMP_GREATER_EQUAL, k: first, yes: `in-${index}`, no: `next-${index}` })
+    program.push({ code: JUMP_GREATER_EQUAL, k: last + 1, yes: `next-${index}`, no: `hit-${index}`, label: `in-${index}` })
+    program.push({ code: RETURN, k: ACCEPT_ALL, label: `hit-${index}` })
+    program.push({ code: JUMP, k: 0, label: `next-${index}` })
+  })
+  program.push({ code: RETURN, k: 0 })
+  return assemble(program)
+}

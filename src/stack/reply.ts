@@ -1,0 +1,58 @@
+/**
+ * Packets that the gateway makes itself: ICMP errors and echo replies.
+ *
+ * ICMP errors quote as much of the offender as fits in 576 bytes (RFC 1812 4.3.2.3), copy its DSCP (RFC 5508 REQ-10d), and
+ * are not made for what RFC 1812 4.3.2.7 lists.
+ */
+import type { Slab } from './batch.js'
+import { isInvalidDestination, isInvalidSource } from './address-class.js'
+import { LATER_FRAGMENT, type Packet } from './parse.js'
+import * as checksum from './wire/checksum.js'
+import * as icmp4 from './wire/icmp4.js'
+import * as ipv4 from './wire/ipv4.js'
+import * as vnet from './wire/vnet.js'
+
+/** Bytes of an ICMP error at most. */
+export const ERROR_MAX = 576
+const TTL = 64
+const DSCP_MASK = 0xfc
+
+/** Whether RFC 1812 4.3.2.7 allows an ICMP error about this packet. */
+export const mayReportError = (packet: Packet): boolean => {
+  if (packet.fragment === LATER_FRAGMENT) return false
+  if (isInvalidSource(packet.source) || isInvalidDestination(packet.destination)) return false
+  return packet.protocol !== ipv4.PROTOCOL_ICMP || icmp4.isQuery(packet.icmpType)
+}
+
+/**
+ * Writes an ICMP error about `packet` at `at` (room for ERROR_MAX) and returns its length.
+ * @param word second 32-bit word of the ICMP header: the MTU for 3/4, else 0
+ * @param source the gateway's address on the interface the error leaves by
+ */
+export const writeError = (slab: Slab, at: number, packet: Packet, type: number, code: number, word: number, source: number): number => {
+  const { view, bytes } = slab
+  const quoted = Math.min(packet.length, ERROR_MAX - ipv4.HEADER_MIN - icmp4.ERROR_HEADER)
+  const icmpLength = icmp4.ERROR_HEADER + quoted
+  const icmpAt = at + ipv4.HEADER_MIN
+  vnet.clear(view, at - vnet.LENGTH)
+  ipv4.writeHeader(view, at, ipv4.tos(view, packet.at) & DSCP_MASK, ipv4.HEADER_MIN + icmpLength, 0, ipv4.FLAG_DONT_FRAGMENT, TTL, ipv4.PROTOCOL_ICMP, source, packet.source)
+  view.setUint8(icmpAt, type)
+  view.setUint8(icmpAt + 1, code)
+  view.setUint16(icmpAt + 2, 0)
+  view.setUint32(icmpAt + 4, word)
+  bytes.copyWithin(icmpAt + icmp4.ERROR_HEADER, packet.at, packet.at + quoted)
+  icmp4.setChecksum(view, icmpAt, checksum.finish(checksum.sum(bytes, icmpAt, icmpLength, 0)))
+  return ipv4.HEADER_MIN + icmpLength
+}
+
+/** Turns an echo request, addressed to the gateway, into its reply, in place. Options of the header are kept. */
+export const turnEcho = (view: DataView, packet: Packet): void => {
+  vnet.clear(view, packet.at - vnet.LENGTH)
+  ipv4.setSource(view, packet.at, packet.destination)
+  ipv4.setDestination(view, packet.at, packet.source)
+  ipv4.setTtl(view, packet.at, TTL)
+  ipv4.writeChecksum(view, packet.at)
+  icmp4.setType(view, packet.transport, icmp4.ECHO_REPLY)
+  const before = icmp4.checksum(view, packet.transport)
+  icmp4.setChecksum(view, packet.transport, checksum.update(before, checksum.delta16(icmp4.ECHO_REQUEST << 8, icmp4.ECHO_REPLY << 8)))
+}

@@ -1,0 +1,29 @@
+/**
+ * Counters that the data plane writes and the control plane reads, in shared memory. Float64, so that they never wrap.
+ */
+import { DROP_NAMES } from './drop.js'
+
+export const STAT_LAN = 0
+export const STAT_WAN = 8
+/** Offsets from STAT_LAN or STAT_WAN. */
+export const STAT_RX_PACKETS = 0
+export const STAT_RX_BYTES = 1
+export const STAT_TX_PACKETS = 2
+export const STAT_TX_BYTES = 3
+export const STAT_TX_ERRORS = 4
+export const STAT_LAST_ERRNO = 5
+export const STAT_KERNEL_DROPS = 6
+/** Turns of the worker's loop, to see that it lives. */
+export const STAT_TURNS = 16
+/** New flows that were refused, by whatever reason. */
+export const STAT_REFUSED = 17
+/** Drops by code follow from here. */
+export const STAT_DROPS = 32
+
+const STAT_COUNT = STAT_DROPS + DROP_NAMES.length
+
+export const allocateStats = (): Float64Array => new Float64Array(new SharedArrayBuffer(STAT_COUNT * 8))
+
+/** Drop counts by name, those that happened. */
+export const dropsByName = (stats: Float64Array): Record<string, number> =>
+  Object.fromEntries(DROP_NAMES.map((name, code) => [name, stats[STAT_DROPS + code]!] as const).filter(([, count]) => count > 0))

@@ -1,0 +1,5 @@
+export { Lab } from './lab.js'
+export type { LinkEnd } from './lab.js'
+export { LabNamespace } from './namespace.js'
+export { LabProcess } from './process.js'
+export type { RunOptions, RunResult, SpawnOptions } from './process.js'

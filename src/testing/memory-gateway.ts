@@ -1,0 +1,150 @@
+/**
+ * The whole data plane between two memory devices, with a clock that stands still until it is moved: what goes into one side
+ * comes out of the other, translated. No privilege, no kernel, no waiting.
+ */
+import { DataPlane } from '../data-plane.js'
+import { allocateFlowTable } from '../nat/flow-table.js'
+import type { RandomSource } from '../nat/random.js'
+import { DEFAULT_TIMEOUTS, type Timeouts } from '../nat/timeouts.js'
+import type { Route } from '../route/table.js'
+import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
+import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
+import { parseIpv4 } from '../stack/wire/address.js'
+import { allocateStats, dropsByName } from '../stats.js'
+import type { PortRange } from '../worker-protocol.js'
+
+export interface MemoryGatewayOptions {
+  /** The gateway's own address on the LAN. Default 10.0.0.1. */
+  lanAddress?: string
+  /** The WAN's addresses; flows leave from the first. Default 203.0.113.1. */
+  wanAddresses?: string[]
+  /** Default: everything is on the link. */
+  routes?: Route[]
+  lanMtu?: number
+  wanMtu?: number
+  /** External ports. Default 1-65535. */
+  ports?: readonly PortRange[]
+  timeouts?: Partial<Timeouts>
+  flows?: number
+  fragmentBytes?: number
+  icmpErrorsPerSecond?: number
+  mssClamp?: boolean
+  lanOffloads?: Offloads
+  wanOffloads?: Offloads
+  /** The WAN needs Ethernet addresses of its neighbours: `asked` collects the questions. Default false. */
+  neighbours?: boolean
+  /** Start of the deterministic random numbers. */
+  seed?: number
+}
+
+/** Numbers that look random and are the same each time (xorshift32). */
+export const seededRandom = (seed: number): RandomSource => {
+  let state = seed | 0 || 1
+  return {
+    next: () => {
+      state ^= state << 13
+      state ^= state >>> 17
+      state ^= state << 5
+      return state >>> 0
+    },
+  }
+}
+
+const address = (text: string): number => {
+  const parsed = parseIpv4(text)
+  if (parsed === null) throw new RangeError(`"${text}" is not an IPv4 address`)
+  return parsed
+}
+
+export class MemoryGateway {
+  readonly lan: MemoryDevice
+  readonly wan: MemoryDevice
+  readonly plane: DataPlane
+  readonly stats = allocateStats()
+  /** Addresses of neighbours that the gateway has asked for, oldest first. */
+  readonly asked: number[] = []
+  /** Milliseconds. */
+  #now = 1_000_000
+
+  constructor(options: MemoryGatewayOptions = {}) {
+    this.lan = new MemoryDevice({ name: 'lan', offloads: options.lanOffloads ?? NO_OFFLOADS })
+    this.wan = new MemoryDevice({ name: 'wan', offloads: options.wanOffloads ?? NO_OFFLOADS })
+    const addresses = (options.wanAddresses ?? ['203.0.113.1']).map(address)
+    this.plane = new DataPlane(
+      {
+        table: allocateFlowTable(options.flows ?? 4096),
+        stats: this.stats,
+        wanSettings: {
+          up: true,
+          mtu: options.wanMtu ?? 1500,
+          addresses,
+          routes: options.routes ?? [{ destination: 0, prefixLength: 0, gateway: null, source: addresses[0] ?? 0 }],
+        },
+        ports: options.ports ?? [[1, 65535]],
+        timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
+        mssClamp: options.mssClamp ?? true,
+        fragmentBytes: options.fragmentBytes ?? 1 << 20,
+        icmpErrorsPerSecond: options.icmpErrorsPerSecond ?? 1000,
+        lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
+      },
+      {
+        lan: () => this.lan,
+        wan: () => this.wan,
+        wanHasNeighbours: options.neighbours ?? false,
+        ask: (neighbour) => this.asked.push(neighbour),
+        random: seededRandom(options.seed ?? 1),
+      },
+    )
+    this.plane.pipeline.tick(this.#now)
+  }
+
+  /** Moves the clock on and lets everything end that is over. */
+  advance(seconds: number): void {
+    this.#now += seconds * 1000
+    while (this.plane.pipeline.tick(this.#now));
+  }
+
+  /** Milliseconds on the gateway's clock. */
+  get now(): number {
+    return this.#now
+  }
+
+  /** A packet arrives from inside. */
+  fromLan(bytes: Uint8Array, vnet?: Partial<VnetHeader>): this {
+    this.lan.push(bytes, vnet)
+    return this.#pump()
+  }
+
+  /** A packet arrives from outside. */
+  fromWan(bytes: Uint8Array, vnet?: Partial<VnetHeader>): this {
+    this.wan.push(bytes, vnet)
+    return this.#pump()
+  }
+
+  /** What went out to the inside since the last call. */
+  toLan(): SentPacket[] {
+    return this.lan.takeSent()
+  }
+
+  /** What went out to the outside since the last call. */
+  toWan(): SentPacket[] {
+    return this.wan.takeSent()
+  }
+
+  /** Live flows. */
+  get flows(): number {
+    return this.plane.table.count
+  }
+
+  /** Drop counts by reason. */
+  get drops(): Record<string, number> {
+    return dropsByName(this.stats)
+  }
+
+  #pump(): this {
+    const { pipeline } = this.plane
+    while (this.lan.pending > 0) pipeline.pump(pipeline.lan)
+    while (this.wan.pending > 0) pipeline.pump(pipeline.wan)
+    return this
+  }
+}

@@ -1,0 +1,76 @@
+/** What the main thread and the data plane tell each other. */
+import type { MessagePort } from 'node:worker_threads'
+import type { FlowTableMemory } from './nat/flow-table.js'
+import type { Timeouts } from './nat/timeouts.js'
+import type { Route } from './route/table.js'
+import type { FaultRates } from './stack/device/fault.js'
+import type { PacketHandle } from './stack/device/packet.js'
+import type { TunHandle } from './stack/device/tun.js'
+
+export type PortRange = readonly [first: number, last: number]
+
+/** The WAN as the data plane needs it. Sent whole at every change. */
+export interface WanSettings {
+  readonly up: boolean
+  /** Bytes. */
+  readonly mtu: number
+  /** Addresses that flows may have, int32. Flows with others end. */
+  readonly addresses: readonly number[]
+  readonly routes: readonly Route[]
+}
+
+/** How the WAN is reached: a packet socket, or a descriptor that carries plain IPv4 packets (raw driver). */
+export type WanHandle = { readonly kind: 'packet'; readonly packet: PacketHandle } | { readonly kind: 'plain'; readonly plain: TunHandle }
+
+export interface WorkerSettings {
+  readonly table: FlowTableMemory
+  readonly stats: Float64Array
+  /** eventfd that interrupts the worker's poll. */
+  readonly wake: number
+  readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }
+  readonly wan: WanHandle
+  readonly wanSettings: WanSettings
+  /** Addresses that tsnat answers ARP for and resolves neighbours with; null: the kernel resolves. */
+  readonly ownedAddresses: readonly number[] | null
+  readonly ports: readonly PortRange[]
+  readonly timeouts: Timeouts
+  readonly mssClamp: boolean
+  readonly fragmentBytes: number
+  readonly icmpErrorsPerSecond: number
+  /** Microseconds to go on asking the devices after the last packet before sleeping. */
+  readonly busyPoll: number
+  readonly fault: { readonly lan: FaultSettings | null; readonly wan: FaultSettings | null }
+}
+
+export interface FaultSettings {
+  readonly incoming: FaultRates
+  readonly outgoing: FaultRates
+  readonly seed: number
+}
+
+/** The worker's workerData. It reads its port by hand, after `wake` was signalled. */
+export interface WorkerStart {
+  readonly settings: WorkerSettings
+  readonly port: MessagePort
+}
+
+export type ToWorker =
+  | { readonly type: 'wan'; readonly settings: WanSettings }
+  | { readonly type: 'wan-device'; readonly handle: WanHandle }
+  | { readonly type: 'lan-mtu'; readonly mtu: number }
+  | { readonly type: 'ports'; readonly ports: readonly PortRange[] }
+  /** The answer to an 'ask'; mac null: nobody there. */
+  | { readonly type: 'neighbour'; readonly address: number; readonly mac: { readonly high: number; readonly low: number } | null }
+  /** Pairs of flow index and generation. */
+  | { readonly type: 'delete'; readonly id: number; readonly flows: Int32Array }
+  /** Copies packets of the sides named into the ring (capture-ring.ts) until told otherwise. */
+  | { readonly type: 'capture'; readonly ring: SharedArrayBuffer | null; readonly lan: boolean; readonly wan: boolean }
+  | { readonly type: 'stop' }
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  /** The data plane needs the Ethernet address of a neighbour. */
+  | { readonly type: 'ask'; readonly address: number }
+  | { readonly type: 'deleted'; readonly id: number; readonly flows: Int32Array }
+  | { readonly type: 'device-lost'; readonly side: 'lan' | 'wan'; readonly errno: number }
+  | { readonly type: 'stopped' }

@@ -1,0 +1,141 @@
+/**
+ * A gateway that only answers the control socket: flows in an array, a status, a capture that repeats bytes. For the tests
+ * of HTTP and of text output; packets need the real one.
+ */
+import { once } from 'node:events'
+import { flowMatcher } from '../../src/api/filter.js'
+import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from '../../src/api/types.js'
+
+export const tcpFlow = (port = 50594): FlowRecord => ({
+  id: `${998353455 + port}`,
+  protocol: 'tcp',
+  protonum: 6,
+  state: 'ESTABLISHED',
+  timeout: 431998,
+  original: { src: '10.0.0.2', dst: '198.51.100.10', sport: port, dport: 8080, packets: 4, bytes: 219 },
+  reply: { src: '198.51.100.10', dst: '198.51.100.1', sport: 8080, dport: port, packets: 3, bytes: 167 },
+  replied: true,
+  assured: true,
+  mark: 0,
+})
+
+export const udpFlow = (): FlowRecord => ({
+  id: '355222802',
+  protocol: 'udp',
+  protonum: 17,
+  state: null,
+  timeout: 28,
+  original: { src: '10.0.0.2', dst: '198.51.100.10', sport: 41169, dport: 5353, packets: 1, bytes: 31 },
+  reply: { src: '198.51.100.10', dst: '198.51.100.1', sport: 5353, dport: 41169, packets: 0, bytes: 0 },
+  replied: false,
+  assured: false,
+  mark: 0,
+})
+
+export const icmpFlow = (): FlowRecord => ({
+  id: '3830404494',
+  protocol: 'icmp',
+  protonum: 1,
+  state: null,
+  timeout: 28,
+  original: { src: '10.0.0.2', dst: '198.51.100.10', type: 8, code: 0, id: 5839, packets: 2, bytes: 168 },
+  reply: { src: '198.51.100.10', dst: '198.51.100.1', type: 0, code: 0, id: 5839, packets: 2, bytes: 168 },
+  replied: true,
+  assured: false,
+  mark: 0,
+})
+
+const offloads = { vnetHeader: true, checksum: true, tcpSegmentation: true, udpSegmentation: true }
+
+export const exampleStatus = (): GatewayStatus => ({
+  name: 'default',
+  version: '0.1.0',
+  pid: process.pid,
+  state: 'ready',
+  reasons: [],
+  uptime: 7443.2,
+  lan: {
+    name: 'tun0',
+    ifindex: 7,
+    up: true,
+    mtu: 1500,
+    addresses: ['10.77.0.2/24'],
+    offloads,
+    rx: { packets: 12345, bytes: 1_234_567 },
+    tx: { packets: 23456, bytes: 987_654_321, errors: 0, lastError: null },
+    kernelDrops: 0,
+    gatewayAddress: '10.77.0.1',
+    netns: null,
+    capture: 'default',
+  },
+  wan: {
+    name: 'eth0',
+    ifindex: 2,
+    up: true,
+    mtu: 1500,
+    addresses: ['198.51.100.1/24'],
+    offloads: { ...offloads, udpSegmentation: false },
+    rx: { packets: 23456, bytes: 987_654_321 },
+    tx: { packets: 12345, bytes: 1_234_567, errors: 2, lastError: 'ENOBUFS' },
+    kernelDrops: 5,
+    driver: 'packet',
+    addressMode: 'shared',
+    address: '198.51.100.1',
+    nextHop: '198.51.100.254',
+    neighbour: '52:54:00:12:34:56',
+    ports: '512-599,36864-60999',
+  },
+  flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, opened: 1000, expired: 997, refused: 4 },
+  drops: { 'no-flow': 7, 'ttl-expired': 12 },
+})
+
+export interface GatewayDouble extends GatewayControl {
+  state: GatewayStatus
+  table: FlowRecord[]
+  stopped: boolean
+  /** What the next request throws. */
+  broken: Error | undefined
+  captures: { request: CaptureRequest; ended: boolean }[]
+  captureChunk: Uint8Array
+}
+
+export const createGatewayDouble = (): GatewayDouble => {
+  const gateway: GatewayDouble = {
+    state: exampleStatus(),
+    table: [tcpFlow(), udpFlow(), icmpFlow()],
+    stopped: false,
+    broken: undefined,
+    captures: [],
+    captureChunk: new Uint8Array(0),
+    status: () => {
+      if (gateway.broken !== undefined) throw gateway.broken
+      return gateway.state
+    },
+    *flows(filter: FlowFilter) {
+      const matches = flowMatcher(filter)
+      for (const flow of gateway.table) if (matches(flow)) yield flow
+    },
+    flowCount: () => gateway.table.length,
+    deleteFlows: async (filter) => {
+      const matches = flowMatcher(filter)
+      const deleted = gateway.table.filter(matches)
+      gateway.table = gateway.table.filter((flow) => !matches(flow))
+      return deleted
+    },
+    async *capture(request, signal) {
+      const entry = { request, ended: false }
+      gateway.captures.push(entry)
+      try {
+        yield gateway.captureChunk
+        if (request.count === 0 && !signal.aborted) await once(signal, 'abort')
+      } finally {
+        entry.ended = true
+      }
+    },
+    metrics: async () => 'tsnat_up 1\n',
+    stop: () => {
+      gateway.stopped = true
+    },
+  }
+  return gateway
+}
