@@ -7,6 +7,7 @@
         'capability.c',
         'checksum.c',
         'descriptor.c',
+        'interface.c',
         'io.c',
         'netlink.c',
         'netns.c',

@@ -33,7 +33,6 @@ static const char *configure(int fd, bool vnet_header, const struct bytes *filte
   const int on = 1;
   if (vnet_header && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) != 0) return "setsockopt PACKET_VNET_HDR";
   if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) != 0) return "setsockopt PACKET_IGNORE_OUTGOING";
-  if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) != 0) return "setsockopt PACKET_QDISC_BYPASS";
   if (buffer_bytes > 0) {
     const char *failed = set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, buffer_bytes, "setsockopt SO_RCVBUF");
     if (failed == NULL) failed = set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, buffer_bytes, "setsockopt SO_SNDBUF");

@@ -5,6 +5,7 @@ import type { Document } from 'yaml'
 import { parseConfig } from './config.js'
 import type { Config, ConfigPlace, LocateConfig } from './config.js'
 import { ExitCode, TsnatError } from './errors.js'
+import { fileReason } from './file-reason.js'
 
 /** A mapping that was not checked yet. */
 export type RawConfig = Record<string, unknown>
@@ -26,9 +27,7 @@ const readText = (path: string): string => {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const reason = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'permission denied' : code === 'EISDIR' ? 'it is a directory' : String(code)
-    throw problem('CONFIG_READ', `cannot read the configuration file ${path}: ${reason}`, 'check the path given with --config', error)
+    throw problem('CONFIG_READ', `cannot read the configuration file ${path}: ${fileReason(error)}`, 'check the path given with --config', error)
   }
 }
 
@@ -60,7 +59,8 @@ export const parseConfigText = (source: string, name: string): ConfigFile => {
   const error = document.errors[0]
   if (error !== undefined) {
     const { line, col } = lines.linePos(error.pos[0])
-    throw problem('CONFIG_SYNTAX', `${name}:${line}:${col}: ${error.message}`, 'mend the YAML at that place; indentation is by spaces', error)
+    const hint = 'mend the YAML at that place; indentation is by spaces'
+    throw problem('CONFIG_SYNTAX', `${name}:${line}:${col}: ${error.message}`, hint, error)
   }
   const locate = (path: readonly PropertyKey[]): ConfigPlace => {
     const offset = offsetOf(document, path)

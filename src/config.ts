@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { ExitCode, TsnatError } from './errors.js'
 import { instanceDirectory } from './host/run-directory.js'
+import { nearest } from './nearest.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
 
 const integer = (minimum: number, maximum: number) => {
@@ -18,14 +19,20 @@ const ratio = () => {
 const text = (pattern: RegExp, error: string) => z.string({ error }).regex(pattern, { error })
 const checked = (pattern: RegExp, valid: (value: string) => boolean, error: string) => text(pattern, error).refine(valid, { error })
 const flag = () => z.boolean({ error: 'must be true or false' })
-const oneOf = <const T extends readonly [string, ...string[]]>(...words: T) => z.enum(words, { error: `must be one of ${words.join(', ')}` })
+const oneOf = <const T extends readonly [string, ...string[]]>(...words: T) =>
+  z.enum(words, { error: `must be one of ${words.join(', ')}` })
 const seconds = () => integer(1, 2_592_000)
 const section = <T extends z.core.$ZodShape>(shape: T) => z.strictObject(shape, { error: 'must be a mapping of keys to values' })
 const list = <T extends z.ZodType>(item: T) => z.array(item, { error: 'must be a list' }).min(1, { error: 'must not be an empty list' })
 
-const interfaceName = () =>
-  checked(/^[^/\s:]{1,15}$/, (name) => name !== '.' && name !== '..', 'must be an interface name: 1 to 15 characters, no "/", ":" or space')
+const interfaceName = () => {
+  const error = 'must be an interface name: 1 to 15 characters, no "/", ":" or space'
+  return checked(/^[^/\s:]{1,15}$/, (name) => name !== '.' && name !== '..', error)
+}
 const NETNS = 'must be the name, path or process id of a network namespace'
+const PREFIX = 'must be an IPv4 address with prefix length, such as 198.51.100.7/24'
+const LAN_ADDRESS = 'must be a host address with prefix length 8 to 30, and not the first of its subnet, such as 10.77.0.2/24'
+const PORTS = 'must be a list of ports and ranges from 1 to 65535, such as 512-599,36864-60999'
 const CIDR = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/
 
 /** The kernel's end must be a host address of its subnet, and not the first one, which is tsnat's own. */
@@ -69,7 +76,7 @@ const schema = section({
       [
         z.literal('shared'),
         section({
-          owned: list(checked(CIDR, (value) => parsePrefix(value) !== null, 'must be an IPv4 address with prefix length, such as 198.51.100.7/24'))
+          owned: list(checked(CIDR, (value) => parsePrefix(value) !== null, PREFIX))
             .describe('Addresses that only tsnat has. It answers ARP for them; the kernel must not have them.'),
           gateway: checked(/^[\d.]+$/, (value) => parseIpv4(value) !== null, 'must be an IPv4 address')
             .optional()
@@ -80,11 +87,13 @@ const schema = section({
     )
     .default('shared')
     .describe('"shared": flows leave from the kernel\'s own address. "owned": from addresses that only tsnat has.'),
-  ports: checked(/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/, isPortSet, 'must be a list of ports and ranges from 1 to 65535, such as 512-599,36864-60999')
+  ports: checked(/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/, isPortSet, PORTS)
     .optional()
-    .describe('External ports and ICMP ids for flows. Chosen by the address mode when absent: all of them when owned, a part that the kernel is kept off when shared.'),
+    .describe(
+      'External ports and ICMP ids for flows. When absent: all of them on owned addresses, on a shared one a part that the kernel is kept off.',
+    ),
   lan: interfaceName().default('tun0').describe('TUN interface to create for the inside.'),
-  lanAddress: checked(CIDR, isLanAddress, 'must be a host address with prefix length 8 to 30, and not the first of its subnet, such as 10.77.0.2/24')
+  lanAddress: checked(CIDR, isLanAddress, LAN_ADDRESS)
     .default('10.77.0.2/24')
     .describe("The kernel's end of the TUN. The first address of the subnet is tsnat's own and answers ping."),
   lanMtu: integer(576, 65535).optional().describe('MTU of the TUN in bytes. Follows the WAN when absent.'),
@@ -93,12 +102,16 @@ const schema = section({
       [
         z.literal('default'),
         z.literal('none'),
-        section({ iif: list(interfaceName()).describe('Interfaces whose arriving traffic goes into the TUN; IP forwarding is switched on.') }),
+        section({
+          iif: list(interfaceName()).describe('Interfaces whose arriving traffic goes into the TUN; IP forwarding is switched on.'),
+        }),
       ],
       { error: 'must be "default", "none" or a mapping with the key "iif"' },
     )
     .default('default')
-    .describe('Which traffic enters: "default" = all that would take the default route, "none" = nothing by itself, {iif: […]} = what arrives on these interfaces.'),
+    .describe(
+      'Which traffic enters: "default" = all that would take the default route, "none" = nothing by itself, {iif: […]} = what arrives there.',
+    ),
   netns: z
     .union([text(/./, NETNS), z.int()], { error: NETNS })
     .transform(String)
@@ -136,7 +149,9 @@ const schema = section({
     .prefault({})
     .describe('Faults made on purpose, to test what is on top. Nothing is done when absent.'),
   log: section({
-    level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info').describe('Least important lines that are logged.'),
+    level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
+      .default('info')
+      .describe('Least important lines that are logged.'),
     format: oneOf('auto', 'json', 'pretty').default('auto').describe('"auto": readable on a terminal, JSON otherwise.'),
   })
     .prefault({})
@@ -144,7 +159,9 @@ const schema = section({
   socket: checked(/^\/[^\0]+$/, (path) => Buffer.byteLength(path) <= 107, 'must be an absolute path of at most 107 bytes')
     .optional()
     .describe('Path of the control socket. /run/tsnat/NAME/control.sock when absent.'),
-  busyPoll: integer(0, 1_000_000).default(0).describe('Microseconds that the worker looks for more packets before it sleeps; more CPU for less delay.'),
+  busyPoll: integer(0, 1_000_000)
+    .default(0)
+    .describe('Microseconds that the worker looks for more packets before it sleeps; more CPU for less delay.'),
 })
 
 /** What a file, the flags or a program may give; everything but `wan` has a default. */
@@ -184,28 +201,6 @@ const schemaAt = (path: readonly PropertyKey[]): JsonSchema => {
   return path.length === 0 ? node : { ...mapping(node), ...(node.description === undefined ? {} : { description: node.description }) }
 }
 
-/** Edits (insert, delete, replace, swap neighbours) between two words; for "did you mean". */
-const distance = (a: string, b: string): number => {
-  const rows = Array.from({ length: a.length + 1 }, (_, i) => Array.from({ length: b.length + 1 }, (_, j) => (i === 0 ? j : j === 0 ? i : 0)))
-  for (let i = 1; i <= a.length; i++) {
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1]
-      let best = Math.min(rows[i - 1]![j]! + 1, rows[i]![j - 1]! + 1, rows[i - 1]![j - 1]! + (same ? 0 : 1))
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) best = Math.min(best, rows[i - 2]![j - 2]! + 1)
-      rows[i]![j] = best
-    }
-  }
-  return rows[a.length]![b.length]!
-}
-
-/** The word most like `word`, when any is like it. */
-const nearest = (word: string, words: readonly string[]): string | undefined => {
-  const plain = (one: string): string => one.replaceAll(/[-_]/g, '').toLowerCase()
-  const ranked = words.map((one) => ({ one, edits: distance(plain(word), plain(one)) })).sort((a, b) => a.edits - b.edits)
-  const first = ranked[0]
-  return first !== undefined && first.edits <= Math.max(1, Math.floor(first.one.length / 3)) ? first.one : undefined
-}
-
 /** Of a failed union, the complaint of the alternative that the value was meant to be; the union's own otherwise. */
 const innermost = (issue: z.core.$ZodIssue): z.core.$ZodIssue => {
   if (issue.code !== 'invalid_union') return issue
@@ -215,8 +210,11 @@ const innermost = (issue: z.core.$ZodIssue): z.core.$ZodIssue => {
   return unknown === undefined ? issue : innermost({ ...unknown, path: [...issue.path, ...unknown.path] } as z.core.$ZodIssue)
 }
 
-const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((node, step) => (typeof node === 'object' && node !== null ? (node as Record<PropertyKey, unknown>)[step] : undefined), value)
+const at = (value: unknown, path: readonly PropertyKey[]): unknown => {
+  let node = value
+  for (const step of path) node = typeof node === 'object' && node !== null ? (node as Record<PropertyKey, unknown>)[step] : undefined
+  return node
+}
 
 const show = (value: unknown): string => {
   const shown = JSON.stringify(value) ?? String(value)
@@ -240,35 +238,48 @@ const explain = (found: z.core.$ZodIssue, input: unknown, locate: LocateConfig):
   if (unknownKey !== undefined) {
     const known = Object.keys(schemaAt(issue.path).properties ?? {})
     const like = nearest(unknownKey, known)
-    return make('CONFIG_UNKNOWN_KEY', `${name} is not a known key`, `${like === undefined ? '' : `did you mean "${like}"? `}Known here: ${known.join(', ')}`)
+    const guess = like === undefined ? '' : `did you mean "${like}"? `
+    return make('CONFIG_UNKNOWN_KEY', `${name} is not a known key`, `${guess}Known here: ${known.join(', ')}`)
   }
-  if (path.length === 0) return make('CONFIG_INVALID', `the configuration is ${show(input)}, but ${issue.message}`, 'write "key: value" lines; see docs/configuration.md')
+  if (path.length === 0) {
+    return make('CONFIG_INVALID', `the configuration is ${show(input)}, but ${issue.message}`, 'write "key: value" lines; see docs/configuration.md')
+  }
   const value = at(input, path)
   if (name === 'wan' && value === undefined) {
     return make('CONFIG_NO_WAN', 'no WAN interface is given', 'name it with --wan eth0, or "wan: eth0" in the configuration file')
   }
   const complaint = value === undefined ? `${name} is missing; it ${issue.message}` : `${name} is ${show(value)}, but ${issue.message}`
-  return make('CONFIG_INVALID', complaint, `${name}: ${schemaAt(path).description ?? schemaAt(path.slice(0, -1)).description ?? 'see docs/configuration.md'}`)
+  // An element of a list has no description of its own.
+  const about = schemaAt(path).description ?? schemaAt(path.slice(0, -1)).description ?? 'see docs/configuration.md'
+  return make('CONFIG_INVALID', complaint, `${name}: ${about}`)
 }
 
-/** Rules between keys, each with the key to blame. */
-const conflict = (config: z.output<typeof schema>): { path: string[]; message: string; hint: string } | undefined => {
-  if (config.lan === config.wan) {
-    return { path: ['lan'], message: `lan and wan are both "${config.lan}"`, hint: 'wan is an interface that exists, lan the TUN to create: give them different names' }
+interface Conflict {
+  /** The key to blame. */
+  path: string[]
+  message: string
+  hint: string
+}
+
+/** Rules between keys. */
+const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns }: z.output<typeof schema>): Conflict | undefined => {
+  if (lan === wan) {
+    const hint = 'wan is an interface that exists, lan the TUN to create: give them different names'
+    return { path: ['lan'], message: `lan and wan are both "${lan}"`, hint }
   }
-  if (config.wanDriver === 'raw' && config.wanAddress !== 'shared') {
-    return { path: ['wanDriver'], message: 'wanDriver "raw" cannot have an owned address', hint: 'raw sockets cannot answer ARP: use wanDriver "packet", or wanAddress "shared"' }
+  if (wanDriver === 'raw' && wanAddress !== 'shared') {
+    const hint = 'raw sockets cannot answer ARP: use wanDriver "packet", or wanAddress "shared"'
+    return { path: ['wanDriver'], message: 'wanDriver "raw" cannot have an owned address', hint }
   }
-  if (typeof config.capture === 'object') {
-    if (config.netns !== undefined) {
-      return { path: ['capture'], message: 'capture by iif and netns cannot go together', hint: 'with netns all traffic of that namespace enters the TUN: leave out capture' }
-    }
-    const bad = config.capture.iif.find((name) => name === config.wan || name === config.lan)
-    if (bad !== undefined) {
-      return { path: ['capture'], message: `capture.iif names "${bad}", the ${bad === config.wan ? 'WAN' : 'TUN'} itself`, hint: 'name the interfaces that the inside hosts are on' }
-    }
+  if (typeof capture !== 'object') return undefined
+  if (netns !== undefined) {
+    const hint = 'with netns all traffic of that namespace enters the TUN: leave out capture'
+    return { path: ['capture'], message: 'capture by iif and netns cannot go together', hint }
   }
-  return undefined
+  const own = capture.iif.find((name) => name === wan || name === lan)
+  if (own === undefined) return undefined
+  const message = `capture.iif names "${own}", the ${own === wan ? 'WAN' : 'TUN'} itself`
+  return { path: ['capture'], message, hint: 'name the interfaces that the inside hosts are on' }
 }
 
 /**

@@ -3,6 +3,7 @@
  * worker.ts, the path of a packet in pipeline.ts.
  */
 import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { closeAddressesExcept } from './nat/expire.js'
 import { FlowTable } from './nat/flow-table.js'
 import { FlowOpener } from './nat/open-flow.js'
 import { PortPool } from './nat/port-pool.js'
@@ -108,7 +109,7 @@ export class DataPlane {
     wan.up = settings.up
     wan.mtu = settings.mtu
     this.#routes.replace(settings.routes)
-    this.pipeline.forgetAddressesExcept(new Set(settings.addresses))
+    closeAddressesExcept(this.table, new Set(settings.addresses))
   }
 
   setPorts(ports: readonly PortRange[]): void {

@@ -24,7 +24,8 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
     labelNames: readonly L[],
     values: () => Iterable<readonly [number, ...string[]]>,
   ): void => {
-    const labels = (words: readonly string[]): Record<L, string> => Object.fromEntries(labelNames.map((label, i) => [label, words[i] ?? ''])) as Record<L, string>
+    const labels = (words: readonly string[]): Record<L, string> =>
+      Object.fromEntries(labelNames.map((label, i) => [label, words[i] ?? ''])) as Record<L, string>
     const configuration = { name: `tsnat_${name}`, help, labelNames: [...labelNames], registers: [registry] }
     if (kind === 'gauge') {
       new Gauge<L>({
@@ -44,7 +45,8 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
       })
     }
   }
-  const perInterface = (name: string, help: string, value: (one: InterfaceStatus) => number, kind: 'gauge' | 'counter' = 'counter'): void =>
+  type Reading = (one: InterfaceStatus) => number
+  const perInterface = (name: string, help: string, value: Reading, kind: 'gauge' | 'counter' = 'counter'): void =>
     metric(kind, name, help, ['side', 'interface'], () => [
       [value(status.lan), 'lan', status.lan.name],
       [value(status.wan), 'wan', status.wan.name],

@@ -17,6 +17,17 @@ export const WRITE_FAILED = 1
 /** errno of the last failed write of the batch; 0 when all went out. */
 export const WRITE_ERRNO = 2
 
+/** Settings of {@link NativeAddon.interfaceGet} and {@link NativeAddon.interfaceSet}: IFF_* flags, low 16 bits. */
+export const INTERFACE_FLAGS = 0
+/** Bytes. */
+export const INTERFACE_MTU = 1
+/** Packets that wait for the device (txqueuelen). */
+export const INTERFACE_QUEUE = 2
+/** The first IPv4 address, int32. Setting it replaces that one, with a mask of 32 bits on a TUN; 0 takes it away. */
+export const INTERFACE_ADDRESS = 3
+/** Its netmask, int32. */
+export const INTERFACE_NETMASK = 4
+
 export interface TunOpened {
   fd: number
   /** The name the kernel gave (differs from the asked one for patterns like `tun%d`). */
@@ -34,7 +45,7 @@ export interface NativeAddon {
   tunOpen(name: string, vnetHeader: boolean, offloads: readonly number[]): TunOpened
   /**
    * Opens an AF_PACKET socket bound to (ETH_P_ALL, ifindex), non-blocking, close-on-exec. Options: PACKET_IGNORE_OUTGOING,
-   * PACKET_QDISC_BYPASS, SO_RCVBUFFORCE/SO_SNDBUFFORCE (falls back to the unforced ones), PACKET_VNET_HDR when asked.
+   * SO_RCVBUFFORCE/SO_SNDBUFFORCE (falls back to the unforced ones), PACKET_VNET_HDR when asked.
    * The filter is attached before the bind, so that no unfiltered packet is ever queued.
    * What is sent passes by the queueing discipline, so the kernel cuts no superpacket on its way: one that the interface
    * cannot cut itself (`tso off`), or of more than 65535 bytes with its link header, fails with ENOBUFS. Checksums left to
@@ -104,6 +115,15 @@ export interface NativeAddon {
   unshareNetwork(): void
   /** if_nametoindex in the calling thread's namespace; 0 when there is none. */
   interfaceIndex(name: string): number
+  /** A socket for `interfaceGet` and `interfaceSet`; it stays in the network namespace in which it was opened. */
+  controlOpen(): number
+  /**
+   * Reads a setting of an interface. @param field one of INTERFACE_*
+   * @throws ENODEV, and EADDRNOTAVAIL for the address or mask of an interface without
+   */
+  interfaceGet(control: number, name: string, field: number): number
+  /** Changes a setting of an interface. @throws EPERM, ENODEV, EINVAL … */
+  interfaceSet(control: number, name: string, field: number, value: number): void
   /** Sends one datagram to a Unix datagram socket; a leading '@' means the abstract namespace (sd_notify(3)). */
   unixDatagram(path: string, message: string): void
   /**

@@ -14,12 +14,13 @@
 import { type Attachment, ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { expire } from './nat/expire.js'
-import { type FlowTable, SIDE_DESTINATION, SIDE_HOP, SIDE_META, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
+import { type FlowTable, SIDE_HOP, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
 import { type FlowOpener, openerDrop } from './nat/open-flow.js'
-import { track } from './nat/track.js'
+import { hasPassed, track } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
+import { isDirectedBroadcast } from './route/table.js'
 import type { WaitingPackets } from './route/waiting.js'
 import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
 import type { Slab } from './stack/batch.js'
@@ -106,6 +107,8 @@ export class Pipeline {
       this.#stats[STAT_DROPS + Drop['fragment-expired']]! += this.#fragments.lost
       this.#fragments.lost = 0
     }
+    const { neighbours } = this.wan
+    if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)
     return expire(this.table, this.#timeouts, this.#second, EXPIRE_BUDGET) === EXPIRE_BUDGET
   }
 
@@ -131,11 +134,23 @@ export class Pipeline {
     let block = this.#waiting.takeAll(link)
     while (block !== NO_BLOCK) {
       const next = held.next(block)
-      this.#receive(held.packetAt(block), held.lengthOf(block), this.#attachments[held.tagOf(block)]!)
+      this.#resume(block)
       this.flush()
       held.release(block)
       block = next
     }
+  }
+
+  /** Goes on with a packet that waited for its next hop. */
+  #resume(block: number): void {
+    const { held } = this.#waiting
+    const owner = held.ownerOf(block)
+    const packet = this.#packet
+    parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
+    let drop = Drop['deleted']
+    if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
+    else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) drop = this.#forward(packet, owner, this.#attachments[this.table.zoneOf(owner)]!)
+    if (drop !== 0) this.#stats[STAT_DROPS + drop]!++
   }
 
   #receive(at: number, received: number, from: Attachment): void {
@@ -156,10 +171,13 @@ export class Pipeline {
 
   /** A packet of no flow: for the gateway itself, the first of a new flow, or refused. */
   #miss(packet: Packet, from: Attachment): number {
-    if (packet.destination === from.ownAddress) return this.#local(packet, from)
     if (from.zone !== ZONE_LAN) return Drop['no-flow']
+    if (packet.destination === from.ownAddress) return this.#local(packet, from)
     const side = this.#open(packet, from)
-    return side < 0 ? -side : this.#forward(packet, side, from)
+    if (side < 0) return -side
+    const drop = this.#forward(packet, side, from)
+    if (drop !== 0) this.#closeUnused(side)
+    return drop
   }
 
   /** Opens a flow for a packet from the LAN. Returns its original side, or -(drop code). */
@@ -174,6 +192,7 @@ export class Pipeline {
       this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET, 0)
       return -(!to.up ? Drop['wan-down'] : route === undefined ? Drop['no-route'] : Drop['no-address'])
     }
+    if (isDirectedBroadcast(route, packet.destination)) return -Drop['invalid-destination']
     // What would stop the packet stops it before anything is committed (RFC 1812 5.2.1).
     const unfit = this.#checkPath(packet, from, to)
     if (unfit !== 0) return -unfit
@@ -189,8 +208,7 @@ export class Pipeline {
   /** Sends a packet of a flow on its way. */
   #forward(packet: Packet, side: number, from: Attachment): number {
     const { table } = this
-    const meta = table.sides[side * SIDE_WORDS + SIDE_META]!
-    const to = this.#attachments[meta >>> 16]!
+    const to = this.#attachments[table.egressOf(side)]!
     let hop = table.sides[side * SIDE_WORDS + SIDE_HOP]!
     if (to.routes !== null && (hop & 0xffff) !== to.routes.generation) {
       hop = this.#route(packet, side, from, to)
@@ -201,7 +219,11 @@ export class Pipeline {
       const unfit = this.#checkPath(packet, from, to)
       if (unfit !== 0) return unfit
     }
-    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, from, to)
+    if (link !== 0 && !to.neighbours!.isReachable(link)) {
+      const lost = this.#wait(packet, link, side, table.generationOf(side >> 1), from, to)
+      if (lost === Drop['next-hop-unresolved']) this.#closeUnused(side)
+      return lost
+    }
 
     if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(this.#slab.view, packet, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
     track(table, side, packet, this.#second)
@@ -242,23 +264,35 @@ export class Pipeline {
     return to.neighbours === null ? 0 : to.neighbours.indexOf(route.gateway ?? destination)
   }
 
-  /** Keeps the packet, as it came, until its next hop is resolved. */
-  #wait(packet: Packet, link: number, from: Attachment, to: Attachment): number {
+  /**
+   * Keeps the packet, as it came, until its next hop is resolved.
+   * @param owner the side it belongs to, and that flow's generation; or ~zone for a packet that belongs to none
+   */
+  #wait(packet: Packet, link: number, owner: number, generation: number, from: Attachment, to: Attachment): number {
     if (to.neighbours!.request(link, this.#now) === FAILED) {
       this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST, 0)
       return Drop['next-hop-unresolved']
     }
-    return this.#waiting.add(link, packet.at, packet.length, from.zone) ? 0 : Drop['next-hop-queue-full']
+    return this.#waiting.add(link, packet.at, packet.length, owner, generation) ? 0 : Drop['next-hop-queue-full']
   }
 
-  /** Something addressed to the gateway: it answers pings. */
+  /** Forgets a flow of which no packet has passed. */
+  #closeUnused(side: number): void {
+    const flow = side >> 1
+    if (this.table.isLive(flow) && !hasPassed(this.table, flow)) this.table.close(flow)
+  }
+
+  /** Something that the LAN addressed to the gateway: it answers pings, and says that nothing else is there. */
   #local(packet: Packet, from: Attachment): number {
-    if (packet.icmpType !== icmp4.ECHO_REQUEST || packet.fragment !== WHOLE || isInvalidSource(packet.source)) return Drop['to-gateway']
-    const link = this.#linkTo(packet.source, from)
-    if (link < 0) return Drop['no-route']
+    if (packet.icmpType !== icmp4.ECHO_REQUEST || packet.fragment !== WHOLE || isInvalidSource(packet.source)) {
+      // TCP gets no answer: a RST would be one, and there is no TCP here yet to know better (RFC 1812 5.2.7.1 for the others).
+      if (packet.protocol === ipv4.PROTOCOL_UDP) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PORT, 0)
+      else if (packet.icmpType < 0 && packet.protocol !== ipv4.PROTOCOL_TCP) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PROTOCOL, 0)
+      return Drop['to-gateway']
+    }
     turnEcho(this.#slab.view, packet)
-    if (packet.length > from.mtu) return from.egress.pushFragmented(packet.at, packet.length, from.mtu, link)
-    return from.egress.push(packet.at, packet.length, link)
+    if (packet.length > from.mtu) return from.egress.pushFragmented(packet.at, packet.length, from.mtu, 0)
+    return from.egress.push(packet.at, packet.length, 0)
   }
 
   /** An ICMP error: it goes to whoever sent what it quotes. It neither refreshes nor ends the flow. */
@@ -268,11 +302,14 @@ export class Pipeline {
     const side = findQuoted(this.#slab.view, packet, this.table, from.zone)
     if (side < 0) return Drop['no-flow']
     if (packet.ttl <= 1) return Drop['ttl-expired']
-    const to = this.#attachments[this.table.sides[side * SIDE_WORDS + SIDE_META]! >>> 16]!
+    if (isInvalidSource(packet.source)) return Drop['invalid-source']
+    const to = this.#attachments[this.table.egressOf(side)]!
     const link = this.#linkTo(this.table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!, to)
     if (link < 0) return Drop['no-route']
-    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, from, to)
+    if (packet.length > to.mtu && ipv4.dontFragment(this.#slab.view, packet.at)) return Drop['too-big']
+    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, ~from.zone, 0, from, to)
     translateError(this.#slab, packet, this.table, side)
+    if (packet.length > to.mtu) return to.egress.pushFragmented(packet.at, packet.length, to.mtu, link)
     return to.egress.push(packet.at, packet.length, link)
   }
 
@@ -319,18 +356,5 @@ export class Pipeline {
     }
     const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
     from.egress.push(at, writeError(this.#slab, at, packet, type, code, word, source), link)
-  }
-
-  /** Ends the flows whose external address is not among `addresses`. Returns how many. */
-  forgetAddressesExcept(addresses: ReadonlySet<number>): number {
-    const { table } = this
-    let closed = 0
-    for (let flow = 0; flow < table.used; flow++) {
-      if (table.isLive(flow) && !addresses.has(table.sides[(flow * 2 + 1) * SIDE_WORDS + SIDE_DESTINATION]!)) {
-        table.close(flow)
-        closed++
-      }
-    }
-    return closed
   }
 }

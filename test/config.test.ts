@@ -213,7 +213,7 @@ describe('loadConfig', () => {
 
   it('says why a file cannot be read', () => {
     expect(failure(() => loadConfig(join(folder, 'none.yaml')))).toMatchObject({ code: 'CONFIG_READ', exitCode: ExitCode.config })
-    expect(failure(() => loadConfig(join(folder, 'none.yaml'))).message).toContain('there is no such file')
+    expect(failure(() => loadConfig(join(folder, 'none.yaml'))).message).toContain('it or its folder does not exist')
     expect(failure(() => loadConfig(folder)).message).toContain('it is a directory')
   })
 

@@ -2,6 +2,8 @@
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { ExitCode, TsnatError } from '../errors.js'
+import { errorFromObject } from './error-object.js'
+import type { ErrorObject } from './error-object.js'
 import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
 import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './types.js'
@@ -34,10 +36,19 @@ const connectError = (name: string, path: string, error: unknown): TsnatError =>
   if (error instanceof TsnatError) return error
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') return notRunning(name)
   if (code === 'EACCES' || code === 'EPERM') {
-    return new TsnatError(`no permission to use the control socket ${path}`, { code: 'CONTROL_PERMISSION', hint: 'run this as the user that started the gateway, usually root (sudo tsnat …)', exitCode: ExitCode.permission, cause: error })
+    return new TsnatError(`no permission to use the control socket ${path}`, {
+      code: 'CONTROL_PERMISSION',
+      hint: 'run this as the user that started the gateway, usually root (sudo tsnat …)',
+      exitCode: ExitCode.permission,
+      cause: error,
+    })
   }
   if (code === 'ECONNRESET' || code === 'EPIPE') return lost(name, error)
-  return new TsnatError(`cannot talk to the control socket ${path}: ${code ?? String(error)}`, { code: 'CONTROL_SOCKET', hint: 'choose the instance with --name or the path with --socket', cause: error })
+  return new TsnatError(`cannot talk to the control socket ${path}: ${code ?? String(error)}`, {
+    code: 'CONTROL_SOCKET',
+    hint: 'choose the instance with --name or the path with --socket',
+    cause: error,
+  })
 }
 
 async function* body(name: string, response: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -69,10 +80,12 @@ async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string>
 /** The error that the server told, rebuilt. */
 const told = (name: string, status: number | undefined, content: string): TsnatError => {
   try {
-    const { code, message, hint, exitCode } = JSON.parse(content) as { code: string; message: string; hint?: string; exitCode?: ExitCode }
-    return new TsnatError(message, { code, ...(hint === undefined ? {} : { hint }), ...(exitCode === undefined ? {} : { exitCode }) })
+    return errorFromObject(JSON.parse(content) as ErrorObject)
   } catch {
-    return new TsnatError(`instance "${name}" answered ${status}: ${content.slice(0, 200)}`, { code: 'CONTROL_ANSWER', hint: 'is the gateway of the same version as this command?' })
+    return new TsnatError(`instance "${name}" answered ${status}: ${content.slice(0, 200)}`, {
+      code: 'CONTROL_ANSWER',
+      hint: 'is the gateway of the same version as this command?',
+    })
   }
 }
 
@@ -84,12 +97,12 @@ const told = (name: string, status: number | undefined, content: string): TsnatE
 export const createControlClient = (name: string, path: string = defaultSocketPath(name), silence = 15_000): ControlClient => {
   const ask = async (method: string, target: string, signal?: AbortSignal): Promise<IncomingMessage> => {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...(signal === undefined ? { timeout: silence } : { signal }) }, resolve)
-      request.on('timeout', () =>
-        request.destroy(
-          new TsnatError(`instance "${name}" does not answer`, { code: 'CONTROL_SILENT', hint: 'look at its log, or end it with "tsnat down"' }),
-        ),
-      )
+      const limit = signal === undefined ? { timeout: silence } : { signal }
+      const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...limit }, resolve)
+      request.on('timeout', () => {
+        const hint = 'look at its log, or end it with "tsnat down"'
+        request.destroy(new TsnatError(`instance "${name}" does not answer`, { code: 'CONTROL_SILENT', hint }))
+      })
       request.on('error', (error) => reject(connectError(name, path, error)))
       request.end()
     })

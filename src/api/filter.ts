@@ -5,9 +5,21 @@ import type { FlowFilter, FlowRecord } from './types.js'
 
 const PROTOCOLS = ['tcp', 'udp', 'icmp'] as const
 /** The words of conntrack's `--state`. */
-export const TCP_STATES = ['NONE', 'SYN_SENT', 'SYN_RECV', 'ESTABLISHED', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK', 'TIME_WAIT', 'CLOSE', 'LISTEN'] as const
+export const TCP_STATES: readonly string[] = [
+  'NONE',
+  'SYN_SENT',
+  'SYN_RECV',
+  'ESTABLISHED',
+  'FIN_WAIT',
+  'CLOSE_WAIT',
+  'LAST_ACK',
+  'TIME_WAIT',
+  'CLOSE',
+  'LISTEN',
+]
 
-const refuse = (message: string, hint: string): TsnatError => new TsnatError(message, { code: 'BAD_FILTER', hint, exitCode: ExitCode.usage })
+const refuse = (message: string, hint: string): TsnatError =>
+  new TsnatError(message, { code: 'BAD_FILTER', hint, exitCode: ExitCode.usage })
 
 const protocol = (name: string, text: string): 'tcp' | 'udp' | 'icmp' => {
   const numbers: Record<string, 'tcp' | 'udp' | 'icmp'> = { 1: 'icmp', 6: 'tcp', 17: 'udp' }
@@ -18,8 +30,8 @@ const protocol = (name: string, text: string): 'tcp' | 'udp' | 'icmp' => {
 
 const prefix = (name: string, text: string): string => {
   const whole = parseIpv4(text) === null ? text : `${text}/32`
-  if (parsePrefix(whole) === null) throw refuse(`${name}: "${text}" is not an IPv4 address or prefix`, 'for example 10.0.0.2 or 10.0.0.0/24')
-  return whole
+  if (parsePrefix(whole) !== null) return whole
+  throw refuse(`${name}: "${text}" is not an IPv4 address or prefix`, 'for example 10.0.0.2 or 10.0.0.0/24')
 }
 
 const number = (maximum: number) => (name: string, text: string): number => {
@@ -56,7 +68,10 @@ const READERS: { [key in keyof Required<FlowFilter>]: (name: string, text: strin
  * @param label how the reader wrote the key, for messages
  * @throws TsnatError BAD_FILTER, exit code 64
  */
-export const readFlowFilter = (words: Readonly<Record<string, string | undefined>>, label: (key: string) => string = (key) => key): FlowFilter => {
+export const readFlowFilter = (
+  words: Readonly<Record<string, string | undefined>>,
+  label: (key: string) => string = (key) => key,
+): FlowFilter => {
   const filter: Record<string, string | number> = {}
   for (const [key, text] of Object.entries(words)) {
     if (text === undefined) continue
@@ -81,7 +96,8 @@ const within = (text: string, address: (flow: FlowRecord) => string): Test => {
   return (flow) => ((parseIpv4(address(flow)) ?? 0) & wanted.mask) === network
 }
 
-const isSourceTranslated: Test = ({ original, reply }) => original.src !== reply.dst || original.sport !== reply.dport || original.id !== reply.id
+const isSourceTranslated: Test = ({ original, reply }) =>
+  original.src !== reply.dst || original.sport !== reply.dport || original.id !== reply.id
 
 /** A test for records that holds when all given criteria hold. A flow without ports (ICMP) matches no port. */
 export const flowMatcher = (filter: FlowFilter): Test => {

@@ -85,9 +85,10 @@ export const alreadyRunning = (name: string, pid: number | null): TsnatError =>
 
 export const notRunning = (name: string): TsnatError => {
   const others = runningInstances()
+  const start = `start it with "tsnat up --wan INTERFACE${name === 'default' ? '' : ` --name ${name}`}"`
   return new TsnatError(`no instance named "${name}" is running`, {
     code: 'NOT_RUNNING',
-    hint: others.length === 0 ? `start it with "tsnat up --wan INTERFACE${name === 'default' ? '' : ` --name ${name}`}"` : `running: ${others.join(', ')} (choose with --name)`,
+    hint: others.length === 0 ? start : `running: ${others.join(', ')} (choose with --name)`,
     exitCode: ExitCode.notRunning,
   })
 }

@@ -25,6 +25,8 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { ExitCode, TsnatError } from '../errors.js'
+import { fileReason } from '../file-reason.js'
+import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
 import type { CaptureRequest, CaptureSide, FlowFilter, FlowRecord, GatewayControl } from './types.js'
@@ -49,7 +51,12 @@ export interface ControlServer {
 /** Characters gathered before they are handed to the socket. */
 const CHUNK = 65536
 
-const usage = (message: string, hint: string): TsnatError => new TsnatError(message, { code: 'BAD_REQUEST', hint, exitCode: ExitCode.usage })
+const usage = (message: string, hint: string): TsnatError =>
+  new TsnatError(message, { code: 'BAD_REQUEST', hint, exitCode: ExitCode.usage })
+
+const sendJson = (response: ServerResponse, value: unknown, status = 200): void => {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(value)}\n`)
+}
 
 const STATUS_CODES: Partial<Record<ExitCode, number>> = { [ExitCode.usage]: 400, [ExitCode.notRunning]: 503 }
 
@@ -58,15 +65,8 @@ const sendError = (response: ServerResponse, error: unknown, status?: number): v
     response.destroy()
     return
   }
-  const body =
-    error instanceof TsnatError
-      ? { code: error.code, message: error.message, hint: error.hint, exitCode: error.exitCode }
-      : { code: 'BUG', message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: ExitCode.bug }
-  response.writeHead(status ?? STATUS_CODES[body.exitCode] ?? 500, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
-}
-
-const sendJson = (response: ServerResponse, value: unknown, status = 200): void => {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(value)}\n`)
+  const body = errorObject(error)
+  sendJson(response, body, status ?? STATUS_CODES[body.exitCode] ?? 500)
 }
 
 type ListFormat = 'json' | 'ndjson'
@@ -114,15 +114,25 @@ const readCapture = (query: URLSearchParams): CaptureRequest => {
 
 type Handler = (control: GatewayControl, query: URLSearchParams, response: ServerResponse) => void | Promise<void>
 
+/** A stream of which the first piece has been taken already. */
+async function* resume<T>(first: IteratorResult<T, void>, rest: AsyncIterator<T, void>): AsyncGenerator<T> {
+  try {
+    for (let next = first; next.done !== true; next = await rest.next()) yield next.value
+  } finally {
+    await rest.return?.()
+  }
+}
+
 const capture: Handler = async (control, query, response) => {
   const request = readCapture(query)
   const abort = new AbortController()
   response.once('close', () => abort.abort())
-  const packets = control.capture(request, abort.signal)
+  const chunks = control.capture(request, abort.signal)[Symbol.asyncIterator]()
+  // The file header comes at once. It is waited for, so that a refusal (another capture runs) can still be told as one.
+  const first = await chunks.next()
   response.writeHead(200, { 'content-type': 'application/x-pcapng' })
-  // The client shall know that the capture runs before the first packet comes.
   response.flushHeaders()
-  await pipeline(Readable.from(packets, { objectMode: false }), response)
+  await pipeline(Readable.from(resume(first, chunks), { objectMode: false }), response)
 }
 
 const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
@@ -157,14 +167,20 @@ const serve = async (control: GatewayControl | undefined, request: IncomingMessa
   request.resume()
   const url = new URL(request.url ?? '/', 'http://tsnat')
   const route = Object.hasOwn(ROUTES, url.pathname) ? ROUTES[url.pathname]! : undefined
-  if (route === undefined) return sendError(response, usage(`there is no ${url.pathname}`, `there are ${Object.keys(ROUTES).join(', ')}`), 404)
+  if (route === undefined) {
+    return sendError(response, usage(`there is no ${url.pathname}`, `there are ${Object.keys(ROUTES).join(', ')}`), 404)
+  }
   const handler = route[request.method ?? '']
   if (handler === undefined) {
     response.setHeader('allow', Object.keys(route).join(', '))
     return sendError(response, usage(`${url.pathname} does not take ${request.method}`, `it takes ${Object.keys(route).join(', ')}`), 405)
   }
   if (control === undefined) {
-    throw new TsnatError('the gateway is still starting', { code: 'STARTING', hint: 'wait for it with "tsnat status --wait"', exitCode: ExitCode.notRunning })
+    throw new TsnatError('the gateway is still starting', {
+      code: 'STARTING',
+      hint: 'wait for it with "tsnat status --wait"',
+      exitCode: ExitCode.notRunning,
+    })
   }
   await handler(control, url.searchParams, response)
 }
@@ -187,7 +203,8 @@ const listenError = (path: string, error: unknown): TsnatError => {
   // libuv reports a folder that does not exist as EACCES, too.
   const noFolder = !existsSync(dirname(path))
   const denied = !noFolder && (code === 'EACCES' || code === 'EPERM')
-  return new TsnatError(`cannot listen on the control socket ${path}: ${noFolder ? 'its folder does not exist' : denied ? 'permission denied' : code}`, {
+  const reason = noFolder ? 'its folder does not exist' : fileReason(error)
+  return new TsnatError(`cannot listen on the control socket ${path}: ${reason}`, {
     code: 'CONTROL_SOCKET',
     hint: denied ? 'run tsnat as root, or choose another path with --socket' : 'choose another path with --socket',
     exitCode: denied ? ExitCode.permission : ExitCode.config,

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import { createControlClient } from '../api/client.js'
 import type { ControlClient } from '../api/client.js'
+import { ExitCode, TsnatError } from '../errors.js'
 
 export interface InstanceOptions {
   name: string
@@ -20,9 +21,13 @@ export const wholeNumber =
   (minimum: number, maximum: number) =>
   (text: string): number => {
     const value = /^\d+$/.test(text) ? Number(text) : NaN
-    if (!(value >= minimum && value <= maximum)) throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`)
-    return value
+    if (value >= minimum && value <= maximum) return value
+    throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`)
   }
+
+/** What is wrong with the words of a command that the parser itself took. */
+export const usageError = (message: string, hint: string): TsnatError =>
+  new TsnatError(message, { code: 'USAGE', hint, exitCode: ExitCode.usage })
 
 /** `--name`, `--socket` and `--json`: which running gateway a command speaks to, and how it answers. */
 export const instanceOptions = (command: Command): Command =>
@@ -36,5 +41,6 @@ export const clientFor = ({ name, socket }: InstanceOptions): ControlClient => c
 /** Examples under the help of a command: lines of "command" and what it does. */
 export const examples = (command: Command, lines: readonly (readonly [line: string, meaning: string])[]): Command => {
   const width = Math.max(...lines.map(([line]) => line.length))
-  return command.addHelpText('after', `\nExamples:\n${lines.map(([line, meaning]) => `  ${line.padEnd(width)}  # ${meaning}`).join('\n')}`)
+  const text = lines.map(([line, meaning]) => `  ${line.padEnd(width)}  # ${meaning}`)
+  return command.addHelpText('after', ['', 'Examples:', ...text].join('\n'))
 }

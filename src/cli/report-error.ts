@@ -6,7 +6,7 @@ import { paint } from './terminal.js'
 import type { Terminal } from './terminal.js'
 
 /** What the argument parser says, in the form of our own errors: "error: X\n(Did you mean Y?)". */
-const usageError = (error: CommanderError): TsnatError => {
+const parserError = (error: CommanderError): TsnatError => {
   const [complaint = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
   const suggestion = rest.join(' ').replace(/^\(?(.*?)\)?$/, '$1').replace(/^Did/, 'did')
   return new TsnatError(complaint.replace(/\.$/, ''), {
@@ -25,7 +25,7 @@ export const reportError = (thrown: unknown, terminal: Terminal, json: boolean):
   if (thrown instanceof CommanderError && (thrown.exitCode === 0 || thrown.code === 'commander.help')) {
     return thrown.exitCode === 0 ? ExitCode.ok : ExitCode.usage
   }
-  const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
+  const error = thrown instanceof CommanderError ? parserError(thrown) : thrown
   const { err } = terminal
   if (error instanceof TsnatError) {
     const { code, message, hint, exitCode } = error
@@ -39,7 +39,8 @@ export const reportError = (thrown: unknown, terminal: Terminal, json: boolean):
     err.write(`${JSON.stringify({ code: 'BUG', message, stack, exitCode: ExitCode.bug })}\n`)
   } else {
     const about = `tsnat ${version()}, Node ${process.version}, ${process.platform} ${process.arch}`
-    err.write(`${paint(err, 'red', 'tsnat:')} this is a bug in tsnat. Please report it with these lines and the command that you gave.\n  ${about}\n${stack}\n`)
+    const request = 'this is a bug in tsnat. Please report it with these lines and the command that you gave.'
+    err.write(`${paint(err, 'red', 'tsnat:')} ${request}\n  ${about}\n${stack}\n`)
   }
   return ExitCode.bug
 }

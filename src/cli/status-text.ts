@@ -46,10 +46,13 @@ const offloadText = ({ vnetHeader, checksum, tcpSegmentation, udpSegmentation }:
   return parts.length > 0 ? parts.join(', ') : vnetHeader ? 'none accepted by the kernel' : 'off'
 }
 
+const unsentText = ({ errors, lastError }: InterfaceStatus['tx']): string =>
+  `${grouped(errors)} not sent${lastError === null ? '' : `, latest ${lastError}`}`
+
 const interfaceLines = ({ up, rx, tx, offloads, kernelDrops }: InterfaceStatus, stream: TerminalStream): string[] => [
   ...(up ? [] : [paint(stream, 'red', 'down')]),
   `received ${grouped(rx.packets)} packets, ${byteText(rx.bytes)}; sent ${grouped(tx.packets)} packets, ${byteText(tx.bytes)}`,
-  ...(tx.errors === 0 ? [] : [paint(stream, 'yellow', `${grouped(tx.errors)} not sent${tx.lastError === null ? '' : `, latest ${tx.lastError}`}`)]),
+  ...(tx.errors === 0 ? [] : [paint(stream, 'yellow', unsentText(tx))]),
   ...(kernelDrops === 0 ? [] : [paint(stream, 'yellow', `${grouped(kernelDrops)} dropped by the kernel before tsnat could read them`)]),
   `offloads: ${offloadText(offloads)}`,
 ]
@@ -62,13 +65,16 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
   const { lan, wan, flows } = status
   const bold = (text: string): string => paint(stream, 'bold', text)
   const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
-  const block = (title: string, lines: readonly string[]): string => lines.map((line, i) => `  ${i === 0 ? bold(title.padEnd(6)) : ' '.repeat(6)} ${line}\n`).join('')
+  const block = (title: string, lines: readonly string[]): string =>
+    lines.map((line, i) => `  ${i === 0 ? bold(title.padEnd(6)) : ' '.repeat(6)} ${line}\n`).join('')
+  const age = `up ${durationText(status.uptime)}, pid ${status.pid}, version ${status.version}`
+  const where = lan.netns === null ? '' : `, in namespace ${lan.netns}`
   const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a)
   return [
-    `${bold(`tsnat ${status.name}`)}: ${stateText(status.state, stream)}, up ${durationText(status.uptime)}, pid ${status.pid}, version ${status.version}\n`,
+    `${bold(`tsnat ${status.name}`)}: ${stateText(status.state, stream)}, ${age}\n`,
     ...status.reasons.map((reason) => `  ${paint(stream, 'red', '!')} ${reason}\n`),
     block('LAN', [
-      `${lan.name} ${lan.addresses.join(' ')}, gateway ${lan.gatewayAddress}, MTU ${lan.mtu}, capture ${lan.capture}${lan.netns === null ? '' : `, in namespace ${lan.netns}`}`,
+      `${lan.name} ${lan.addresses.join(' ')}, gateway ${lan.gatewayAddress}, MTU ${lan.mtu}, capture ${lan.capture}${where}`,
       ...interfaceLines(lan, stream),
     ]),
     block('WAN', [
@@ -77,7 +83,8 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
       ...interfaceLines(wan, stream),
     ]),
     block('flows', [
-      `${grouped(flows.count)} of ${grouped(flows.capacity)} (TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)})`,
+      `${grouped(flows.count)} of ${grouped(flows.capacity)} ` +
+        `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)})`,
       `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
     ]),
     block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),

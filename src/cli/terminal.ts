@@ -1,5 +1,4 @@
 /** Where a command writes: standard output and error, or streams of a test. */
-import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { styleText } from 'node:util'
 
@@ -17,12 +16,20 @@ type Format = Parameters<typeof styleText>[0]
 /** Coloured on a terminal, plain elsewhere; NO_COLOR and its like are honoured. */
 export const paint = (stream: TerminalStream, format: Format, text: string): string => styleText(format, text, { stream })
 
-/** Writes and, when the stream is full, waits until it takes more. A stream that was closed takes everything. */
+/**
+ * Writes and, when the stream is full, waits until it takes more. Errors are for whoever owns the stream: one that broke or
+ * was closed takes everything.
+ */
 export const write = async (stream: TerminalStream, chunk: string | Uint8Array): Promise<void> => {
   if (stream.destroyed || stream.write(chunk)) return
-  const ended = new AbortController()
-  const { signal } = ended
-  await Promise.race([once(stream, 'drain', { signal }), once(stream, 'close', { signal })]).finally(() => ended.abort())
+  await new Promise<void>((resolve) => {
+    const events = ['drain', 'close', 'error'] as const
+    const done = (): void => {
+      for (const event of events) stream.off(event, done)
+      resolve()
+    }
+    for (const event of events) stream.on(event, done)
+  })
 }
 
 /** Writes lines in pieces of about 64 KiB, no faster than the stream takes them. Returns how many there were. */

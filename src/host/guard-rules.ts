@@ -35,7 +35,8 @@ const PORT_UNREACHABLE = 0x0303
 
 const { network, transport } = nft.PayloadBase
 
-const addressElements = (addresses: readonly number[]): Element[] => [...new Set(addresses)].map((address) => ({ key: nft.uint32(address) }))
+const addressElements = (addresses: readonly number[]): Element[] =>
+  [...new Set(addresses)].map((address) => ({ key: nft.uint32(address) }))
 
 /** A range is its first port, and the first port beyond it marked as an end; up to 65535 there is no end. */
 const portElements = (ports: PortSet): Element[] => ports.flatMap(({ first, last }) => [
@@ -86,7 +87,8 @@ const OUTPUT_CHAIN = 'output'
 export const outputTable = (table: string, mark: number, scope: GuardScope): NftMessage[] => {
   const family = nft.Family.ipv4
   const rule = (...expressions: Expression[]): NftMessage => nft.newRule(family, table, OUTPUT_CHAIN, ...expressions)
-  const byteAt = (offset: number, value: number): Expression[] => [nft.loadPayload(transport, offset, 1), nft.equals(nft.uint8(value))]
+  const byteAt = (offset: number, value: number): Expression[] =>
+    [nft.loadPayload(transport, offset, 1), nft.equals(nft.uint8(value))]
   // The mark is compared as the kernel holds it.
   const ownMark = Buffer.from(Uint32Array.of(mark).buffer)
   return [

@@ -46,7 +46,8 @@ const guardError = (error: unknown, table: string, device: string | null): unkno
   if (!UNSUPPORTED.includes(error.errno)) return error
   return new TsnatError(`this kernel cannot guard a shared address${where}: ${error.message}`, {
     code: 'GUARD_UNSUPPORTED',
-    hint: 'it needs Linux 5.12 with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_INGRESS; without them give tsnat an address of its own: --wan-address owned:…',
+    hint: 'it needs Linux 5.12 with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_INGRESS; '
+      + 'without them give tsnat an address of its own: --wan-address owned:…',
     exitCode: ExitCode.device,
     cause: error,
   })
@@ -99,7 +100,8 @@ export class Guard {
    */
   static onIngress(name: string, device: string, scope: GuardScope, namespace: NetworkNamespace = ownNamespace()): Promise<Guard> {
     const table = `tsnat-${name}`
-    return Guard.#make({ table, family: Family.netdev, device, build: (on, what) => ingressTable(table, on ?? device, what) }, scope, namespace)
+    const build: Plan['build'] = (on, what) => ingressTable(table, on ?? device, what)
+    return Guard.#make({ table, family: Family.netdev, device, build }, scope, namespace)
   }
 
   /**
@@ -110,7 +112,8 @@ export class Guard {
    */
   static onOutput(name: string, mark: number, scope: GuardScope, namespace: NetworkNamespace = ownNamespace()): Promise<Guard> {
     const table = `tsnat-${name}`
-    return Guard.#make({ table, family: Family.ipv4, device: null, build: (_, what) => outputTable(table, mark, what) }, scope, namespace)
+    const build: Plan['build'] = (_, what) => outputTable(table, mark, what)
+    return Guard.#make({ table, family: Family.ipv4, device: null, build }, scope, namespace)
   }
 
   get table(): string {

@@ -7,7 +7,8 @@ export const interfaceNames = (namespace: NetworkNamespace): string[] =>
   namespace.run(() => {
     // One line each: "  eth0: 1234 …", after two lines of headings.
     try {
-      return readFileSync('/proc/thread-self/net/dev', 'utf8').split('\n').slice(2).map((line) => line.split(':')[0]!.trim()).filter((name) => name !== '')
+      const lines = readFileSync('/proc/thread-self/net/dev', 'utf8').split('\n').slice(2)
+      return lines.map((line) => line.split(':')[0]!.trim()).filter((name) => name !== '')
     } catch {
       return []
     }

@@ -80,7 +80,9 @@ export const resolveNamespacePath = (specification: string): string => {
   const names = namespaceNames()
   throw new TsnatError(`there is no network namespace "${specification}"`, {
     code: 'UNKNOWN_NAMESPACE',
-    hint: names.length === 0 ? 'none has a name here; create one with "ip netns add", or give a path or a process' : `known: ${names.join(', ')}`,
+    hint: names.length === 0
+      ? 'none has a name here; create one with "ip netns add", or give a path or a process'
+      : `known: ${names.join(', ')}`,
     exitCode: ExitCode.device,
   })
 }

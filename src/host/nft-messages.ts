@@ -6,7 +6,10 @@
 export const Family = { ipv4: 2, netdev: 5 } as const
 export type Family = (typeof Family)[keyof typeof Family]
 
-const MessageType = { newTable: 0, deleteTable: 2, newChain: 3, newRule: 6, newSet: 9, newElements: 12, deleteElements: 14 } as const
+/** NFT_MSG_*. */
+const MessageType = {
+  newTable: 0, deleteTable: 2, newChain: 3, newRule: 6, newSet: 9, newElements: 12, deleteElements: 14,
+} as const
 
 /** One operation of a transaction. */
 export interface NftMessage {
@@ -67,8 +70,10 @@ export const equals = (value: Buffer): Expression => compare(0, value)
 export const differs = (value: Buffer): Expression => compare(1, value)
 
 /** Keeps the bits of `mask`. */
-export const mask = (bits: Buffer): Expression =>
-  expression('bitwise', number(1, REGISTER), number(2, REGISTER), number(3, bits.length), data(4, bits), data(5, Buffer.alloc(bits.length)))
+export const mask = (bits: Buffer): Expression => {
+  const none = Buffer.alloc(bits.length)
+  return expression('bitwise', number(1, REGISTER), number(2, REGISTER), number(3, bits.length), data(4, bits), data(5, none))
+}
 
 export const isInSet = (set: string): Expression => expression('lookup', text(1, set), number(2, REGISTER))
 

@@ -77,8 +77,6 @@ export const intersectPorts = (a: PortSet, b: PortSet): PortSet => subtractPorts
 
 export const countPorts = (ports: PortSet): number => ports.reduce((sum, { first, last }) => sum + last - first + 1, 0)
 
-export const hasPort = (ports: PortSet, port: number): boolean => ports.some(({ first, last }) => first <= port && port <= last)
-
 /** The ports one by one, ascending. */
 export const eachPort = function* (ports: PortSet): Generator<number> {
   for (const { first, last } of ports) for (let port = first; port <= last; port++) yield port

@@ -27,12 +27,15 @@ const CAPABILITIES = [
  */
 export const requireCapabilities = (foreign: boolean): void => {
   const [low] = native().capabilities()
-  const missing = CAPABILITIES.filter(({ bit, foreignOnly }) => (foreign || !foreignOnly) && ((low >>> bit) & 1) === 0).map(({ name }) => name)
+  const needed = CAPABILITIES.filter(({ foreignOnly }) => foreign || !foreignOnly)
+  const missing = needed.filter(({ bit }) => ((low >>> bit) & 1) === 0).map(({ name }) => name)
   if (missing.length === 0) return
   const list = missing.map((name) => name.toLowerCase()).join(',')
-  throw new TsnatError(`missing ${missing.join(' and ')}${foreign && missing.includes('CAP_SYS_ADMIN') ? ' (to enter the namespace of --netns)' : ''}`, {
+  const purpose = missing.includes('CAP_SYS_ADMIN') ? ' (to enter the namespace of --netns)' : ''
+  throw new TsnatError(`missing ${missing.join(' and ')}${purpose}`, {
     code: 'MISSING_CAPABILITY',
-    hint: `run as root, or give it to node: setcap ${list}+ep ${process.execPath}; in a container: --cap-add NET_ADMIN --cap-add NET_RAW`,
+    hint: `run as root, or give it to node: setcap ${list}+ep ${process.execPath}; `
+      + 'in a container: --cap-add NET_ADMIN --cap-add NET_RAW',
     exitCode: ExitCode.permission,
   })
 }
@@ -49,7 +52,7 @@ export const requireTunDevice = (path = TUN_DEVICE): void => {
     throw new TsnatError(denied ? `may not open ${path}` : `cannot open ${path}: ${code ?? String(cause)}`, {
       code: 'NO_TUN_DEVICE',
       hint: denied
-        ? 'run as root; in a container allow the device: --device /dev/net/tun'
+        ? 'run as root, or as root once: chmod 666 /dev/net/tun; in a container allow the device: --device /dev/net/tun'
         : 'load the module (modprobe tun); in a container pass the device: --device /dev/net/tun',
       exitCode: denied ? ExitCode.permission : ExitCode.device,
       cause,
@@ -66,7 +69,8 @@ export const requireInterface = (name: string, namespace: NetworkNamespace): voi
 export const requireFreeName = (name: string, namespace: NetworkNamespace): void => {
   if (namespace.run(() => native().interfaceIndex(name)) === 0) return
   const holder = runningInstances().find(({ claims: { lan } }) => lan.interface === name && lan.namespace === namespace.id)
-  throw new TsnatError(`interface "${name}" exists already${holder === undefined ? '' : `: it is the LAN of instance "${holder.name}" (pid ${holder.pid})`}`, {
+  const whose = holder === undefined ? '' : `: it is the LAN of instance "${holder.name}" (pid ${holder.pid})`
+  throw new TsnatError(`interface "${name}" exists already${whose}`, {
     code: 'INTERFACE_IN_USE',
     hint: 'choose another name with --lan, for example tun1',
     exitCode: ExitCode.device,
@@ -89,7 +93,7 @@ export const requireUnclaimed = (name: string, { wan }: Claims, running: readonl
     if (other.name === name || device !== wan.interface || namespace !== wan.namespace) continue
     const what = conflict(wan, other.claims.wan)
     if (what === null) continue
-    throw new TsnatError(`interface "${wan.interface}" is in use by instance "${other.name}" (pid ${other.pid}): both want ${what}`, {
+    throw new TsnatError(`interface "${device}" is in use by instance "${other.name}" (pid ${other.pid}): both want ${what}`, {
       code: 'WAN_IN_USE',
       hint: `stop it with "tsnat down --name ${other.name}", or give this one other --ports or an address of its own`,
       exitCode: ExitCode.device,

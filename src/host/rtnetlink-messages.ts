@@ -22,7 +22,7 @@ const view = (bytes: Buffer): DataView => new DataView(bytes.buffer, bytes.byteO
 const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 const uint32 = (bytes: Buffer | undefined): number | null => (bytes?.length === 4 ? view(bytes).getUint32(0, littleEndian) : null)
 const ipv4 = (bytes: Buffer | undefined): number | null => (bytes?.length === 4 ? bytes.readInt32BE(0) : null)
-const text = (bytes: Buffer | undefined): string | null => (bytes === undefined ? null : bytes.toString('latin1').replace(/\0.*$/s, ''))
+const text = (bytes: Buffer | undefined): string | null => bytes?.toString('utf8').replace(/\0.*$/s, '') ?? null
 const mac = (bytes: Buffer | undefined): Mac | null =>
   bytes?.length === 6 ? { high: bytes.readUInt16BE(0), low: bytes.readInt32BE(2) } : null
 
@@ -56,7 +56,6 @@ export const decodeLink = (bytes: Buffer): Link | null => {
     index,
     name,
     ethernet: type === 'ETHER',
-    loopback: flags.loopback === true,
     up: flags.up === true,
     carrier: flags.lowerUp === true,
     mtu: uint32(attributes.get(IFLA_MTU)) ?? 0,

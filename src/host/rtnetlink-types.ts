@@ -3,15 +3,12 @@ import type { Mac } from '../stack/wire/address.js'
 
 /** Routing table `main`. */
 export const TABLE_MAIN = 254
-/** Routing table `local`. */
-export const TABLE_LOCAL = 255
 
 export interface Link {
   index: number
   name: string
   /** Frames have Ethernet headers (ARPHRD_ETHER). */
   ethernet: boolean
-  loopback: boolean
   /** Administratively up (IFF_UP). */
   up: boolean
   /** There is a carrier (IFF_LOWER_UP). */

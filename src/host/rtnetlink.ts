@@ -62,7 +62,8 @@ export class Rtnetlink {
 
   /** Null when there is no interface of that name. */
   async link(name: string): Promise<Link | null> {
-    const found = await this.#find(`look up interface "${name}"`, MessageType.GETLINK, messages.encodeLink({}, { ifname: name }), 'ENODEV')
+    const body = messages.encodeLink({}, { ifname: name })
+    const found = await this.#find(`look up interface "${name}"`, MessageType.GETLINK, body, 'ENODEV')
     return found === null ? null : messages.decodeLink(found)
   }
 
@@ -85,11 +86,6 @@ export class Rtnetlink {
   async addAddress(ifindex: number, address: number, prefixLength: number): Promise<void> {
     const body = messages.encodeAddress(ifindex, address, prefixLength)
     await this.#request(`add an address to interface ${ifindex}`, MessageType.NEWADDR, body, FlagsNew.CREATE | FlagsNew.EXCL)
-  }
-
-  async deleteAddress(ifindex: number, address: number, prefixLength: number): Promise<void> {
-    const body = messages.encodeAddress(ifindex, address, prefixLength)
-    await this.#request(`remove an address from interface ${ifindex}`, MessageType.DELADDR, body)
   }
 
   /** IPv4 routes of all tables; a multipath route appears once for each next hop. */

@@ -25,10 +25,12 @@ export const writeSysctl = (namespace: NetworkNamespace, key: string, value: str
     const { code = 'unknown' } = cause as { code?: string }
     const readOnly = code === 'EROFS'
     const denied = code === 'EACCES' || code === 'EPERM'
+    const remedy = readOnly
+      ? `/proc/sys is read-only here, as in most containers: give the engine --sysctl ${key.replaceAll('/', '.')}=${value}`
+      : 'this needs CAP_NET_ADMIN: run as root, or give the capability'
     throw new TsnatError(`cannot set ${key} to "${value}": ${code}`, {
       code: 'SYSCTL',
-      ...(readOnly ? { hint: `/proc/sys is read-only here, as in most containers: set ${key.replaceAll('/', '.')} from outside, e.g. "--sysctl" of the container engine` } : {}),
-      ...(denied ? { hint: 'this needs CAP_NET_ADMIN: run as root, or give the capability' } : {}),
+      ...(readOnly || denied ? { hint: remedy } : {}),
       exitCode: readOnly || denied ? ExitCode.permission : ExitCode.failure,
       cause,
     })

@@ -47,6 +47,9 @@ export interface WanState {
 export const absentState = (name: string): WanState =>
   ({ name, ifindex: 0, up: false, mtu: 0, ethernet: false, mac: null, addresses: [], routes: [] })
 
+const routeOf = ({ destination, prefixLength, gateway, source, metric, mtu }: Route): WanRoute =>
+  ({ destination, prefixLength, gateway, source, metric, mtu })
+
 const byPreference = (a: WanRoute, b: WanRoute): number =>
   b.prefixLength - a.prefixLength || (a.destination >>> 0) - (b.destination >>> 0) || a.metric - b.metric
 
@@ -72,7 +75,7 @@ export const readWanState = async (rtnetlink: Rtnetlink, name: string): Promise<
       .map(({ address, peer, prefixLength, primary, scope }) => ({ address, peer, prefixLength, primary, scope })),
     routes: routes
       .filter((route) => leadsOut(route, link.index))
-      .map(({ destination, prefixLength, gateway, source, metric, mtu }) => ({ destination, prefixLength, gateway, source, metric, mtu }))
+      .map(routeOf)
       .sort(byPreference),
   }
 }

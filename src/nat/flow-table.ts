@@ -59,6 +59,8 @@ export const HEADER_OPENED = 1
 export const HEADER_EXPIRED = 2
 /** Seconds on the data plane's clock, so that readers can tell how long a flow has left. */
 export const HEADER_NOW = 3
+/** Flows ever taken: records from there on are untouched. */
+export const HEADER_USED = 4
 /** Live flows by timeout class follow from here. */
 export const HEADER_CLASSES = 8
 
@@ -177,7 +179,11 @@ export class FlowTable {
   /** Takes a flow that is not in use, unindexed and on no class list; -1 when the table is full. Its columns are zero. */
   take(): number {
     const flow = this.#free
-    if (flow === NONE) return this.#fresh < this.columns.capacity ? this.#fresh++ : NONE
+    if (flow === NONE) {
+      if (this.#fresh === this.columns.capacity) return NONE
+      this.#header[HEADER_USED] = this.#fresh + 1
+      return this.#fresh++
+    }
     const at = flow * FLOW_WORDS
     this.#free = this.flows[at + FLOW_NEXT]!
     const generation = this.flows[at + FLOW_GENERATION]!
@@ -200,6 +206,16 @@ export class FlowTable {
     this.sides[at + SIDE_DESTINATION] = destination
     this.sides[at + SIDE_PORTS] = ports
     this.sides[at + SIDE_META] = meta
+  }
+
+  /** The zone that packets of the side arrive from. */
+  zoneOf(side: number): number {
+    return (this.sides[side * SIDE_WORDS + SIDE_META]! >>> 8) & 0xff
+  }
+
+  /** The zone that they leave to. */
+  egressOf(side: number): number {
+    return this.sides[side * SIDE_WORDS + SIDE_META]! >>> 16
   }
 
   /** Makes both sides findable and puts the flow on the list of `timeoutClass`. Both keys must be set and be in no other flow. */

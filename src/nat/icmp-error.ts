@@ -6,12 +6,13 @@
  * sent, and the error's destination to that receiver. An error from a host whose address is translated on this side gets
  * the translated address as its source.
  *
- * Only eight bytes of the quoted transport header are promised. The whole ICMP checksum is computed anew: it covers the
- * quote, and errors are small.
+ * Only eight bytes of the quoted transport header are promised. What follows the quote (padding, extensions: RFC 4884) is not
+ * part of it and stays as it is. The whole ICMP checksum is computed anew: it covers the quote, and errors are small.
  */
 import { Drop } from '../drop.js'
 import { type Packet, portsOf } from '../stack/parse.js'
 import * as checksum from '../stack/wire/checksum.js'
+import { hasSourceRoute } from '../stack/ip-options.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import type { Slab } from '../stack/batch.js'
@@ -33,6 +34,7 @@ export const checkError = (slab: Slab, packet: Packet): number => {
   const headerLength = ipv4.headerLength(view, quote)
   if (headerLength < ipv4.HEADER_MIN || quoted < headerLength + 8) return Drop['bad-quote']
   if (!ipv4.headerChecksumOk(view, quote)) return Drop['bad-icmp-checksum']
+  if (headerLength > ipv4.HEADER_MIN && hasSourceRoute(view, quote, headerLength)) return Drop['source-route']
   if (ipv4.fragmentOffset(view, quote) !== 0 || !isTranslated(ipv4.protocol(view, quote))) return Drop['bad-quote']
   return 0
 }
@@ -55,7 +57,7 @@ export const translateError = (slab: Slab, packet: Packet, table: FlowTable, sid
   const quote = packet.transport + icmp4.ERROR_HEADER
   const protocol = ipv4.protocol(view, quote)
   const quoteTransport = quote + ipv4.headerLength(view, quote)
-  const quoteAvailable = packet.at + packet.length - quoteTransport
+  const quoteAvailable = quoteEnd(view, packet, quote) - quoteTransport
 
   const oldSource = ipv4.source(view, quote)
   const oldDestination = ipv4.destination(view, quote)
@@ -74,6 +76,16 @@ export const translateError = (slab: Slab, packet: Packet, table: FlowTable, sid
   ipv4.writeChecksum(view, packet.at)
   icmp4.setChecksum(view, packet.transport, 0)
   icmp4.setChecksum(view, packet.transport, checksum.finish(checksum.sum(bytes, packet.transport, packet.length - packet.headerLength, 0)))
+}
+
+/**
+ * Where the quoted packet ends: with the error, with the quoted datagram, or where RFC 4884 says that an extension begins
+ * (length in 32-bit words in the sixth byte; types 3, 11 and 12 only, and 0 when there is none).
+ */
+const quoteEnd = (view: DataView, packet: Packet, quote: number): number => {
+  const end = Math.min(packet.at + packet.length, quote + ipv4.totalLength(view, quote))
+  const words = packet.icmpType === icmp4.REDIRECT || packet.icmpType === icmp4.SOURCE_QUENCH ? 0 : view.getUint8(packet.transport + 5)
+  return words === 0 ? end : Math.min(end, quote + words * 4)
 }
 
 /** Ports or identifier of the quote, and its transport checksum when the quote reaches that far. */

@@ -3,25 +3,29 @@
  * as it was, and nothing that lives is ever evicted to make room (RFC 6888 REQ-8).
  */
 import { Drop } from '../drop.js'
-import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import type { Packet } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
 import type { FlowTable } from './flow-table.js'
-import type { PortPool } from './port-pool.js'
+import { isLowerClass, type PortPool } from './port-pool.js'
 import type { RandomSource } from './random.js'
 import { advance } from './tcp-state.js'
 import { CLASS_ICMP, CLASS_TCP_OPENING, CLASS_UDP_UNREPLIED } from './timeouts.js'
 import { storeDeltas } from './translate.js'
 
-/** 0, or why no flow may start with this packet. */
+/** Nobody can be answered at source port 0, which means "none" (RFC 768). */
+const hasSourcePort = (packet: Packet): boolean => packet.ports >>> 16 !== 0
+
+const isFirstSyn = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN
+
+/** 0, or why no flow may start with this packet, which is not a later fragment. */
 export const openerDrop = (packet: Packet): number => {
-  if (packet.fragment === LATER_FRAGMENT) return Drop['bad-fragment']
   switch (packet.protocol) {
     case ipv4.PROTOCOL_UDP:
-      return 0
+      return hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_TCP:
-      return (packet.tcpFlags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN ? 0 : Drop['not-a-flow-opener']
+      return isFirstSyn(packet.tcpFlags) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_ICMP:
       return icmp4.isRequest(packet.icmpType) ? 0 : packet.ports === 0 ? Drop['icmp-refused'] : Drop['not-a-flow-opener']
     default:
@@ -29,7 +33,7 @@ export const openerDrop = (packet: Packet): number => {
   }
 }
 
-/** Remotes found without a free port in this second are not searched again: a search of a full class costs too much to be asked for at will. */
+/** Remotes found without a free port of a class in this second are not searched again: a search of a full class costs too much to be asked for at will. */
 const EXHAUSTED_SLOTS = 256
 
 export class FlowOpener {
@@ -90,7 +94,8 @@ export class FlowOpener {
   }
 
   #choose(pool: PortPool, inside: number, now: number): number {
-    const remote = Math.imul(this.#remote, 0x9e3779b1) ^ Math.imul((this.#remotePort << 16) | this.#meta, 0x85ebca6b) ^ this.#external
+    const kind = (this.#remotePort << 16) ^ this.#meta ^ (isLowerClass(inside) ? 0x8000 : 0)
+    const remote = Math.imul(this.#remote, 0x9e3779b1) ^ Math.imul(kind, 0x85ebca6b) ^ this.#external
     const slot = (remote >>> 24) % EXHAUSTED_SLOTS
     const known = this.#exhaustedAt[slot] === now && this.#exhaustedKeys[slot] === remote
     if (known) return pool.has(inside) && this.#isFree(inside) ? inside : -1

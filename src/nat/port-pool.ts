@@ -2,8 +2,8 @@
  * Which external ports may be used, and the choice among them.
  *
  * A pool is a set of ports, kept twice: as a bitmap (may this one be used?) and, by class, as a dense list to draw from.
- * Classes are those of RFC 4787 REQ-3a: 0-1023 and 1024-65535; a port is only replaced by one of its class. Whether a port
- * is in use is not kept here: uniqueness is of the whole reply tuple, so the flow table is asked.
+ * Classes are those of RFC 4787 REQ-3a: 0-1023 and 1024-65535; a port is only replaced by one of its class, unless the pool
+ * has none of that class at all. Whether a port is in use is not kept here: uniqueness is of the whole reply tuple, so the flow table is asked.
  */
 import { below, type RandomSource } from './random.js'
 
@@ -11,6 +11,9 @@ import { below, type RandomSource } from './random.js'
 const UPPER_CLASS = 1024
 /** Random draws before the whole class is searched. */
 const DRAWS = 64
+
+/** Whether a port is replaced by one below 1024. 0 is not: it is no port (RFC 4787 leaves it open). */
+export const isLowerClass = (port: number): boolean => port < UPPER_CLASS && port !== 0
 
 /** Tells whether a port is free towards the remote in question. */
 export type IsFree = (port: number) => boolean
@@ -42,11 +45,6 @@ export class PortPool {
     return this.#allowed[port] === 1
   }
 
-  /** Ports in the class of `port`. */
-  sizeFor(port: number): number {
-    return port < UPPER_CLASS ? this.#lower.length : this.#upper.length
-  }
-
   /**
    * A free port for a packet from source port `wanted`: that port itself when it is in the pool and free, otherwise a random
    * one of its class (RFC 6056 3.3.2; a port is randomised only when it has to change, RFC 4787 REQ-3). -1 when none is free.
@@ -54,7 +52,7 @@ export class PortPool {
    */
   choose(wanted: number, random: RandomSource, isFree: IsFree): number {
     if (wanted !== 0 && this.#allowed[wanted] === 1 && isFree(wanted)) return wanted
-    const candidates = wanted < UPPER_CLASS && wanted !== 0 ? this.#lower : this.#upper
+    const candidates = this.#candidatesFor(wanted)
     const size = candidates.length
     if (size === 0) return -1
     for (let draw = 0; draw < DRAWS; draw++) {
@@ -67,5 +65,10 @@ export class PortPool {
       if (isFree(port)) return port
     }
     return -1
+  }
+
+  #candidatesFor(wanted: number): Uint16Array {
+    if (isLowerClass(wanted)) return this.#lower.length > 0 ? this.#lower : this.#upper
+    return this.#upper.length > 0 ? this.#upper : this.#lower
   }
 }

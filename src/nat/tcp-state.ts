@@ -1,7 +1,8 @@
 /**
  * TCP as the gateway sees it: the set of events that passed, from which phase (timeout class) and conntrack's state word
- * follow. No event leads back, except a new SYN after the end, which starts anew on the same mapping (RFC 5382 does not
- * forbid it, and a client that binds its port needs it).
+ * follow. Two events lead back: a new SYN after the end starts anew on the same mapping (RFC 5382 does not forbid it, and a
+ * client that binds its port needs it); and any other segment after a RST takes that back, as the RST may have been forged or
+ * lost on its way (RFC 7857 2.2).
  *
  * Simultaneous open needs nothing special: SYNs may come from both sides in any order (RFC 5382 REQ-2).
  */
@@ -31,10 +32,10 @@ const isOver = (events: number): boolean => (events & RST) !== 0 || (events & BO
 export const advance = (events: number, flags: number, direction: number): number => {
   if ((flags & tcp.RST) !== 0) return events | RST
   if ((flags & tcp.SYN) !== 0) {
-    const before = isOver(events) && (flags & tcp.ACK) === 0 ? 0 : events
+    const before = isOver(events) && (flags & tcp.ACK) === 0 ? 0 : events & ~RST
     return before | (SYN << direction) | ((flags & tcp.ACK) !== 0 ? ACK << direction : 0)
   }
-  let after = events
+  let after = events & ~RST
   if ((flags & tcp.ACK) !== 0) {
     after |= ACK << direction
     if ((flags & tcp.FIN) === 0 && (events & BOTH_FIN) !== 0) after |= (events & BOTH_FIN) === BOTH_FIN ? BOTH_FIN_ACKED : FIN_ACKED

@@ -23,6 +23,12 @@ export const track = (table: FlowTable, side: number, packet: Packet, now: numbe
   else trackReply(table, flow, direction, now)
 }
 
+/** Whether a packet of the flow has been let through. */
+export const hasPassed = (table: FlowTable, flow: number): boolean => {
+  const at = flow * FLOW_WORDS + FLOW_PACKETS
+  return table.flows[at] !== 0 || table.flows[at + 1] !== 0
+}
+
 const trackTcp = (table: FlowTable, flow: number, direction: number, flags: number, now: number): void => {
   const events = table.eventsOf(flow)
   if (!isSteady(events) || (flags & UNSTEADY_FLAGS) !== 0) {

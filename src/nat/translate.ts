@@ -14,7 +14,6 @@ import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
 import * as udp from '../stack/wire/udp.js'
-import * as vnet from '../stack/wire/vnet.js'
 import { type FlowTable, SIDE_DELTAS, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
 
 /** One less in the TTL's byte, as a one's-complement difference of its 16-bit word. */
@@ -62,12 +61,11 @@ const translateTransport = (view: DataView, packet: Packet, reversePorts: number
     return
   }
   view.setInt32(transport, swapPorts(reversePorts))
-  const partial = (vnet.flags(view, packet.at - vnet.LENGTH) & vnet.F_NEEDS_CSUM) !== 0
   if (protocol === ipv4.PROTOCOL_TCP) {
     const stored = tcp.checksum(view, transport)
-    tcp.setChecksum(view, transport, partial ? checksum.updatePartial(stored, l3) : checksum.update(stored, l4))
+    tcp.setChecksum(view, transport, packet.partial ? checksum.updatePartial(stored, l3) : checksum.update(stored, l4))
   } else {
     const stored = udp.checksum(view, transport)
-    udp.setChecksum(view, transport, partial ? checksum.updatePartial(stored, l3) : checksum.updateUdp(stored, l4))
+    udp.setChecksum(view, transport, packet.partial ? checksum.updatePartial(stored, l3) : checksum.updateUdp(stored, l4))
   }
 }

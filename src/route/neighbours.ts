@@ -3,7 +3,7 @@
  *
  * Index 0 stands for "no address needed" (links without Ethernet). Other indices are given out once per address and never
  * reused while the gateway runs, so a flow's index stays right. An entry is unresolved, reachable or failed. Whoever needs an
- * unresolved one asks once; the answer comes through `learn` or `fail`.
+ * unresolved one asks once; the answer comes through `learn` or `fail`, or a few seconds are up.
  */
 import type { LinkAddresses } from '../stack/device/device.js'
 
@@ -16,6 +16,8 @@ export const FAILED = 2
 
 /** Milliseconds between two questions for one neighbour, also after it has failed. */
 const ASK_AGAIN = 1000
+/** Milliseconds after which a neighbour has failed if no answer came at all. Those who resolve give up earlier. */
+const GIVE_UP = 5000
 
 export class NeighbourTable implements LinkAddresses {
   readonly high = new Uint16Array(NEIGHBOURS_MAX)
@@ -24,6 +26,8 @@ export class NeighbourTable implements LinkAddresses {
   readonly #state = new Uint8Array(NEIGHBOURS_MAX)
   readonly #asked = new Float64Array(NEIGHBOURS_MAX).fill(-Infinity)
   readonly #index = new Map<number, number>()
+  /** Those asked for and not answered, with the time of the first question; oldest first. */
+  readonly #unanswered = new Map<number, number>()
   readonly #ask: (address: number) => void
   #count = 1
 
@@ -57,6 +61,7 @@ export class NeighbourTable implements LinkAddresses {
     if (now - this.#asked[index]! >= ASK_AGAIN) {
       this.#asked[index] = now
       this.#state[index] = UNRESOLVED
+      if (!this.#unanswered.has(index)) this.#unanswered.set(index, now)
       this.#ask(this.#address[index]!)
     }
     return this.#state[index]!
@@ -69,21 +74,37 @@ export class NeighbourTable implements LinkAddresses {
     this.high[index] = high
     this.low[index] = low
     this.#state[index] = REACHABLE
+    this.#unanswered.delete(index)
     return index
   }
 
   /** Nobody answered for the address; returns its index, or -1. It is not asked for again for a second. @param now milliseconds */
   fail(address: number, now: number): number {
     const index = this.#index.get(address)
-    if (index === undefined) return -1
-    this.#state[index] = FAILED
-    this.#asked[index] = now
-    return index
+    if (index !== undefined) this.#failed(index, now)
+    return index ?? -1
+  }
+
+  /** Lets one neighbour fail for which no answer has come for too long; returns its index, or 0 when there is none. @param now milliseconds */
+  failOverdue(now: number): number {
+    if (this.#unanswered.size === 0) return 0
+    for (const [index, since] of this.#unanswered) {
+      if (now - since < GIVE_UP) return 0
+      this.#failed(index, now)
+      return index
+    }
+    return 0
   }
 
   /** Forgets every Ethernet address, as after a change of the interface. */
   forgetAll(): void {
     this.#state.fill(UNRESOLVED, 1)
     this.#asked.fill(-Infinity)
+  }
+
+  #failed(index: number, now: number): void {
+    this.#state[index] = FAILED
+    this.#asked[index] = now
+    this.#unanswered.delete(index)
   }
 }

@@ -16,6 +16,13 @@ export interface Route {
   readonly source: number
 }
 
+/**
+ * Whether `destination`, found by `route`, is the broadcast address of the subnet that the route leads to. Only those on the
+ * link are known (RFC 2644); subnets of one or two addresses have none (RFC 3021).
+ */
+export const isDirectedBroadcast = (route: Route, destination: number): boolean =>
+  route.gateway === null && route.prefixLength < 31 && (destination | maskOf(route.prefixLength)) === -1
+
 const maskOf = (length: number): number => (length === 0 ? 0 : -1 << (32 - length))
 
 export class RouteTable {

@@ -16,10 +16,10 @@ export class WaitingPackets {
     this.held = held
   }
 
-  /** Adds a packet to the neighbour's list; false when the list or the room is full. @param zone where it came from */
-  add(link: number, at: number, length: number, zone: number): boolean {
+  /** Adds a packet to the neighbour's list; false when the list or the room is full. `owner` and `generation` come back with it. */
+  add(link: number, at: number, length: number, owner: number, generation: number): boolean {
     if (this.#count[link]! >= PER_NEIGHBOUR) return false
-    const block = this.held.hold(at, length, zone)
+    const block = this.held.hold(at, length, owner, generation)
     if (block === NO_BLOCK) return false
     if (this.#last[link] === NO_BLOCK) this.#first[link] = block
     else this.held.link(this.#last[link]!, block)

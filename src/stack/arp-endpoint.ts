@@ -17,6 +17,9 @@ const BROADCAST_LOW = -1
 /** Bytes that the endpoint needs in the slab. */
 export const ARP_REGION = 128
 
+/** Where frames come from and go to. */
+export type ArpLink = Pick<PacketDevice, 'arp' | 'sendFrames'>
+
 export interface ArpListener {
   /** Somebody told its Ethernet address. */
   onNeighbour(address: number, high: number, low: number): void
@@ -31,17 +34,17 @@ export class ArpEndpoint implements ArpReceiver {
   readonly #mac: { high: number; low: number }
   readonly #listener: ArpListener
   readonly #pending = new Map<number, { tries: number; next: number }>()
-  readonly #device: PacketDevice
+  readonly #link: ArpLink
   readonly #addresses: readonly number[]
 
-  constructor(slab: Slab, region: Region, device: PacketDevice, mac: { high: number; low: number }, addresses: readonly number[], listener: ArpListener) {
+  constructor(slab: Slab, region: Region, link: ArpLink, mac: { high: number; low: number }, addresses: readonly number[], listener: ArpListener) {
     this.#slab = slab
     this.#at = (region.start + 127) & ~63
-    this.#device = device
+    this.#link = link
     this.#mac = mac
     this.#addresses = addresses
     this.#listener = listener
-    device.arp = this
+    link.arp = this
   }
 
   /** Tells the link that the addresses are here (RFC 5227 3), so that caches of a predecessor are corrected. */
@@ -51,8 +54,10 @@ export class ArpEndpoint implements ArpReceiver {
 
   /** Begins to ask for an address. @param now milliseconds */
   ask(address: number, now: number): void {
-    if (!this.#pending.has(address)) this.#pending.set(address, { tries: 0, next: now })
-    this.tick(now)
+    if (this.#pending.has(address)) return
+    // Nothing but the question: whoever asks is in the middle of a packet and must not be told of another neighbour's silence.
+    this.#pending.set(address, { tries: 1, next: now + INTERVAL })
+    this.#question(address)
   }
 
   get isAsking(): boolean {
@@ -70,7 +75,7 @@ export class ArpEndpoint implements ArpReceiver {
       }
       question.tries++
       question.next = now + INTERVAL
-      this.#send(arp.REQUEST, BROADCAST_HIGH, BROADCAST_LOW, this.#addresses[0] ?? 0, 0, 0, address)
+      this.#question(address)
     }
   }
 
@@ -87,6 +92,10 @@ export class ArpEndpoint implements ArpReceiver {
     }
   }
 
+  #question(address: number): void {
+    this.#send(arp.REQUEST, BROADCAST_HIGH, BROADCAST_LOW, this.#addresses[0] ?? 0, 0, 0, address)
+  }
+
   #send(operation: number, toHigh: number, toLow: number, senderIp: number, targetHigh: number, targetLow: number, targetIp: number): void {
     const { view } = this.#slab
     const at = this.#at
@@ -94,6 +103,6 @@ export class ArpEndpoint implements ArpReceiver {
     ethernet.write(view, at - ethernet.LENGTH, toHigh, toLow, this.#mac.high, this.#mac.low, ethernet.TYPE_ARP)
     arp.write(view, at, operation, this.#mac.high, this.#mac.low, senderIp, targetHigh, targetLow, targetIp)
     this.#batch.push(at, arp.LENGTH, 0)
-    this.#device.sendFrames(this.#slab, this.#batch)
+    this.#link.sendFrames(this.#slab, this.#batch)
   }
 }

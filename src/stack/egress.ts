@@ -42,9 +42,12 @@ export class Egress {
     const { offloads } = this.#device
     const type = segmentType(view, at)
     if ((type === vnet.GSO_TCPV4 && !offloads.tcp) || (type === vnet.GSO_UDP_L4 && !offloads.udp)) {
-      if (segment(this.#slab, at, length, this.#scratch, this.batch, link)) return 0
-      this.flush()
-      return segment(this.#slab, at, length, this.#scratch, this.batch, link) ? 0 : Drop['scratch-full']
+      let done = segment(this.#slab, at, length, 0, this.#scratch, this.batch, link)
+      while (done >= 0 && done < length) {
+        this.flush()
+        done = segment(this.#slab, at, length, done, this.#scratch, this.batch, link)
+      }
+      return done < 0 ? Drop['scratch-full'] : 0
     }
     if (!offloads.checksum) completeChecksum(this.#slab, at, length)
     this.batch.push(at, length, link)
@@ -57,13 +60,16 @@ export class Egress {
     this.bytes += length
     const type = segmentType(this.#slab.view, at)
     if (type !== vnet.GSO_TCPV4 && type !== vnet.GSO_UDP_L4) return this.#fragment(at, length, mtu, link)
-    this.#segments.clear()
-    if (!segment(this.#slab, at, length, this.#scratch, this.#segments, link)) return Drop['scratch-full']
-    for (let index = 0; index < this.#segments.count; index++) {
-      const drop = this.#fragment(this.#segments.at[index]!, this.#segments.length[index]!, mtu, link)
-      if (drop !== 0) return drop
-    }
-    return 0
+    let done = 0
+    do {
+      this.#segments.clear()
+      done = segment(this.#slab, at, length, done, this.#scratch, this.#segments, link)
+      for (let index = 0; index < this.#segments.count; index++) {
+        const drop = this.#fragment(this.#segments.at[index]!, this.#segments.length[index]!, mtu, link)
+        if (drop !== 0) return drop
+      }
+    } while (done >= 0 && done < length)
+    return done < 0 ? Drop['scratch-full'] : 0
   }
 
   flush(): void {

@@ -13,7 +13,7 @@
  */
 import type { HeldPackets } from './held.js'
 import { NO_BLOCK } from './held.js'
-import type { Packet } from './parse.js'
+import { FIRST_FRAGMENT, type Packet } from './parse.js'
 import * as ipv4 from './wire/ipv4.js'
 
 const ENTRIES = 2048
@@ -63,13 +63,18 @@ export class FragmentTable {
   }
 
   /**
-   * The entry of the fragment's datagram, made when there is none, with the fragment's bytes counted.
+   * The entry of the fragment's datagram, made when there is none, with the fragment's bytes counted. A second first fragment
+   * begins a new datagram: senders use IDs again, before the deadline of one that lost a fragment (RFC 4963).
    * The owner is UNKNOWN_OWNER until `setOwner`.
    */
   enter(view: DataView, packet: Packet, zone: number, now: number): number {
     const identity = (ipv4.identification(view, packet.at) << 16) | (zone << 8) | packet.protocol
     const bucket = this.#bucketOf(packet.source, packet.destination, identity)
     let entry = this.#find(bucket, packet.source, packet.destination, identity)
+    if (entry !== NONE && packet.fragment === FIRST_FRAGMENT && this.owner(entry) !== UNKNOWN_OWNER) {
+      this.#end(entry)
+      entry = NONE
+    }
     if (entry === NONE) {
       entry = this.#make(bucket, now)
       const at = entry * WORDS
@@ -99,7 +104,7 @@ export class FragmentTable {
 
   /** Keeps a later fragment until the first comes; false when there is no room. */
   hold(entry: number, packet: Packet): boolean {
-    const block = this.#held.hold(packet.at, packet.length, 0)
+    const block = this.#held.hold(packet.at, packet.length, 0, 0)
     if (block === NO_BLOCK) return false
     this.#held.link(block, this.#entries[entry * WORDS + HELD]!)
     this.#entries[entry * WORDS + HELD] = block
@@ -124,7 +129,6 @@ export class FragmentTable {
   expire(now: number): void {
     while (this.#oldest !== NONE && this.#entries[this.#oldest * WORDS + DEADLINE]! <= now) this.#end(this.#oldest)
   }
-
 
   #bucketOf(source: number, destination: number, identity: number): number {
     const hash = Math.imul(Math.imul(source ^ this.#seed, 0x9e3779b1) ^ destination, 0x85ebca6b) ^ Math.imul(identity, 0xc2b2ae35)

@@ -6,8 +6,8 @@
  * the ring from wrapping past it. All holders have deadlines of seconds, which bounds that. Blocks form singly linked lists
  * by their `next` word; a list's owner keeps its head.
  *
- *     block     +4       +8      +12     +16     +64
- *       │ size │ in use │ next │ length │ tag │ … │ headroom, packet
+ *     block     +4       +8      +12     +16      +20          +64
+ *       │ size │ in use │ next │ length │ owner │ generation │ … │ headroom, packet
  */
 import { HEADROOM, type Region, type Slab } from './batch.js'
 
@@ -15,7 +15,8 @@ const SIZE = 0
 const IN_USE = 4
 const NEXT = 8
 const LENGTH = 12
-const TAG = 16
+const OWNER = 16
+const GENERATION = 20
 
 /** End of a list of held packets. */
 export const NO_BLOCK = -1
@@ -41,16 +42,21 @@ export class HeldPackets {
     return this.#used
   }
 
-  /** Copies the packet (and the headroom before it) into the ring, with a number of the caller's; returns its block, or -1 when there is no room. */
-  hold(at: number, length: number, tag: number): number {
+  /**
+   * Copies the packet (and the headroom before it) into the ring; returns its block, or NO_BLOCK when there is no room.
+   * @param owner whatever the caller wants to know again, as `generation`
+   */
+  hold(at: number, length: number, owner: number, generation: number): number {
     const size = (HEADROOM * 2 + length + 63) & ~63
-    if (this.#head + size > this.#end && !this.#wrap(size)) return NO_BLOCK
+    // A full ring has its head where the tail is, as an empty one; it must not come to #wrap.
     if (this.#used + size > this.#end - this.#start) return NO_BLOCK
+    if (this.#head + size > this.#end && !this.#wrap(size)) return NO_BLOCK
     if (this.#head < this.#tail && this.#head + size > this.#tail) return NO_BLOCK
     const block = this.#head
     this.#write(block, size, 1)
     this.#slab.view.setInt32(block + LENGTH, length)
-    this.#slab.view.setInt32(block + TAG, tag)
+    this.#slab.view.setInt32(block + OWNER, owner)
+    this.#slab.view.setInt32(block + GENERATION, generation)
     this.#slab.bytes.copyWithin(block + HEADROOM, at - HEADROOM, at + length)
     this.#head += size
     return block
@@ -65,8 +71,12 @@ export class HeldPackets {
     return this.#slab.view.getInt32(block + LENGTH)
   }
 
-  tagOf(block: number): number {
-    return this.#slab.view.getInt32(block + TAG)
+  ownerOf(block: number): number {
+    return this.#slab.view.getInt32(block + OWNER)
+  }
+
+  generationOf(block: number): number {
+    return this.#slab.view.getInt32(block + GENERATION)
   }
 
   next(block: number): number {

@@ -5,7 +5,6 @@
 import type { Packet } from './parse.js'
 import * as checksum from './wire/checksum.js'
 import * as tcp from './wire/tcp.js'
-import * as vnet from './wire/vnet.js'
 
 const MSS_OPTION_LENGTH = 4
 /** IPv4 and TCP headers without options (RFC 6691). */
@@ -22,7 +21,7 @@ export const clampMss = (view: DataView, packet: Packet, mss: number): void => {
   if (before <= mss) return
   view.setUint16(option + 2, mss)
   // A partial checksum covers the pseudo header only; a complete one takes the difference, swapped at an odd offset.
-  if ((vnet.flags(view, packet.at - vnet.LENGTH) & vnet.F_NEEDS_CSUM) !== 0) return
+  if (packet.partial) return
   const delta = checksum.delta16(before, mss)
   const aligned = ((option - transport) & 1) === 0 ? delta : checksum.swap(delta)
   tcp.setChecksum(view, transport, checksum.update(tcp.checksum(view, transport), aligned))

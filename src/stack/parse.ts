@@ -2,16 +2,17 @@
  * Reads what the data plane needs of a packet, once, into one object that is reused for every packet.
  *
  * The checks here are those that RFC 1812 5.2.2 forbids to switch off, plus what makes later accessors safe: after `parse`
- * returned 0, the IPv4 header and, for whole datagrams and first fragments, the fixed transport header are inside the packet.
+ * returned 0, the IPv4 header and, for whole datagrams and first fragments, the fixed transport header are inside the packet,
+ * and the virtio header asks for nothing that does not fit it.
  */
 import { Drop } from '../drop.js'
+import { hasSourceRoute } from './ip-options.js'
+import { checkOffload } from './offload.js'
 import * as icmp4 from './wire/icmp4.js'
 import * as ipv4 from './wire/ipv4.js'
 import * as tcp from './wire/tcp.js'
 import * as udp from './wire/udp.js'
-
-const MORE_FRAGMENTS = 0x2000
-const OFFSET_MASK = 0x1fff
+import * as vnet from './wire/vnet.js'
 
 /** What a fragment is to the parser. */
 export const WHOLE = 0
@@ -44,6 +45,8 @@ export class Packet {
   tcpFlags = 0
   /** ICMP type; -1 for other protocols. */
   icmpType = -1
+  /** The TCP or UDP checksum is unfinished: its field holds the sum of the pseudo header (VIRTIO_NET_HDR_F_NEEDS_CSUM). */
+  partial = false
 }
 
 const headerSumOk = (view: DataView, at: number, headerLength: number): boolean => {
@@ -71,7 +74,7 @@ export const portsOf = (view: DataView, transport: number, protocol: number): nu
   return view.getInt32(transport)
 }
 
-/** Parses the datagram at `at`; `received` bytes are there. Returns 0 or a drop code. */
+/** Parses the datagram at `at`, in the canonical form of batch.ts; `received` bytes are there. Returns 0 or a drop code. */
 export const parse = (view: DataView, at: number, received: number, packet: Packet): number => {
   if (received < ipv4.HEADER_MIN) return Drop['short']
   const versionAndLength = view.getUint8(at)
@@ -81,6 +84,7 @@ export const parse = (view: DataView, at: number, received: number, packet: Pack
   if (headerLength < ipv4.HEADER_MIN || headerLength > length) return Drop['bad-header-length']
   if (length > received) return Drop['short']
   if (!headerSumOk(view, at, headerLength)) return Drop['bad-header-checksum']
+  if (headerLength > ipv4.HEADER_MIN && hasSourceRoute(view, at, headerLength)) return Drop['source-route']
 
   const protocol = ipv4.protocol(view, at)
   const transport = at + headerLength
@@ -96,9 +100,11 @@ export const parse = (view: DataView, at: number, received: number, packet: Pack
   packet.ports = 0
   packet.tcpFlags = 0
   packet.icmpType = -1
+  packet.partial = false
+  if (view.getUint16(at - vnet.LENGTH) !== 0 && !checkOffload(view, packet)) return Drop['bad-offload']
 
   const payload = length - headerLength
-  const fragmentField = ipv4.flagsAndOffset(view, at) & (MORE_FRAGMENTS | OFFSET_MASK)
+  const fragmentField = ipv4.flagsAndOffset(view, at) & (ipv4.FLAG_MORE_FRAGMENTS | ipv4.OFFSET_MASK)
   if (fragmentField !== 0) {
     const drop = checkFragment(packet, fragmentField, payload)
     if (drop !== 0) return drop
@@ -127,8 +133,8 @@ export const parse = (view: DataView, at: number, received: number, packet: Pack
 
 /** Lengths and offsets that no honest sender makes (RFC 791 3.2, RFC 1858, RFC 3128). */
 const checkFragment = (packet: Packet, field: number, payload: number): number => {
-  const offset = (field & OFFSET_MASK) << 3
-  if ((field & MORE_FRAGMENTS) !== 0 && (payload === 0 || (payload & 7) !== 0)) return Drop['bad-fragment']
+  const offset = (field & ipv4.OFFSET_MASK) << 3
+  if ((field & ipv4.FLAG_MORE_FRAGMENTS) !== 0 && (payload === 0 || (payload & 7) !== 0)) return Drop['bad-fragment']
   if (offset + payload + packet.headerLength > 65535) return Drop['bad-fragment']
   if (packet.protocol === ipv4.PROTOCOL_TCP && (offset === 8 || (offset === 0 && payload < tcp.HEADER_MIN))) return Drop['bad-fragment']
   packet.fragment = offset === 0 ? FIRST_FRAGMENT : LATER_FRAGMENT

@@ -4,6 +4,7 @@
  */
 import type { Batch, Slab } from './batch.js'
 import type { Scratch } from './scratch.js'
+import { keepCopiedOptions } from './ip-options.js'
 import * as checksum from './wire/checksum.js'
 import * as ipv4 from './wire/ipv4.js'
 import * as tcp from './wire/tcp.js'
@@ -42,50 +43,49 @@ export const completeChecksum = (slab: Slab, at: number, length: number): void =
 }
 
 /**
- * Cuts the superpacket at `at` into segments in the scratch region, each with all its checksums, and appends them to `out`.
- * @returns false when the scratch region or the batch had no room; nothing has been appended then
+ * Cuts the superpacket at `at` into segments in the scratch region, each with all its checksums, and appends them to `out`
+ * until that is full. `parse` must have accepted the packet.
+ * @param from 0, or what the call before returned
+ * @returns how far it came, in bytes of the datagram: `length` when all is cut; -1 when the scratch region has no more room
  */
-export const segment = (slab: Slab, at: number, length: number, scratch: Scratch, out: Batch, link: number): boolean => {
+export const segment = (slab: Slab, at: number, length: number, from: number, scratch: Scratch, out: Batch, link: number): number => {
   const { view, bytes } = slab
   const type = segmentType(view, at)
   const size = vnet.gsoSize(view, at - vnet.LENGTH)
   const headers = segmentHeaders(view, at, type)
-  if (size === 0 || headers >= length) return false
-  const count = Math.ceil((length - headers) / size)
-  const first = out.count
-  if (first + count > out.capacity) return false
-  for (let index = 0, offset = headers; offset < length; index++, offset += size) {
+  const headerLength = ipv4.headerLength(view, at)
+  let offset = Math.max(from, headers)
+  do {
+    if (out.full) return offset
     const payload = Math.min(size, length - offset)
     const to = scratch.take(headers + payload)
-    if (to < 0) {
-      out.count = first
-      return false
-    }
+    if (to < 0) return -1
     bytes.copyWithin(to, at, at + headers)
     bytes.copyWithin(to + headers, at + offset, at + offset + payload)
     vnet.clear(view, to - vnet.LENGTH)
     ipv4.setTotalLength(view, to, headers + payload)
-    ipv4.setIdentification(view, to, (ipv4.identification(view, at) + index) & 0xffff)
+    ipv4.setIdentification(view, to, (ipv4.identification(view, at) + (offset - headers) / size) & 0xffff)
     ipv4.writeChecksum(view, to)
-    const headerLength = ipv4.headerLength(view, to)
     const transport = to + headerLength
-    if (type === vnet.GSO_TCPV4) finishTcp(slab, transport, headers - headerLength + payload, to, offset - headers, index === 0, offset + payload === length)
-    else finishUdp(slab, transport, udp.HEADER + payload, to)
+    const transportLength = headers - headerLength + payload
+    if (type === vnet.GSO_TCPV4) finishTcp(slab, transport, transportLength, to, offset - headers, offset + payload === length)
+    else finishUdp(slab, transport, transportLength, to)
     out.push(to, headers + payload, link)
-  }
-  return true
+    offset += payload
+  } while (offset < length)
+  return offset
 }
 
 const transportSum = (slab: Slab, at: number, transport: number, length: number, protocol: number): number =>
   checksum.sum(slab.bytes, transport, length, checksum.pseudoHeader(ipv4.source(slab.view, at), ipv4.destination(slab.view, at), protocol, length))
 
 /** Sequence number, flags (FIN and PSH on the last, CWR on the first) and checksum of one segment. */
-const finishTcp = (slab: Slab, transport: number, length: number, at: number, offset: number, isFirst: boolean, isLast: boolean): void => {
+const finishTcp = (slab: Slab, transport: number, length: number, at: number, offset: number, isLast: boolean): void => {
   const { view } = slab
   tcp.setSequence(view, transport, (tcp.sequence(view, transport) + offset) | 0)
   let flags = tcp.flags(view, transport)
   if (!isLast) flags &= ~(tcp.FIN | tcp.PSH)
-  if (!isFirst) flags &= ~tcp.CWR
+  if (offset > 0) flags &= ~tcp.CWR
   tcp.setFlags(view, transport, flags)
   tcp.setChecksum(view, transport, 0)
   tcp.setChecksum(view, transport, checksum.finish(transportSum(slab, at, transport, length, ipv4.PROTOCOL_TCP)))
@@ -133,29 +133,4 @@ export const fragment = (slab: Slab, at: number, length: number, mtu: number, sc
     offset += piece
   }
   return true
-}
-
-const OPTION_END = 0
-const OPTION_NOP = 1
-const OPTION_COPIED = 0x80
-
-/** Drops options without the copy bit from the header at `at`; returns the new header length. */
-const keepCopiedOptions = (view: DataView, at: number, headerLength: number): number => {
-  let to = at + ipv4.HEADER_MIN
-  let from = at + ipv4.HEADER_MIN
-  const end = at + headerLength
-  while (from < end) {
-    const kind = view.getUint8(from)
-    if (kind === OPTION_END) break
-    const size = kind === OPTION_NOP ? 1 : from + 1 < end ? view.getUint8(from + 1) : 0
-    if (size === 0 || from + size > end) break
-    if ((kind & OPTION_COPIED) !== 0) {
-      for (let index = 0; index < size; index++) view.setUint8(to + index, view.getUint8(from + index))
-      to += size
-    }
-    from += size
-  }
-  while (((to - at) & 3) !== 0) view.setUint8(to++, OPTION_END)
-  view.setUint8(at, 0x40 | ((to - at) >>> 2))
-  return to - at
 }

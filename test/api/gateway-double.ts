@@ -123,6 +123,7 @@ export const createGatewayDouble = (): GatewayDouble => {
       return deleted
     },
     async *capture(request, signal) {
+      if (gateway.broken !== undefined) throw gateway.broken
       const entry = { request, ended: false }
       gateway.captures.push(entry)
       try {

@@ -153,6 +153,12 @@ describe('control socket', () => {
     expect(Buffer.concat(await all(await client.capture({ side: 'both', snaplen: 0, count: 1 }, new AbortController().signal)))).toEqual(Buffer.of(9))
   })
 
+  it('tells why a capture is refused', async () => {
+    const { gateway, client } = await start()
+    gateway.broken = new TsnatError('a capture is running already', { code: 'CAPTURE_BUSY', hint: 'end it first' })
+    expect(await failure(client.capture({ side: 'both', snaplen: 0, count: 0 }, new AbortController().signal))).toMatchObject({ code: 'CAPTURE_BUSY', hint: 'end it first' })
+  })
+
   it.each([
     ['GET', '/nothing', 404, 'there is no /nothing'],
     ['PUT', '/flows', 405, '/flows does not take PUT'],

@@ -198,7 +198,7 @@ describe('tsnat capture', () => {
   })
 
   it('says why it cannot write', async () => {
-    expect(await tsnat('capture', '-w', join(folder, 'none', 'x'))).toMatchObject({ code: ExitCode.failure, err: expect.stringContaining('/none/x: its folder does not exist\n') })
+    expect(await tsnat('capture', '-w', join(folder, 'none', 'x'))).toMatchObject({ code: ExitCode.failure, err: expect.stringContaining('/none/x: it or its folder does not exist\n') })
     gateway.captureChunk = pcapng(2)
     const { code, err } = await tsnat('capture', '-w', '/dev/full', '-c', '2')
     expect(code).toBe(ExitCode.failure)

@@ -79,10 +79,10 @@ export const until = async (check: () => boolean, describe: () => string = () =>
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * Starts a program in TypeScript in the namespace, as a process of its own that can be killed, and waits until it has
- * printed `up`. It imports from `src/…`; a copy bundled below node_modules runs, so that it finds the addon and packages.
+ * Bundles a program in TypeScript that imports from `src/…`. The product lies below node_modules, so that it finds the
+ * addon and packages.
  */
-export const startProgram = async (where: TestNamespace, source: string, environment: Record<string, string> = {}): Promise<ChildProcess> => {
+const bundle = async (source: string): Promise<{ folder: string; product: string }> => {
   const folder = mkdtempSync(join(repository, 'node_modules', '.tsnat-test-'))
   const entry = join(folder, 'program.ts')
   const product = join(folder, 'program.mjs')
@@ -95,10 +95,25 @@ export const startProgram = async (where: TestNamespace, source: string, environ
     output: { file: product, format: 'esm' },
     logLevel: 'silent',
   })
-  const child = spawn('ip', ['netns', 'exec', where.name, process.execPath, product], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...environment },
-  })
+  return { folder, product }
+}
+
+const words = (where: TestNamespace, product: string): string[] => ['netns', 'exec', where.name, process.execPath, product]
+
+/** Runs a program in the namespace to its end, and gives what it printed. @throws when it fails */
+export const runProgram = async (where: TestNamespace, source: string): Promise<string> => {
+  const { folder, product } = await bundle(source)
+  try {
+    return execFileSync('ip', words(where, product), { encoding: 'utf8' })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** Starts a program in the namespace, as a process that can be killed, and waits until it has printed `up`. */
+export const startProgram = async (where: TestNamespace, source: string): Promise<ChildProcess> => {
+  const { folder, product } = await bundle(source)
+  const child = spawn('ip', words(where, product), { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => { output += chunk.toString() })
   child.stderr.on('data', (chunk: Buffer) => { output += chunk.toString() })

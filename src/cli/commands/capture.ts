@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import type { CaptureSide } from '../../api/types.js'
-import { ExitCode, TsnatError } from '../../errors.js'
-import { clientFor, examples, instanceOptions, wholeNumber } from '../options.js'
+import { TsnatError } from '../../errors.js'
+import { fileReason } from '../../file-reason.js'
+import { clientFor, examples, instanceOptions, usageError, wholeNumber } from '../options.js'
 import type { InstanceOptions } from '../options.js'
 import { createPcapngCounter } from '../pcapng-count.js'
 import { write } from '../terminal.js'
@@ -17,11 +18,12 @@ interface CaptureOptions extends InstanceOptions {
   count: number
 }
 
-const fileError = (path: string, cause: unknown): TsnatError => {
-  const { code } = cause as NodeJS.ErrnoException
-  const reason = code === 'ENOENT' ? 'its folder does not exist' : code === 'EACCES' ? 'permission denied' : code === 'ENOSPC' ? 'the disk is full' : String(code)
-  return new TsnatError(`cannot write the capture to ${path}: ${reason}`, { code: 'CAPTURE_FILE', hint: 'choose another file with -w, or "-" for standard output', cause })
-}
+const fileError = (path: string, cause: unknown): TsnatError =>
+  new TsnatError(`cannot write the capture to ${path}: ${fileReason(cause)}`, {
+    code: 'CAPTURE_FILE',
+    hint: 'choose another file with -w, or "-" for standard output',
+    cause,
+  })
 
 const openFile = async (path: string): Promise<TerminalStream> => {
   const file = createWriteStream(path, { mode: 0o600 })
@@ -36,14 +38,16 @@ const openFile = async (path: string): Promise<TerminalStream> => {
 const run = async (options: CaptureOptions, terminal: Terminal): Promise<void> => {
   const toStandardOutput = options.write === '-'
   if (toStandardOutput && terminal.out.isTTY === true) {
-    throw new TsnatError('a capture is binary and standard output is a terminal', { code: 'USAGE', hint: 'write to a file with -w FILE, or pipe it: tsnat capture -w - | tshark -i -', exitCode: ExitCode.usage })
+    const hint = 'write to a file with -w FILE, or pipe it: tsnat capture -w - | tshark -i -'
+    throw usageError('a capture is binary and standard output is a terminal', hint)
   }
   const abort = new AbortController()
   const end = (): void => abort.abort()
   process.once('SIGINT', end).once('SIGTERM', end)
   const counter = createPcapngCounter()
   try {
-    const chunks = await clientFor(options).capture({ side: options.interface, snaplen: options.snaplen, count: options.count }, abort.signal)
+    const { interface: side, snaplen, count } = options
+    const chunks = await clientFor(options).capture({ side, snaplen, count }, abort.signal)
     const output = toStandardOutput ? terminal.out : await openFile(options.write)
     const failed = new Promise<never>((_resolve, reject) => {
       if (!toStandardOutput) output.once('error', (error) => reject(fileError(options.write, error)))
@@ -63,11 +67,12 @@ const run = async (options: CaptureOptions, terminal: Terminal): Promise<void> =
     process.off('SIGINT', end).off('SIGTERM', end)
   }
   const { packets, missed } = counter
-  terminal.err.write(
-    options.json === true
-      ? `${JSON.stringify({ packets, missed })}\n`
-      : `${packets} packet${packets === 1 ? '' : 's'} captured${missed === 0 ? '' : `, ${missed} missed`}${toStandardOutput ? '' : `, written to ${options.write}`}\n`,
-  )
+  const summary = [
+    `${packets} packet${packets === 1 ? '' : 's'} captured`,
+    ...(missed === 0 ? [] : [`${missed} missed`]),
+    ...(toStandardOutput ? [] : [`written to ${options.write}`]),
+  ]
+  terminal.err.write(options.json === true ? `${JSON.stringify({ packets, missed })}\n` : `${summary.join(', ')}\n`)
 }
 
 /** `tsnat capture` */
@@ -78,7 +83,9 @@ export const captureCommand = (terminal: Terminal): Command =>
       .requiredOption('-w, --write <file>', 'file to write; "-" for standard output')
       .addOption(new Option('-i, --interface <side>', 'which side').choices(['lan', 'wan', 'both']).default('both'))
       .addOption(new Option('-s, --snaplen <bytes>', 'bytes kept of each packet; 0 = all').default(0).argParser(wholeNumber(0, 65535)))
-      .addOption(new Option('-c, --count <packets>', 'end after so many; 0 = never').default(0).argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)))
+      .addOption(
+        new Option('-c, --count <packets>', 'end after so many; 0 = never').default(0).argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+      )
       .action((options: CaptureOptions) => run(options, terminal)),
     [
       ['tsnat capture -w trace.pcapng', 'both sides, until Ctrl-C'],

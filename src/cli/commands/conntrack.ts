@@ -3,9 +3,9 @@ import { formatConntrack } from '../../api/conntrack.js'
 import type { ConntrackFormat } from '../../api/conntrack.js'
 import { readFlowFilter } from '../../api/filter.js'
 import type { FlowFilter, FlowRecord } from '../../api/types.js'
-import { ExitCode, TsnatError } from '../../errors.js'
+import { ExitCode } from '../../errors.js'
 import { version } from '../../version.js'
-import { clientFor, examples, instanceOptions } from '../options.js'
+import { clientFor, examples, instanceOptions, usageError } from '../options.js'
 import type { InstanceOptions } from '../options.js'
 import { write, writeLines } from '../terminal.js'
 import type { Terminal } from '../terminal.js'
@@ -32,7 +32,7 @@ type Values = Readonly<Record<string, string | boolean | undefined>>
 const commandOption = (flags: string, meaning: string): Option =>
   new Option(`${flags} [table]`, meaning).argParser((text) => {
     if (text === 'conntrack') return true
-    throw new TsnatError(`there is no table "${text}"`, { code: 'USAGE', hint: 'the only table is conntrack, and it need not be named', exitCode: ExitCode.usage })
+    throw usageError(`there is no table "${text}"`, 'the only table is conntrack, and it need not be named')
   })
 
 /** The word by which a parsed option is found: `--orig-port-src` → origPortSrc. */
@@ -60,7 +60,7 @@ const readFormat = (output: string | undefined): ConntrackFormat => {
   const words = output?.split(',') ?? []
   const unknown = words.find((word) => word !== 'extended' && word !== 'id')
   if (unknown !== undefined) {
-    throw new TsnatError(`--output: "${unknown}" is not known`, { code: 'USAGE', hint: 'extended, id, or both with a comma; JSON with --json', exitCode: ExitCode.usage })
+    throw usageError(`--output: "${unknown}" is not known`, 'extended, id, or both with a comma; JSON with --json')
   }
   return { extended: words.includes('extended'), id: words.includes('id') }
 }
@@ -80,38 +80,45 @@ async function* jsonLines(flows: AsyncIterable<FlowRecord>, counted: () => void)
   yield before === '[' ? '[]' : ']'
 }
 
-const print = async (flows: AsyncIterable<FlowRecord>, format: ConntrackFormat, json: boolean, terminal: Terminal, done: string): Promise<number> => {
-  if (json) {
-    let count = 0
-    await writeLines(terminal.out, jsonLines(flows, () => count++))
-    return count
-  }
-  const count = await writeLines(terminal.out, map(flows, (flow) => formatConntrack(flow, format)))
-  terminal.err.write(`conntrack v${version()} (tsnat): ${count} flow entries have been ${done}.\n`)
+/** @returns how many there were */
+const printJson = async (flows: AsyncIterable<FlowRecord>, { out }: Terminal): Promise<number> => {
+  let count = 0
+  await writeLines(out, jsonLines(flows, () => count++))
+  return count
+}
+
+/** @param done what happened to the flows, for the summary; @returns how many there were */
+const printText = async (flows: AsyncIterable<FlowRecord>, format: ConntrackFormat, done: string, { out, err }: Terminal): Promise<number> => {
+  const count = await writeLines(out, map(flows, (flow) => formatConntrack(flow, format)))
+  err.write(`conntrack v${version()} (tsnat): ${count} flow entries have been ${done}.\n`)
   return count
 }
 
 const run = async (values: Values & InstanceOptions, terminal: Terminal, setExitCode: (code: ExitCode) => void): Promise<void> => {
   const { dump, count, delete: remove } = values
   if ([dump, count, remove].filter((one) => one !== undefined).length !== 1) {
-    throw new TsnatError('conntrack wants exactly one of -L, -C and -D', { code: 'USAGE', hint: 'list with -L, count with -C, delete with -D; see "tsnat conntrack --help"', exitCode: ExitCode.usage })
+    const hint = 'list with -L, count with -C, delete with -D; see "tsnat conntrack --help"'
+    throw usageError('conntrack wants exactly one of -L, -C and -D', hint)
   }
   const filter = readFilter(values)
   const format = readFormat(values['output'] as string | undefined)
   const client = clientFor(values)
   const json = values.json === true
+  const print = (flows: AsyncIterable<FlowRecord>, done: string): Promise<number> =>
+    json ? printJson(flows, terminal) : printText(flows, format, done, terminal)
   if (count !== undefined) {
     if (Object.keys(filter).length > 0) {
-      throw new TsnatError('conntrack -C counts all flows and takes no filter', { code: 'USAGE', hint: 'list with -L and the filter; the last line on standard error says how many there were', exitCode: ExitCode.usage })
+      const hint = 'list with -L and the filter; the last line on standard error says how many there were'
+      throw usageError('conntrack -C counts all flows and takes no filter', hint)
     }
     const flows = await client.flowCount()
     await write(terminal.out, json ? `${JSON.stringify({ count: flows })}\n` : `${flows}\n`)
   } else if (remove !== undefined) {
-    const deleted = await print(client.deleteFlows(filter), format, json, terminal, 'deleted')
+    const deleted = await print(client.deleteFlows(filter), 'deleted')
     // conntrack(8) fails when there was nothing to delete; scripts rely on it.
     if (deleted === 0) setExitCode(ExitCode.failure)
   } else {
-    await print(client.flows(filter), format, json, terminal, 'shown')
+    await print(client.flows(filter), 'shown')
   }
 }
 

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
+import { rmSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { isAlive, notRunning, runningPid } from '../../api/instance.js'
+import { forgetInstance, isAlive, notRunning, runningPid } from '../../api/instance.js'
 import { ExitCode, TsnatError } from '../../errors.js'
 import { clientFor, examples, instanceOptions, wholeNumber } from '../options.js'
 import type { InstanceOptions } from '../options.js'
@@ -51,16 +52,20 @@ const run = async (options: DownOptions, terminal: Terminal): Promise<void> => {
   // A gateway that stopped in good order left nothing; one that crashed did.
   const { recover } = await import('../../host/journal.js')
   const { undone, failed } = (await recover(name)) ?? { undone: [], failed: [] }
+  rmSync(clientFor(options).path, { force: true })
+  forgetInstance(name)
   const [first] = failed
   if (pid === null && undone.length === 0 && first === undefined) throw notRunning(name)
   if (options.json === true) {
-    await write(terminal.out, `${JSON.stringify({ name, stopped: pid, undone, failed: failed.map(({ what, error }) => ({ what, error: error.message })) })}\n`)
+    const failures = failed.map(({ what, error }) => ({ what, error: error.message }))
+    await write(terminal.out, `${JSON.stringify({ name, stopped: pid, undone, failed: failures })}\n`)
   } else {
     const head = pid === null ? `tsnat ${name} was not running; undoing what it left:` : `tsnat ${name} stopped (pid ${pid})`
     await write(terminal.out, [head, ...undone.map((line) => `  ${line}`)].map((line) => `${line}\n`).join(''))
   }
   if (first !== undefined) {
-    throw new TsnatError(`${failed.length} of ${undone.length + failed.length} changes could not be undone; the first: ${first.what}: ${first.error.message}`, {
+    const counts = `${failed.length} of ${undone.length + failed.length} changes`
+    throw new TsnatError(`${counts} could not be undone; the first: ${first.what}: ${first.error.message}`, {
       code: 'UNDO_FAILED',
       hint: `mend what hinders it and run "tsnat down --name ${name}" again`,
       cause: first.error,

@@ -50,8 +50,9 @@ export const statusCommand = (terminal: Terminal): Command =>
       .option('--wait [seconds]', `wait until packets flow, at most so long (${WAIT})`, wholeNumber(0, 86_400))
       .action(async (options: StatusOptions) => {
         const client = clientFor(options)
-        const status = options.wait === undefined ? await client.status() : await waitUntilReady(client, options.wait === true ? WAIT : options.wait)
-        await write(terminal.out, options.json === true ? `${JSON.stringify(status, null, 2)}\n` : statusText(status, terminal.out))
+        const { wait, json } = options
+        const status = wait === undefined ? await client.status() : await waitUntilReady(client, wait === true ? WAIT : wait)
+        await write(terminal.out, json === true ? `${JSON.stringify(status, null, 2)}\n` : statusText(status, terminal.out))
       }),
     [
       ['tsnat status', 'the instance "default"'],

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { ExitCode, TsnatError } from '../../errors.js'
+import { errorObject } from '../../api/error-object.js'
 import { examples, wholeNumber } from '../options.js'
 import { write } from '../terminal.js'
 import type { Terminal } from '../terminal.js'
@@ -23,7 +23,8 @@ const run = async (options: UpOptions, terminal: Terminal, args: readonly string
     const config = loadConfig(options.config, flags.config, flags.locate)
     if (options.detach === true) {
       const pid = await detach(config.name, args, options.readyTimeout)
-      await write(terminal.out, options.json === true ? `${JSON.stringify({ name: config.name, pid })}\n` : `tsnat ${config.name} is up, pid ${pid}\n`)
+      const { name } = config
+      await write(terminal.out, options.json === true ? `${JSON.stringify({ name, pid })}\n` : `tsnat ${name} is up, pid ${pid}\n`)
       return
     }
     const [{ runForeground }, { createLog }] = await Promise.all([import('../up/foreground.js'), import('../up/log.js')])
@@ -32,13 +33,7 @@ const run = async (options: UpOptions, terminal: Terminal, args: readonly string
       if (detached) await tellParent({ type: 'ready' })
     })
   } catch (error) {
-    if (detached) {
-      const told =
-        error instanceof TsnatError
-          ? { code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }), exitCode: error.exitCode }
-          : { code: 'BUG', message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: ExitCode.bug }
-      await tellParent({ type: 'error', ...told })
-    }
+    if (detached) await tellParent({ type: 'error', ...errorObject(error) })
     throw error
   }
 }
@@ -54,7 +49,9 @@ export const upCommand = (terminal: Terminal, args: readonly string[]): Command 
         .description('start a gateway: make the TUN, take the traffic, translate it and send it out of the WAN interface')
         .option('-c, --config <file>', 'YAML file; flags win over it. Keys: docs/configuration.md')
         .option('--detach', 'run in the background; return when packets flow')
-        .addOption(new Option('--ready-timeout <seconds>', 'with --detach: give up after so long').default(30).argParser(wholeNumber(1, 86_400)))
+        .addOption(
+          new Option('--ready-timeout <seconds>', 'with --detach: give up after so long').default(30).argParser(wholeNumber(1, 86_400)),
+        )
         .option('--json', 'with --detach: print JSON, errors too'),
     ),
     [
@@ -68,6 +65,8 @@ export const upCommand = (terminal: Terminal, args: readonly string[]): Command 
   )
     .addHelpText(
       'after',
-      '\nPrints "ready" when packets flow, and tells systemd (Type=notify). Everything changed on the host is undone at the end;\nafter a crash, by "tsnat down" or the next "tsnat up". Exit codes: docs/exit-codes.md.',
+      `
+Prints "ready" when packets flow, and tells systemd (Type=notify). Everything changed on the host is undone at the end;
+after a crash, by "tsnat down" or the next "tsnat up". Exit codes: docs/exit-codes.md.`,
     )
     .action((options: UpOptions) => run(options, terminal, args))

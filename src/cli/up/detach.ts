@@ -7,6 +7,8 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { errorFromObject } from '../../api/error-object.js'
+import type { ErrorObject } from '../../api/error-object.js'
 import { alreadyRunning, makeInstanceDirectory, runningPid } from '../../api/instance.js'
 import { ExitCode, TsnatError } from '../../errors.js'
 
@@ -14,7 +16,7 @@ import { ExitCode, TsnatError } from '../../errors.js'
 const MARK = 'TSNAT_DETACHED'
 
 /** What the detached process says. */
-type Word = { type: 'ready' } | { type: 'error'; code: string; message: string; hint?: string; exitCode: ExitCode }
+type Word = { type: 'ready' } | ({ type: 'error' } & ErrorObject)
 
 /** Whether this process was started by {@link detach}. The mark is taken off, so that children do not inherit it. */
 export const takeDetachedMark = (): boolean => {
@@ -30,7 +32,11 @@ export const tellParent = async (word: Word): Promise<void> => {
   if (process.connected) process.disconnect()
 }
 
-const lastLines = (path: string, count: number): string => readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count).join('\n')
+/** The end of the log, each line on a line of its own after the message. */
+const lastLines = (path: string, count: number): string => {
+  const text = readFileSync(path, 'utf8').trimEnd()
+  return text === '' ? '' : ['', ...text.split('\n').slice(-count)].join('\n  ')
+}
 
 const wordOf = async (child: ChildProcess, name: string, logPath: string): Promise<void> => {
   let word: Word | undefined
@@ -43,8 +49,8 @@ const wordOf = async (child: ChildProcess, name: string, logPath: string): Promi
   await once(child, 'disconnect')
   if (word?.type === 'ready') return
   const [code, signal] = (await exited) as [number | null, NodeJS.Signals | null]
-  if (word !== undefined) throw new TsnatError(word.message, word)
-  throw new TsnatError(`instance "${name}" died while starting (${signal ?? `exit code ${code}`})\n${lastLines(logPath, 10)}`, {
+  if (word !== undefined) throw errorFromObject(word)
+  throw new TsnatError(`instance "${name}" died while starting (${signal ?? `exit code ${code}`})${lastLines(logPath, 10)}`, {
     code: 'DIED',
     hint: `its log is ${logPath}`,
     exitCode: code === ExitCode.bug ? ExitCode.bug : ExitCode.failure,
@@ -82,7 +88,7 @@ export const detach = async (name: string, args: readonly string[], seconds: num
     await wordOf(child, name, logPath)
   } catch (error) {
     if (!late) throw error
-    throw new TsnatError(`instance "${name}" was not ready after ${seconds} s and was ended\n${lastLines(logPath, 5)}`, {
+    throw new TsnatError(`instance "${name}" was not ready after ${seconds} s and was ended${lastLines(logPath, 5)}`, {
       code: 'NOT_READY',
       hint: `its log is ${logPath}; wait longer with --ready-timeout, or start it in the foreground to watch it`,
     })

@@ -7,7 +7,7 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { RawConfig } from '../../config-file.js'
 import type { ConfigPlace, LocateConfig } from '../../config.js'
-import { ExitCode, TsnatError } from '../../errors.js'
+import { usageError } from '../options.js'
 
 export interface UpFlags {
   name?: string
@@ -73,9 +73,13 @@ const value = (text: string): string | number => (/^-?\d+(\.\d+)?$/.test(text) ?
 
 const pair = (flag: string, text: string): [key: string, value: string] => {
   const at = text.indexOf('=')
-  if (at < 1) throw new TsnatError(`${flag} ${text}: there is no "="`, { code: 'USAGE', hint: `write ${flag} NAME=VALUE; see "tsnat up --help"`, exitCode: ExitCode.usage })
+  if (at < 1) throw usageError(`${flag} ${text}: there is no "="`, `write ${flag} NAME=VALUE; see "tsnat up --help"`)
   return [text.slice(0, at), text.slice(at + 1)]
 }
+
+/** `owned:a,b` → ['a', 'b']; undefined for what begins otherwise. */
+const listAfter = (start: string, text: string | undefined): string[] | undefined =>
+  text?.startsWith(start) === true ? text.slice(start.length).split(',') : undefined
 
 export interface FlagConfig {
   config: RawConfig
@@ -97,11 +101,13 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['name'], flags.name, '--name')
   set(['wan'], flags.wan, '--wan')
   set(['wanDriver'], flags.wanDriver, '--wan-driver')
-  if (flags.wanAddress?.startsWith('owned:') === true) set(['wanAddress', 'owned'], flags.wanAddress.slice('owned:'.length).split(','), '--wan-address')
-  else set(['wanAddress'], flags.wanAddress, '--wan-address')
+  const owned = listAfter('owned:', flags.wanAddress)
+  if (owned === undefined) set(['wanAddress'], flags.wanAddress, '--wan-address')
+  else set(['wanAddress', 'owned'], owned, '--wan-address')
   if (flags.wanGateway !== undefined) {
     if (typeof config['wanAddress'] === 'string') {
-      throw new TsnatError(`--wan-gateway ${flags.wanGateway} is for owned addresses, but --wan-address is ${flags.wanAddress}`, { code: 'USAGE', hint: "with a shared address the kernel's routes say the next hop: leave out --wan-gateway", exitCode: ExitCode.usage })
+      const hint = "with a shared address the kernel's routes say the next hop: leave out --wan-gateway"
+      throw usageError(`--wan-gateway ${flags.wanGateway} is for owned addresses, but --wan-address is ${flags.wanAddress}`, hint)
     }
     set(['wanAddress', 'gateway'], flags.wanGateway, '--wan-gateway')
   }
@@ -109,7 +115,8 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['lan'], flags.lan, '--lan')
   set(['lanAddress'], flags.lanAddress, '--lan-address')
   set(['lanMtu'], flags.lanMtu === undefined ? undefined : value(flags.lanMtu), '--lan-mtu')
-  set(['capture'], flags.capture?.startsWith('iif=') === true ? { iif: flags.capture.slice('iif='.length).split(',') } : flags.capture, '--capture')
+  const iif = listAfter('iif=', flags.capture)
+  set(['capture'], iif === undefined ? flags.capture : { iif }, '--capture')
   set(['netns'], flags.netns, '--netns')
   set(['mssClamp'], flags.mssClamp, flags.mssClamp === false ? '--no-mss-clamp' : '--mss-clamp')
   set(['offload', 'lan'], flags.lanOffload === undefined ? undefined : flags.lanOffload === 'on', '--lan-offload')

@@ -6,8 +6,10 @@
  * The first SIGINT, SIGTERM or SIGHUP begins an orderly stop; a second one undoes what the host still carries and leaves
  * at once. A bug that reaches the top does the same and exits with 70.
  */
+import { rmSync } from 'node:fs'
 import { constants } from 'node:os'
 import type { Logger } from 'pino'
+import { forgetInstance } from '../../api/instance.js'
 import { openControlServer } from '../../api/server.js'
 import type { Config } from '../../config.js'
 import { ExitCode } from '../../errors.js'
@@ -23,14 +25,18 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const HURRY = 5000
 
 /** Undoes and exits; never waits for anything that may hang. */
-const leaveNow = (name: string, code: number, log: Logger): void => {
+const leaveNow = ({ name, socket }: Config, code: number, log: Logger): void => {
   setTimeout(() => process.exit(code), HURRY)
   recover(name)
     .then((report) => {
       for (const { what, error: err } of report?.failed ?? []) log.error({ err, what }, 'not undone; "tsnat down" tries again')
     })
     .catch((err: unknown) => log.error({ err }, 'not undone; "tsnat down" tries again'))
-    .finally(() => process.exit(code))
+    .finally(() => {
+      rmSync(socket, { force: true })
+      forgetInstance(name)
+      process.exit(code)
+    })
 }
 
 /**
@@ -46,15 +52,16 @@ export const runForeground = async (config: Config, log: Logger, terminal: Termi
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) {
       log.warn({ signal }, 'second signal: undoing and leaving at once')
-      return leaveNow(name, 128 + constants.signals[signal], log)
+      return leaveNow(config, 128 + constants.signals[signal], log)
     }
     stopping = true
     log.info({ signal }, 'stopping')
+    notifyServiceManager('STOPPING=1', log)
     gateway?.stop()
   }
   const bug = (error: unknown): void => {
     reportError(error, terminal, false)
-    leaveNow(name, ExitCode.bug, log)
+    leaveNow(config, ExitCode.bug, log)
   }
 
   const server = await openControlServer({ name, path: config.socket, onError: (err) => log.error({ err }, 'control socket') })
@@ -71,13 +78,13 @@ export const runForeground = async (config: Config, log: Logger, terminal: Termi
       gateway.ready.then(() => 'ready' as const),
       closed,
     ])
-    if (reason === 'ready') {
+    if (reason === 'ready' && !stopping) {
       notifyServiceManager('READY=1', log)
       await write(terminal.out, 'ready\n')
       await onReady()
     }
     const end = await closed
-    notifyServiceManager('STOPPING=1', log)
+    if (!stopping) notifyServiceManager('STOPPING=1', log)
     if (end !== null) throw end
   } finally {
     await server.close()

@@ -16,8 +16,9 @@ export const prettyLine = (line: string, stream: TerminalStream): string => {
   const record = JSON.parse(line) as Record<string, unknown>
   const level = (pino.levels.labels[record['level'] as number] ?? 'info') as keyof typeof COLOURS
   const time = new Date(record['time'] as number)
-  const digits = (value: number, width = 2): string => String(value).padStart(width, '0')
-  const clock = `${digits(time.getHours())}:${digits(time.getMinutes())}:${digits(time.getSeconds())}.${digits(time.getMilliseconds(), 3)}`
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const milliseconds = String(time.getMilliseconds()).padStart(3, '0')
+  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${milliseconds}`
   const fields = Object.entries(record)
     .filter(([key]) => !USUAL.has(key))
     .map(([key, value]) => ` ${paint(stream, 'gray', `${key}=`)}${field(value)}`)

@@ -1,0 +1,77 @@
+/**
+ * Lists flows from the shared memory of the flow table while the data plane goes on writing it. A record that changed while
+ * it was read (its generation tells) is read again or left out.
+ */
+import { flowMatcher } from '../api/filter.js'
+import type { FlowFilter, FlowRecord, TupleRecord } from '../api/types.js'
+import {
+  FLOW_GENERATION, FLOW_MARK, FLOW_PACKETS, FLOW_SEEN, FLOW_STATUS, FLOW_WORDS, type FlowColumns, HEADER_NOW, HEADER_USED,
+  SIDE_BYTES, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS,
+} from '../nat/flow-table.js'
+import { isAssured, stateName } from '../nat/tcp-state.js'
+import { EVENT_REPLIED } from '../nat/track.js'
+import { formatIpv4 } from '../stack/wire/address.js'
+import * as icmp4 from '../stack/wire/icmp4.js'
+import * as ipv4 from '../stack/wire/ipv4.js'
+
+const PROTOCOL_NAMES = { [ipv4.PROTOCOL_TCP]: 'tcp', [ipv4.PROTOCOL_UDP]: 'udp', [ipv4.PROTOCOL_ICMP]: 'icmp' } as const
+const REPLY_TYPES: Readonly<Record<number, number>> = { [icmp4.ECHO_REQUEST]: icmp4.ECHO_REPLY, [icmp4.TIMESTAMP]: icmp4.TIMESTAMP_REPLY }
+
+const tuple = ({ sides, bytes, flows }: FlowColumns, side: number, protocol: number): TupleRecord => {
+  const at = side * SIDE_WORDS
+  const ports = sides[at + SIDE_PORTS]!
+  const [high, low] = [ports >>> 16, ports & 0xffff]
+  const isReply = (side & 1) === 1
+  const query = isReply ? high : low
+  return {
+    src: formatIpv4(sides[at + SIDE_SOURCE]!),
+    dst: formatIpv4(sides[at + SIDE_DESTINATION]!),
+    ...(protocol === ipv4.PROTOCOL_ICMP
+      ? { type: isReply ? (REPLY_TYPES[query] ?? query) : query, code: 0, id: isReply ? low : high }
+      : { sport: high, dport: low }),
+    packets: flows[(side >> 1) * FLOW_WORDS + FLOW_PACKETS + (side & 1)]! >>> 0,
+    bytes: bytes[side * 4 + SIDE_BYTES]!,
+  }
+}
+
+const read = (columns: FlowColumns, flow: number, timeouts: Int32Array): FlowRecord | null => {
+  const { flows, sides, header } = columns
+  const at = flow * FLOW_WORDS
+  const generation = flows[at + FLOW_GENERATION]!
+  if ((generation & 1) === 0) return null
+  const status = flows[at + FLOW_STATUS]!
+  const events = status & 0xffff
+  const protonum = sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff
+  const isTcp = protonum === ipv4.PROTOCOL_TCP
+  const idle = header[HEADER_NOW]! - flows[at + FLOW_SEEN]!
+  const reply = tuple(columns, flow * 2 + 1, protonum)
+  const record: FlowRecord = {
+    id: String((generation >>> 1) * columns.capacity + flow),
+    protocol: PROTOCOL_NAMES[protonum as keyof typeof PROTOCOL_NAMES],
+    protonum,
+    state: isTcp ? stateName(events) : null,
+    timeout: Math.max(0, timeouts[status >>> 16]! - idle),
+    original: tuple(columns, flow * 2, protonum),
+    reply,
+    replied: reply.packets > 0,
+    assured: isTcp ? isAssured(events) : protonum === ipv4.PROTOCOL_UDP && (events & EVENT_REPLIED) !== 0,
+    mark: flows[at + FLOW_MARK]! >>> 0,
+  }
+  return flows[at + FLOW_GENERATION] === generation ? record : null
+}
+
+export interface LiveFlow {
+  readonly index: number
+  readonly generation: number
+  readonly record: FlowRecord
+}
+
+/** Live flows that match, with what is needed to delete them. @param timeouts idle seconds by class */
+export function* readFlows(columns: FlowColumns, timeouts: Int32Array, filter: FlowFilter): Generator<LiveFlow> {
+  const matches = flowMatcher(filter)
+  const used = columns.header[HEADER_USED]!
+  for (let index = 0; index < used; index++) {
+    const record = read(columns, index, timeouts)
+    if (record !== null && matches(record)) yield { index, generation: columns.flows[index * FLOW_WORDS + FLOW_GENERATION]!, record }
+  }
+}

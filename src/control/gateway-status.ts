@@ -1,0 +1,104 @@
+/** Puts a status together from the host, the counters and the flow table's header. */
+import { getSystemErrorName } from 'node:util'
+import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
+import type { Config } from '../config.js'
+import { formatPorts } from '../host/port-set.js'
+import { HEADER_CLASSES, HEADER_COUNT, HEADER_EXPIRED, HEADER_OPENED } from '../nat/flow-table.js'
+import { CLASS_ICMP, CLASS_TCP_CLOSING, CLASS_TCP_ESTABLISHED, CLASS_TCP_OPENING, CLASS_UDP, CLASS_UDP_UNREPLIED } from '../nat/timeouts.js'
+import type { Offloads } from '../stack/device/device.js'
+import { formatIpv4, formatMac } from '../stack/wire/address.js'
+import {
+  dropsByName, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_TX_BYTES,
+  STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN,
+} from '../stats.js'
+import { version } from '../version.js'
+import type { Host } from './host.js'
+
+export interface StatusSources {
+  readonly config: Config
+  readonly host: Host
+  readonly stats: Float64Array
+  /** Header of the flow table. */
+  readonly header: Int32Array
+  readonly capacity: number
+  readonly state: GatewayStatus['state']
+  /** Seconds. */
+  readonly uptime: number
+}
+
+const counters = (stats: Float64Array, base: number): Pick<InterfaceStatus, 'rx' | 'tx' | 'kernelDrops'> => {
+  const errno = stats[base + STAT_LAST_ERRNO]!
+  return {
+    rx: { packets: stats[base + STAT_RX_PACKETS]!, bytes: stats[base + STAT_RX_BYTES]! },
+    tx: {
+      packets: stats[base + STAT_TX_PACKETS]!,
+      bytes: stats[base + STAT_TX_BYTES]!,
+      errors: stats[base + STAT_TX_ERRORS]!,
+      lastError: errno === 0 ? null : getSystemErrorName(-errno),
+    },
+    kernelDrops: stats[base + STAT_KERNEL_DROPS]!,
+  }
+}
+
+const offloadStatus = (vnetHeader: boolean, { checksum, tcp, udp }: Offloads): InterfaceStatus['offloads'] =>
+  ({ vnetHeader, checksum, tcpSegmentation: tcp, udpSegmentation: udp })
+
+const captureText = (capture: Config['capture']): string => (typeof capture === 'string' ? capture : `iif=${capture.iif.join(',')}`)
+
+export const describeStatus = ({ config, host, stats, header, capacity, state, uptime }: StatusSources): GatewayStatus => {
+  const reasons = state === 'starting' ? [] : host.troubles
+  const { wanState, wanSettings, tun } = host
+  const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
+  const nextHop = outward?.gateway ?? null
+  const mac = nextHop === null ? null : (host.neighbour(nextHop)?.mac ?? null)
+  const count = (...classes: number[]): number => classes.reduce((sum, one) => sum + header[HEADER_CLASSES + one]!, 0)
+  const offload = host.wanHasOffloads
+  return {
+    name: config.name,
+    version: version(),
+    pid: process.pid,
+    state: state === 'ready' && reasons.length > 0 ? 'degraded' : state,
+    reasons,
+    uptime,
+    lan: {
+      name: config.lan,
+      ifindex: host.lanIfindex,
+      up: true,
+      mtu: host.lanMtu,
+      addresses: [config.lanAddress],
+      offloads: offloadStatus(tun.vnetHeader, tun.offloads),
+      ...counters(stats, STAT_LAN),
+      gatewayAddress: formatIpv4(host.gatewayAddress),
+      netns: config.netns ?? null,
+      capture: captureText(config.capture),
+    },
+    wan: {
+      name: config.wan,
+      ifindex: wanState.ifindex,
+      up: wanState.up,
+      mtu: wanState.mtu,
+      addresses: typeof config.wanAddress === 'string'
+        ? wanState.addresses.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)
+        : [...config.wanAddress.owned],
+      offloads: offloadStatus(offload, { checksum: offload, tcp: offload, udp: offload }),
+      ...counters(stats, STAT_WAN),
+      driver: config.wanDriver,
+      addressMode: config.wanAddress === 'shared' ? 'shared' : 'owned',
+      address: outward === undefined || outward.source === 0 ? null : formatIpv4(outward.source),
+      nextHop: nextHop === null ? null : formatIpv4(nextHop),
+      neighbour: mac === null ? null : formatMac(mac.high, mac.low),
+      ports: formatPorts(host.ports),
+    },
+    flows: {
+      count: header[HEADER_COUNT]!,
+      capacity,
+      tcp: count(CLASS_TCP_OPENING, CLASS_TCP_ESTABLISHED, CLASS_TCP_CLOSING),
+      udp: count(CLASS_UDP_UNREPLIED, CLASS_UDP),
+      icmp: count(CLASS_ICMP),
+      opened: header[HEADER_OPENED]!,
+      expired: header[HEADER_EXPIRED]!,
+      refused: stats[STAT_REFUSED]!,
+    },
+    drops: dropsByName(stats),
+  }
+}

@@ -1,0 +1,368 @@
+/**
+ * The host around the data plane: the WAN followed by rtnetlink, the TUN, the guard, the captured traffic, and the journal of
+ * all that was changed. One object from start to end; `open` changes nothing that would be seen, `engage` captures traffic,
+ * `undo` puts everything back.
+ */
+import type { Logger } from 'pino'
+import type { Config } from '../config.js'
+import { ExitCode, TsnatError } from '../errors.js'
+import { reservePorts, canReservePorts } from '../host/changes.js'
+import { Guard } from '../host/guard.js'
+import { Journal } from '../host/journal.js'
+import { Lan } from '../host/lan.js'
+import { gatewayAddressOf } from '../host/lan-subnet.js'
+import { openNamespace, ownNamespace, type NetworkNamespace } from '../host/namespace.js'
+import { formatPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
+import { defaultPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
+import { preflight } from '../host/preflight.js'
+import { RAW_LIMITS, RAW_MARK, RawWan } from '../host/raw-wan.js'
+import { WanMonitor, type NeighbourReport, type WanState } from '../host/wan.js'
+import { native } from '../native.js'
+import { wanFilter } from '../stack/device/filter.js'
+import { openPacket, type PacketHandle } from '../stack/device/packet.js'
+import { openTun, type TunHandle } from '../stack/device/tun.js'
+import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
+import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
+import { ownedAddresses, planWan, requireUnowned, troubles } from './wan-plan.js'
+
+/** Milliseconds between two looks at the ports that the host's own sockets hold. */
+const PORTS_INTERVAL = 5000
+const ALL_PORTS = '1-65535'
+
+/** What the host tells the data plane, and the gateway when it cannot go on. */
+export interface HostListener {
+  send(message: ToWorker): void
+  fail(error: Error): void
+}
+
+const rangesOf = (ports: PortSet): PortRange[] => ports.map(({ first, last }) => [first, last] as const)
+
+/** Opens the host for a gateway. @throws TsnatError; nothing is left behind then */
+export const openHost = async (config: Config, log: Logger): Promise<Host> => {
+  const wanNamespace = ownNamespace()
+  const lanNamespace = config.netns === undefined ? ownNamespace() : openNamespace(config.netns)
+  const host = new Host(config, log, wanNamespace, lanNamespace)
+  try {
+    await host.open()
+    return host
+  } catch (error) {
+    await host.undo()
+    host.close()
+    throw error
+  }
+}
+
+export class Host {
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #wanNamespace: NetworkNamespace
+  readonly #lanNamespace: NetworkNamespace
+  readonly #subnet: { address: number; prefixLength: number }
+  readonly #owned
+  /** Ports that may be used, before those that the host's sockets hold are taken out. */
+  #allowed: PortSet = []
+  #usable: PortSet = []
+  #journal: Journal | null = null
+  #monitor: WanMonitor | null = null
+  #lan: Lan | null = null
+  #guard: Guard | null = null
+  #tun!: TunHandle
+  #packet: PacketHandle | null = null
+  #raw: RawWan | null = null
+  #settings!: WanSettings
+  #lanMtu = 0
+  #listener: HostListener | null = null
+  #portsTimer: NodeJS.Timeout | undefined
+  /** WAN changes are worked off one after the other. */
+  #changes: Promise<void> = Promise.resolve()
+  #reported = ''
+  /** Next hop addresses and what is known of them, for the status. */
+  readonly #neighbours = new Map<number, NeighbourReport>()
+
+  constructor(config: Config, log: Logger, wanNamespace: NetworkNamespace, lanNamespace: NetworkNamespace) {
+    this.#config = config
+    this.#log = log
+    this.#wanNamespace = wanNamespace
+    this.#lanNamespace = lanNamespace
+    const { address, length } = parsePrefix(config.lanAddress)!
+    this.#subnet = { address, prefixLength: length }
+    this.#owned = ownedAddresses(config)
+  }
+
+  async open(): Promise<void> {
+    const { name, wan, lan, offload } = this.#config
+    this.#allowed = this.#choosePorts()
+    const claims = {
+      wan: {
+        namespace: this.#wanNamespace.id,
+        interface: wan,
+        ports: this.#owned === null ? formatPorts(this.#allowed) : null,
+        addresses: (this.#owned ?? []).map(({ address }) => formatIpv4(address)),
+      },
+      lan: { namespace: this.#lanNamespace.id, interface: lan },
+    }
+    const { journal, recovered } = await this.#openJournal(name, claims)
+    this.#journal = journal
+    if (recovered !== null) this.#log.warn({ undone: recovered.undone }, 'tidied up after an instance that did not end properly')
+
+    this.#monitor = await WanMonitor.open(wan, this.#wanNamespace)
+    const { state } = this.#monitor
+    if (this.#owned !== null) requireUnowned(state, this.#owned)
+    this.#settings = planWan(state, this.#config)
+    this.#lanMtu = this.#config.lanMtu ?? state.mtu
+    this.#refreshPorts()
+    this.#tun = this.#lanNamespace.run(() => openTun(lan, offload.lan))
+    if (this.#config.wanDriver === 'raw') this.#openRaw()
+    else this.#packet = this.#openPacket(state)
+    if (this.#owned === null) await this.#reservePorts()
+  }
+
+  /** Checks first, so that the most basic trouble is named; the journal undoes what a dead predecessor left. */
+  async #openJournal(name: string, claims: Parameters<typeof Journal.open>[1]): ReturnType<typeof Journal.open> {
+    const check = (): Promise<void> =>
+      preflight({ name, claims, wanNamespace: this.#wanNamespace, lanNamespace: this.#lanNamespace, subnet: this.#subnet })
+    await check()
+    return Journal.open(name, claims)
+  }
+
+  workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'ports'> {
+    return {
+      lan: { tun: this.#tun, mtu: this.#lanMtu, address: this.gatewayAddress },
+      wan: this.#wanHandle(),
+      wanSettings: this.#settings,
+      ownedAddresses: this.#owned === null ? null : this.#owned.map(({ address }) => address),
+      ports: rangesOf(this.#usable),
+    }
+  }
+
+  /** Packets can flow: guards the address, captures traffic, and follows the WAN from now on. */
+  async engage(listener: HostListener): Promise<void> {
+    this.#listener = listener
+    const { wan, lan, capture } = this.#config
+    await this.#makeGuard()
+    this.#lan = await Lan.open({
+      namespace: this.#lanNamespace,
+      name: lan,
+      address: this.#subnet.address,
+      prefixLength: this.#subnet.prefixLength,
+      mtu: this.#lanMtu,
+      capture,
+      wan: { namespace: this.#wanNamespace, name: wan, addresses: this.#kernelAddresses() },
+      ...(this.#raw === null ? {} : { bypassMark: RAW_MARK }),
+      journal: this.#journal!,
+    })
+    for (const warning of this.#lan.warnings) this.#log.warn(warning)
+    const monitor = this.#monitor!
+    monitor.on('change', (state) => this.#enqueue(() => this.#wanChanged(state)))
+    monitor.on('neighbour', (report) => this.#neighbourChanged(report))
+    monitor.on('problem', (err) => this.#log.warn({ err }, 'cannot read the state of the WAN'))
+    // What changed between the first look and now.
+    this.#enqueue(() => this.#wanChanged(monitor.state))
+    if (this.#owned === null) {
+      this.#portsTimer = setInterval(() => this.#enqueue(() => this.#portsChanged()), PORTS_INTERVAL)
+      this.#portsTimer.unref()
+    }
+  }
+
+  /** The data plane needs a neighbour's Ethernet address: the kernel finds it out. */
+  resolveNeighbour(address: number): void {
+    this.#monitor!.resolve(address)
+    const known = this.#neighbours.get(address)
+    if (known?.mac != null) this.#listener?.send({ type: 'neighbour', address, mac: known.mac })
+  }
+
+  lanLost(errno: number): TsnatError {
+    return new TsnatError(`the TUN ${this.#config.lan} is gone (errno ${errno})`, {
+      code: 'LAN_GONE', hint: 'it was removed by somebody else; start tsnat again', exitCode: ExitCode.device,
+    })
+  }
+
+  /** Ends capture and following, and puts back what was changed. Never throws. */
+  async undo(): Promise<void> {
+    clearInterval(this.#portsTimer)
+    this.#listener = null
+    await this.#changes
+    this.#lan?.close()
+    this.#monitor?.close()
+    const report = await this.#journal?.undo()
+    for (const { what, error } of report?.failed ?? []) this.#log.error({ err: error, what }, 'could not be undone; "tsnat down" tries again')
+  }
+
+  /** Lets go of the rest. After the data plane has ended. */
+  close(): void {
+    this.#raw?.close()
+    this.#guard?.close()
+    this.#lanNamespace.close()
+  }
+
+  get gatewayAddress(): number {
+    return gatewayAddressOf(this.#subnet.address, this.#subnet.prefixLength)
+  }
+
+  get wanState(): WanState {
+    return this.#monitor!.state
+  }
+
+  get wanSettings(): WanSettings {
+    return this.#settings
+  }
+
+  get lanMtu(): number {
+    return this.#lanMtu
+  }
+
+  get lanIfindex(): number {
+    return this.#lan?.ifindex ?? 0
+  }
+
+  get tun(): TunHandle {
+    return this.#tun
+  }
+
+  get ports(): PortSet {
+    return this.#usable
+  }
+
+  get wanHasOffloads(): boolean {
+    return this.#packet?.offload ?? false
+  }
+
+  /** The Ethernet address of a next hop as the kernel told it last. */
+  neighbour(address: number): NeighbourReport | undefined {
+    return this.#neighbours.get(address)
+  }
+
+  /** Why new flows cannot leave. */
+  get troubles(): string[] {
+    return troubles(this.wanState, this.#settings)
+  }
+
+  #choosePorts(): PortSet {
+    const { ports } = this.#config
+    if (ports !== undefined) return parsePorts(ports)
+    if (this.#owned !== null) return parsePorts(ALL_PORTS)
+    return defaultPorts(localPortRange(this.#wanNamespace), canReservePorts(this.#wanNamespace))
+  }
+
+  async #reservePorts(): Promise<void> {
+    if (canReservePorts(this.#wanNamespace)) await reservePorts(this.#journal!, this.#wanNamespace, this.#allowed)
+    else this.#log.warn('ip_local_reserved_ports cannot be written here: the kernel may choose the same ports for connections of its own')
+  }
+
+  #kernelAddresses(): number[] {
+    return this.#monitor!.state.addresses.map(({ address }) => address)
+  }
+
+  /** Takes out the ports that sockets of the host hold. Returns true when that changed something. */
+  #refreshPorts(): boolean {
+    const before = formatPorts(this.#usable)
+    if (this.#owned !== null) this.#usable = this.#allowed
+    else {
+      const { tcp, udp } = hostPorts(this.#wanNamespace, this.#kernelAddresses())
+      this.#usable = usablePorts(this.#allowed, unitePorts(tcp, udp))
+    }
+    return formatPorts(this.#usable) !== before
+  }
+
+  #filter(): Uint8Array {
+    const { addresses } = this.#settings
+    return wanFilter({ addresses, ports: this.#owned === null ? rangesOf(this.#allowed) : null, arp: this.#owned !== null })
+  }
+
+  #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
+    const { wan, offload } = this.#config
+    return openPacket({ name: wan, ifindex, mac: ethernet ? mac : null, filter: this.#filter(), offload: offload.wan })
+  }
+
+  #openRaw(): void {
+    for (const limit of RAW_LIMITS) this.#log.info(`raw driver: ${limit}`)
+    this.#raw = RawWan.open({
+      wan: this.#config.wan,
+      mark: RAW_MARK,
+      namespace: this.#wanNamespace,
+      addresses: () => this.#settings.addresses,
+      ports: () => this.#usable,
+      onError: (err) => this.#log.warn({ err }, 'raw socket'),
+    })
+  }
+
+  #wanHandle(): WanHandle {
+    return this.#raw === null ? { kind: 'packet', packet: this.#packet! } : { kind: 'plain', plain: this.#raw.handle }
+  }
+
+  async #makeGuard(): Promise<void> {
+    const { name, wan } = this.#config
+    if (this.#owned !== null || this.wanState.ifindex === 0) return
+    const scope = this.#guardScope()
+    this.#guard = this.#raw === null
+      ? await Guard.onIngress(name, wan, scope, this.#wanNamespace)
+      : await Guard.onOutput(name, RAW_MARK, scope, this.#wanNamespace)
+  }
+
+  #guardScope(): { addresses: readonly number[]; tcp: PortSet; udp: PortSet } {
+    return { addresses: this.#settings.addresses, tcp: this.#usable, udp: this.#usable }
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    this.#changes = this.#changes.then(() => (this.#listener === null ? undefined : work())).catch((error: unknown) => {
+      this.#listener?.fail(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  async #wanChanged(state: WanState): Promise<void> {
+    const listener = this.#listener!
+    this.#settings = planWan(state, this.#config)
+    if (state.ifindex !== 0) await this.#followDevice(state, listener)
+    if (this.#packet !== null && state.ifindex !== 0) native().packetSetFilter(this.#packet.fd, this.#filter())
+    this.#refreshPorts()
+    listener.send({ type: 'ports', ports: rangesOf(this.#usable) })
+    await this.#guard?.update(this.#guardScope())
+    listener.send({ type: 'wan', settings: this.#settings })
+    await this.#lan?.updateWanAddresses(this.#kernelAddresses())
+    await this.#followMtu(state, listener)
+    this.#reportTroubles()
+  }
+
+  /** The interface came back under another index, or with another MAC address: the socket and the guard are made anew. */
+  async #followDevice(state: WanState, listener: HostListener): Promise<void> {
+    const packet = this.#packet
+    if (packet === null) return
+    const sameMac = packet.mac?.high === state.mac?.high && packet.mac?.low === state.mac?.low
+    if (packet.ifindex === state.ifindex && (!state.ethernet || sameMac)) return
+    this.#log.info({ wan: state.name, ifindex: state.ifindex }, 'the WAN interface was exchanged: opening it anew')
+    const isNew = packet.ifindex !== state.ifindex
+    this.#packet = this.#openPacket(state)
+    this.#neighbours.clear()
+    if (isNew && this.#guard !== null) await this.#guard.rebind(state.name)
+    listener.send({ type: 'wan-device', handle: this.#wanHandle() })
+  }
+
+  async #followMtu(state: WanState, listener: HostListener): Promise<void> {
+    const mtu = this.#config.lanMtu ?? state.mtu
+    if (mtu === this.#lanMtu || mtu === 0) return
+    this.#lanMtu = mtu
+    await this.#lan?.setMtu(mtu)
+    listener.send({ type: 'lan-mtu', mtu })
+  }
+
+  async #portsChanged(): Promise<void> {
+    if (!this.#refreshPorts()) return
+    this.#listener!.send({ type: 'ports', ports: rangesOf(this.#usable) })
+    await this.#guard?.update(this.#guardScope())
+  }
+
+  #neighbourChanged(report: NeighbourReport): void {
+    this.#neighbours.set(report.ip, report)
+    this.#listener?.send({ type: 'neighbour', address: report.ip, mac: report.mac })
+  }
+
+  /** Says once, each time it changes, what keeps new flows from leaving. */
+  #reportTroubles(): void {
+    const reasons = this.troubles
+    const text = reasons.join('; ')
+    if (text === this.#reported) return
+    this.#reported = text
+    if (reasons.length > 0) this.#log.warn({ reasons }, `new flows cannot leave: ${text}`)
+    else this.#log.info('the WAN is usable again')
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * From what the kernel says of the WAN to what the data plane gets: which addresses flows may have, and for each route the
+ * next hop and the source.
+ */
+import type { Config } from '../config.js'
+import { ExitCode, TsnatError } from '../errors.js'
+import type { WanState } from '../host/wan.js'
+import { chooseSource, type InterfaceAddress } from '../route/source.js'
+import type { Route } from '../route/table.js'
+import { formatIpv4, parseIpv4, parsePrefix } from '../stack/wire/address.js'
+import type { WanSettings } from '../worker-protocol.js'
+
+/** RT_SCOPE_LINK: addresses of this scope and beyond are for the link only, not for going out. */
+const SCOPE_LINK = 253
+
+/** Addresses that tsnat alone has, from the configuration; null when it shares the kernel's. */
+export const ownedAddresses = ({ wanAddress }: Pick<Config, 'wanAddress'>): InterfaceAddress[] | null =>
+  wanAddress === 'shared'
+    ? null
+    : wanAddress.owned.map((text) => {
+        const { address, length } = parsePrefix(text)!
+        return { address, prefixLength: length, primary: true }
+      })
+
+/** @throws TsnatError ADDRESS_CLASH when the kernel has an address that is to be tsnat's alone */
+export const requireUnowned = (state: WanState, owned: readonly InterfaceAddress[]): void => {
+  const clash = owned.find(({ address }) => state.addresses.some((kernels) => kernels.address === address))
+  if (clash === undefined) return
+  throw new TsnatError(`${formatIpv4(clash.address)} is to be tsnat's own address, but the kernel has it on ${state.name}`, {
+    code: 'ADDRESS_CLASH',
+    hint: `remove it there (ip address del ${formatIpv4(clash.address)}/${clash.prefixLength} dev ${state.name}), or share it: --wan-address shared`,
+    exitCode: ExitCode.config,
+  })
+}
+
+const maskOf = (length: number): number => (length === 0 ? 0 : -1 << (32 - length))
+
+/** Routes of addresses that the kernel does not have: their subnets on the link, all else by the gateway. */
+const ownedRoutes = (state: WanState, owned: readonly InterfaceAddress[], gateway: number | null): Route[] => {
+  const source = (nextHop: number): number => chooseSource(owned, nextHop)
+  const links = owned.map(({ address, prefixLength }) => ({
+    destination: address & maskOf(prefixLength), prefixLength, gateway: null, source: address,
+  }))
+  const kernels = state.routes.map(({ destination, prefixLength, gateway: via }) => ({
+    destination, prefixLength, gateway: via, source: source(via ?? destination),
+  }))
+  const byGateway = gateway === null ? [] : [{ destination: 0, prefixLength: 0, gateway, source: source(gateway) }]
+  return [...byGateway, ...links, ...kernels]
+}
+
+/** Everything the data plane needs to know of the WAN in this state. */
+export const planWan = (state: WanState, config: Pick<Config, 'wanAddress'>): WanSettings => {
+  const owned = ownedAddresses(config)
+  if (owned !== null) {
+    const gatewayText = config.wanAddress === 'shared' ? undefined : config.wanAddress.gateway
+    const gateway = gatewayText === undefined ? null : parseIpv4(gatewayText)
+    return { up: state.up, mtu: state.mtu, addresses: owned.map(({ address }) => address), routes: ownedRoutes(state, owned, gateway) }
+  }
+  const usable = state.addresses.filter(({ scope }) => scope < SCOPE_LINK)
+  const routes = state.routes.map(({ destination, prefixLength, gateway }) => ({
+    destination, prefixLength, gateway, source: chooseSource(usable, gateway ?? destination),
+  }))
+  return { up: state.up, mtu: state.mtu, addresses: usable.map(({ address }) => address), routes }
+}
+
+/** Why no new flow can leave, one line each; empty when all is well. */
+export const troubles = (state: WanState, settings: WanSettings): string[] => {
+  if (state.ifindex === 0) return [`interface ${state.name} does not exist`]
+  const found: string[] = []
+  if (!state.up) found.push(`interface ${state.name} is down or has no carrier`)
+  if (settings.addresses.length === 0) found.push(`interface ${state.name} has no IPv4 address`)
+  else if (!settings.routes.some(({ prefixLength }) => prefixLength === 0)) found.push(`no default route leaves by ${state.name}`)
+  return found
+}

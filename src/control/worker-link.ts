@@ -1,0 +1,81 @@
+/** The main thread's end of the data plane: starts the worker, sends it messages, and hears of its end. */
+import { existsSync } from 'node:fs'
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import { ExitCode, TsnatError } from '../errors.js'
+import { native } from '../native.js'
+import type { FromWorker, ToWorker, WorkerSettings } from '../worker-protocol.js'
+
+/** The bundle of the data plane, beside the other bundles in dist/, or in dist/ of the source tree. */
+const workerUrl = (): URL => {
+  const candidates = ['./worker.js', '../worker.js', '../../dist/worker.js'].map((path) => new URL(path, import.meta.url))
+  const found = candidates.find((url) => existsSync(url))
+  if (found === undefined) {
+    throw new TsnatError('the data plane (dist/worker.js) has not been built', {
+      code: 'WORKER_MISSING', hint: 'run "npm run build"', exitCode: ExitCode.device,
+    })
+  }
+  return found
+}
+
+export class WorkerLink {
+  readonly #port: MessagePort
+  readonly #worker: Worker
+  readonly #wake: number
+  readonly #deletions = new Map<number, (flows: Int32Array) => void>()
+  #nextId = 1
+  /** Packets can flow. */
+  readonly ready: Promise<void>
+  /** The worker has ended: null in an orderly way, else why. */
+  readonly ended: Promise<Error | null>
+
+  /** @param listen hears what is not an answer */
+  constructor(settings: Omit<WorkerSettings, 'wake'>, listen: (message: FromWorker) => void) {
+    this.#wake = native().eventOpen()
+    const { port1, port2 } = new MessageChannel()
+    this.#port = port1
+    const start = { settings: { ...settings, wake: this.#wake } satisfies WorkerSettings, port: port2 }
+    this.#worker = new Worker(workerUrl(), { workerData: start, transferList: [port2], name: 'tsnat-data-plane' })
+    let isReady: () => void
+    this.ready = new Promise((resolve) => (isReady = resolve))
+    let stopped = false
+    port1.on('message', (message: FromWorker) => {
+      if (message.type === 'ready') isReady()
+      else if (message.type === 'stopped') stopped = true
+      else if (message.type === 'deleted') this.#deletions.get(message.id)?.(message.flows)
+      else listen(message)
+    })
+    this.ended = new Promise((resolve) => {
+      let failure: Error | null = null
+      this.#worker.once('error', (cause) => {
+        failure = new TsnatError(`the data plane has crashed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+          code: 'WORKER_CRASHED', hint: 'this is a bug in tsnat: please report it with the log', exitCode: ExitCode.bug, cause,
+        })
+      })
+      this.#worker.once('exit', (code) => {
+        port1.close()
+        native().close(this.#wake)
+        for (const answer of this.#deletions.values()) answer(new Int32Array(0))
+        resolve(failure ?? (stopped || code === 0 ? null : new TsnatError(`the data plane has ended with exit code ${code}`, {
+          code: 'WORKER_ENDED', hint: 'see the log for what came before', exitCode: ExitCode.bug,
+        })))
+      })
+    })
+  }
+
+  send(message: ToWorker): void {
+    this.#port.postMessage(message)
+    native().eventSignal(this.#wake)
+  }
+
+  /** Deletes flows given as pairs of index and generation; resolves with the pairs that were still there. */
+  deleteFlows(flows: Int32Array): Promise<Int32Array> {
+    const id = this.#nextId++
+    return new Promise((resolve) => {
+      this.#deletions.set(id, (deleted) => {
+        this.#deletions.delete(id)
+        resolve(deleted)
+      })
+      this.send({ type: 'delete', id, flows })
+    })
+  }
+}

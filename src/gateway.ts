@@ -1,0 +1,195 @@
+/**
+ * The gateway: puts the host, the data plane and the control surface together, and takes them apart again.
+ *
+ *     preflight ─► journal ─► WAN followed ─► TUN ─► ports reserved ─► worker ─► guard ─► LAN configured, traffic captured
+ *
+ * Nothing is captured before packets can flow. Whatever was changed on the host is in the journal first, and is undone in
+ * reverse at the end, whatever the end was: an orderly stop, a crash of the worker, a failure half-way through the start.
+ */
+import type { Logger } from 'pino'
+import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import { alreadyCapturing, captureStream } from './control/capture-stream.js'
+import { readFlows } from './control/flow-reader.js'
+import { describeStatus } from './control/gateway-status.js'
+import { openHost, type Host } from './control/host.js'
+import { WorkerLink } from './control/worker-link.js'
+import type { Config } from './config.js'
+import { createMetrics } from './metrics.js'
+import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
+import { timeoutColumn } from './nat/timeouts.js'
+import { createCaptureRing } from './stack/device/capture-ring.js'
+import { allocateStats } from './stats.js'
+import type { FaultSettings, FromWorker, WorkerSettings } from './worker-protocol.js'
+
+export interface GatewayOptions {
+  readonly log: Logger
+}
+
+export interface RunningGateway extends GatewayControl {
+  /** Packets flow. Never rejects; what prevents it comes by `closed`. */
+  readonly ready: Promise<void>
+  /** Everything is undone: null after an orderly stop, else what ended the gateway. */
+  readonly closed: Promise<Error | null>
+}
+
+const CAPTURE_RING_BYTES = 16 << 20
+const CAPTURE_SIDES = { lan: 0, wan: 1 } as const
+const PACKET_MAX = 65535
+const ENETDOWN = 100
+
+const faultSettings = (side: Config['fault']['lan']): FaultSettings | null =>
+  side === undefined ? null : { incoming: side.in ?? {}, outgoing: side.out ?? {}, seed: (side.in ?? side.out)?.seed ?? 1 }
+
+class Gateway implements RunningGateway {
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #table
+  readonly #columns: FlowColumns
+  readonly #stats = allocateStats()
+  readonly #timeouts: Int32Array
+  readonly #metrics = createMetrics(() => this.status())
+  readonly #started = Date.now()
+  #host!: Host
+  #worker!: WorkerLink
+  #state: GatewayStatus['state'] = 'starting'
+  #capturing = false
+  readonly #aborted = new AbortController()
+  #stop!: (error: Error | null) => void
+  readonly #stopRequested = new Promise<Error | null>((resolve) => (this.#stop = resolve))
+  ready!: Promise<void>
+  closed!: Promise<Error | null>
+
+  constructor(config: Config, { log }: GatewayOptions) {
+    this.#config = config
+    this.#log = log
+    this.#table = allocateFlowTable(config.limits.flows)
+    this.#columns = new FlowColumns(this.#table)
+    this.#timeouts = timeoutColumn(config.timeouts)
+  }
+
+  async start(): Promise<void> {
+    this.#host = await openHost(this.#config, this.#log)
+    try {
+      this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
+      await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
+      await this.#host.engage({
+        send: (message) => this.#worker.send(message),
+        fail: (error) => this.#stop(error),
+      })
+    } catch (error) {
+      await this.#shutDown()
+      throw error
+    }
+    this.#state = 'ready'
+    this.ready = Promise.resolve()
+    this.closed = this.#run()
+  }
+
+  /** Waits for the end, whoever brings it about, and undoes everything. */
+  async #run(): Promise<Error | null> {
+    const reason = await Promise.race([this.#stopRequested, this.#worker.ended])
+    if (reason !== null) this.#log.fatal({ err: reason }, 'the gateway stops: nothing is forwarded any more')
+    this.#state = 'stopping'
+    await this.#shutDown()
+    return reason
+  }
+
+  async #shutDown(): Promise<void> {
+    await this.#host.undo()
+    if (this.#worker !== undefined) {
+      this.#worker.send({ type: 'stop' })
+      await this.#worker.ended
+    }
+    this.#host.close()
+  }
+
+  #workerSettings(): Omit<WorkerSettings, 'wake'> {
+    const { limits, timeouts, mssClamp, busyPoll, fault } = this.#config
+    return {
+      ...this.#host.workerSettings(),
+      table: this.#table,
+      stats: this.#stats,
+      timeouts,
+      mssClamp,
+      busyPoll,
+      fragmentBytes: limits.fragmentBytes,
+      icmpErrorsPerSecond: limits.icmpErrorsPerSecond,
+      fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
+    }
+  }
+
+  #hear(message: FromWorker): void {
+    if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
+    else if (message.type === 'device-lost') {
+      // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
+      if (message.side === 'lan') this.#stop(this.#host.lanLost(message.errno))
+      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
+    }
+  }
+
+  status(): GatewayStatus {
+    return describeStatus({
+      config: this.#config,
+      host: this.#host,
+      stats: this.#stats,
+      header: this.#columns.header,
+      capacity: this.#columns.capacity,
+      state: this.#state,
+      uptime: (Date.now() - this.#started) / 1000,
+    })
+  }
+
+  *flows(filter: FlowFilter): Generator<FlowRecord> {
+    for (const { record } of readFlows(this.#columns, this.#timeouts, filter)) yield record
+  }
+
+  flowCount(): number {
+    return this.#columns.header[HEADER_COUNT]!
+  }
+
+  async deleteFlows(filter: FlowFilter): Promise<FlowRecord[]> {
+    const found = [...readFlows(this.#columns, this.#timeouts, filter)]
+    const pairs = Int32Array.from(found.flatMap(({ index, generation }) => [index, generation]))
+    const deleted = new Map<number, number>()
+    const answer = await this.#worker.deleteFlows(pairs)
+    for (let at = 0; at < answer.length; at += 2) deleted.set(answer[at]!, answer[at + 1]!)
+    return found.filter(({ index, generation }) => deleted.get(index) === generation).map(({ record }) => record)
+  }
+
+  async *capture(request: CaptureRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (this.#capturing) throw alreadyCapturing()
+    this.#capturing = true
+    const snapLength = request.snaplen === 0 ? PACKET_MAX : request.snaplen
+    const ring = createCaptureRing(CAPTURE_RING_BYTES, snapLength)
+    const sides = request.side === 'both' ? (['lan', 'wan'] as const) : [request.side]
+    const names = { lan: this.#config.lan, wan: this.#config.wan }
+    const end = AbortSignal.any([signal, this.#aborted.signal])
+    this.#worker.send({ type: 'capture', ring, lan: sides.includes('lan'), wan: sides.includes('wan') })
+    try {
+      const interfaces = sides.map((side) => ({ side: CAPTURE_SIDES[side], name: names[side], description: `${side.toUpperCase()} side of tsnat` }))
+      yield* captureStream(ring, interfaces, request, snapLength, end)
+    } finally {
+      this.#capturing = false
+      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, lan: false, wan: false })
+    }
+  }
+
+  metrics(): Promise<string> {
+    return this.#metrics.text()
+  }
+
+  stop(): void {
+    this.#aborted.abort()
+    this.#stop(null)
+  }
+}
+
+/**
+ * Starts a gateway and resolves when packets flow.
+ * @throws TsnatError naming what stands in the way; the host is then as before
+ */
+export const createGateway = async (config: Config, options: GatewayOptions): Promise<RunningGateway> => {
+  const gateway = new Gateway(config, options)
+  await gateway.start()
+  return gateway
+}

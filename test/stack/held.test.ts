@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest'
+import { createSlab } from '../../src/stack/batch.js'
+import { HeldPackets, NO_BLOCK } from '../../src/stack/held.js'
+import { AT, bytesOf, same } from './support.js'
+
+const START = 8192
+/** A ring of `size` bytes after START, the slab full of 0xee, packets to hold placed at AT. */
+const setUp = (size: number) => {
+  const slab = createSlab(START + size + 4096)
+  slab.bytes.fill(0xee)
+  const held = new HeldPackets(slab, { start: START, end: START + size })
+  const hold = (length: number, seed = 1, owner = 0, generation = 0): number => {
+    slab.bytes.set(bytesOf(length, seed), AT)
+    slab.bytes.fill(seed & 255, AT - 64, AT)
+    return held.hold(AT, length, owner, generation)
+  }
+  const isWhole = (block: number, length: number, seed: number): boolean => {
+    const at = held.packetAt(block)
+    return held.lengthOf(block) === length && same(slab.bytes.subarray(at, at + length), bytesOf(length, seed)) && slab.bytes[at - 10] === (seed & 255)
+  }
+  const untouched = (): boolean =>
+    slab.bytes.subarray(AT + 3000, START).every((byte) => byte === 0xee) && slab.bytes.subarray(START + size).every((byte) => byte === 0xee)
+  return { slab, held, hold, isWhole, untouched }
+}
+
+describe('held packets', () => {
+  it('keeps a copy with its headroom, and what belongs to it', () => {
+    const { slab, held, hold, isWhole } = setUp(4096)
+    const block = hold(100, 5, 77, -3)
+    slab.bytes.fill(0, 0, START)
+    expect(isWhole(block, 100, 5)).toBe(true)
+    expect(held.ownerOf(block)).toBe(77)
+    expect(held.generationOf(block)).toBe(-3)
+    expect(held.next(block)).toBe(NO_BLOCK)
+    expect(held.packetAt(block) % 64).toBe(0)
+    held.link(block, 1234)
+    expect(held.next(block)).toBe(1234)
+  })
+
+  it('refuses what does not fit', () => {
+    const { held, hold } = setUp(512)
+    expect(hold(512)).toBe(NO_BLOCK)
+    const block = hold(512 - 128)
+    expect(block).toBeGreaterThan(0)
+    expect(hold(1)).toBe(NO_BLOCK)
+    held.release(block)
+    expect(held.used).toBe(0)
+    expect(hold(1)).toBeGreaterThan(0)
+  })
+
+  it('a full ring that is full to the last byte stays whole when another is refused', () => {
+    const { held, hold, isWhole } = setUp(192 * 4)
+    const blocks = [1, 2, 3, 4].map((seed) => hold(64, seed))
+    held.release(blocks[0]!)
+    held.release(blocks[1]!)
+    const fifth = hold(64, 5)
+    const sixth = hold(64, 6)
+    // Head and tail are at the same place, in the middle; a larger packet would have to go round the end.
+    for (const length of [64, 300, 400]) expect(hold(length, 9)).toBe(NO_BLOCK)
+    for (const [block, seed] of [[blocks[2]!, 3], [blocks[3]!, 4], [fifth, 5], [sixth, 6]] as const) expect(isWhole(block, 64, seed)).toBe(true)
+    for (const block of [fifth, blocks[3]!, sixth, blocks[2]!]) held.release(block)
+    expect(held.used).toBe(0)
+  })
+
+  it('goes on at the start when the end is reached, and keeps room that was freed', () => {
+    const { held, hold, isWhole } = setUp(192 * 3 + 64)
+    const [one, two, three] = [1, 2, 3].map((seed) => hold(64, seed)) as [number, number, number]
+    expect(hold(64)).toBe(NO_BLOCK)
+    held.release(two)
+    // The second lies behind the first, which is still in use.
+    expect(hold(64)).toBe(NO_BLOCK)
+    held.release(one)
+    const four = hold(64, 4)
+    expect(four).toBe(one)
+    expect(isWhole(three, 64, 3)).toBe(true)
+    held.release(three)
+    expect(hold(64, 5)).toBeGreaterThan(0)
+  })
+
+  it('holds any mixture of packets against a plain list of them', () => {
+    let state = 12345
+    const random = (bound: number): number => {
+      state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff
+      return (state >>> 8) % bound
+    }
+    const { held, hold, isWhole, untouched } = setUp(20_000)
+    const live: { block: number; length: number; seed: number }[] = []
+    let refused = 0
+    for (let step = 0; step < 20_000; step++) {
+      if (random(100) < 52) {
+        const length = random(10) === 0 ? random(3000) : random(200)
+        const block = hold(length, step)
+        if (block === NO_BLOCK) refused++
+        else live.push({ block, length, seed: step })
+      } else if (live.length > 0) {
+        const [gone] = live.splice(random(3) === 0 ? random(live.length) : 0, 1)
+        expect(isWhole(gone!.block, gone!.length, gone!.seed)).toBe(true)
+        held.release(gone!.block)
+      }
+    }
+    for (const { block, length, seed } of live) {
+      expect(isWhole(block, length, seed)).toBe(true)
+      held.release(block)
+    }
+    expect(held.used).toBe(0)
+    expect(refused).toBeGreaterThan(100)
+    expect(untouched()).toBe(true)
+  })
+})
