@@ -17,6 +17,7 @@ static const struct {
     {"eventSignal", event_signal},
     {"eventClear", event_clear},
     {"unixDatagram", unix_datagram},
+    {"socketPair", socket_pair},
     {"poll", io_poll},
     {"readBatch", io_read_batch},
     {"writeBatch", io_write_batch},

@@ -1,4 +1,4 @@
-/* Small calls on descriptors: close, open, eventfd, one Unix datagram. */
+/* Small calls on descriptors: close, open, eventfd, one Unix datagram, a pair of Unix sockets. */
 #include "util.h"
 
 #include <errno.h>
@@ -83,4 +83,32 @@ napi_value unix_datagram(napi_env env, napi_callback_info info) {
   int number = errno;
   close(fd);
   return sent < 0 ? throw_errno(env, number, "sendto", subject) : NULL;
+}
+
+/* Beyond the limit of the system when this is allowed, up to it otherwise. */
+static bool set_buffer(int fd, int forced, int plain, int bytes) {
+  return setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) == 0 || setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof bytes) == 0;
+}
+
+napi_value socket_pair(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  int32_t bytes;
+  if (!args_get(env, info, 1, args) || !arg_int32(env, args[0], "bufferBytes", &bytes)) return NULL;
+  if (bytes < 0) return throw_range(env, "argument \"bufferBytes\" must not be negative");
+
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) return throw_errno(env, errno, "socketpair", NULL);
+  napi_value pair = NULL;
+  int number = 0;
+  for (int i = 0; i < 2 && number == 0 && bytes > 0; i++) {
+    if (!set_buffer(fds[i], SO_SNDBUFFORCE, SO_SNDBUF, bytes) || !set_buffer(fds[i], SO_RCVBUFFORCE, SO_RCVBUF, bytes)) number = errno;
+  }
+  if (number == 0 && napi_create_array_with_length(env, 2, &pair) == napi_ok &&
+      napi_set_element(env, pair, 0, value_int32(env, fds[0])) == napi_ok &&
+      napi_set_element(env, pair, 1, value_int32(env, fds[1])) == napi_ok) {
+    return pair;
+  }
+  close(fds[0]);
+  close(fds[1]);
+  return throw_errno(env, number == 0 ? ENOMEM : number, number == 0 ? "napi_create_array" : "setsockopt SO_SNDBUF", NULL);
 }

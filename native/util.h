@@ -55,6 +55,7 @@ napi_value event_open(napi_env env, napi_callback_info info);
 napi_value event_signal(napi_env env, napi_callback_info info);
 napi_value event_clear(napi_env env, napi_callback_info info);
 napi_value unix_datagram(napi_env env, napi_callback_info info);
+napi_value socket_pair(napi_env env, napi_callback_info info);
 napi_value io_poll(napi_env env, napi_callback_info info);
 napi_value io_read_batch(napi_env env, napi_callback_info info);
 napi_value io_write_batch(napi_env env, napi_callback_info info);

@@ -127,6 +127,13 @@ export interface NativeAddon {
   /** Sends one datagram to a Unix datagram socket; a leading '@' means the abstract namespace (sd_notify(3)). */
   unixDatagram(path: string, message: string): void
   /**
+   * Two connected Unix sockets that keep messages apart: socketpair(AF_UNIX, SOCK_SEQPACKET), non-blocking, close-on-exec. What one
+   * writes the other reads. Once one is closed, reading from the other gives empty messages, and writing fails with EPIPE.
+   * @param bufferBytes SO_SNDBUF and SO_RCVBUF of both (SO_…FORCE where allowed); a message and the kernel's bookkeeping
+   *   must fit. 0 leaves them as they are
+   */
+  socketPair(bufferBytes: number): [number, number]
+  /**
    * Watches `fd` with a helper thread and calls `onReadable` on the event loop when it is readable. Edge: after each call
    * the watch sleeps until `rearm`. Used where a descriptor that libuv cannot poll must be read on the event loop.
    */

@@ -30,9 +30,10 @@ export interface TunOptions {
 }
 
 const IFF_UP = 0x1
+/** The interface behind a descriptor was deleted. */
+const EBADFD = 77
 const MTU_MIN = 68
-const PACKET_MAX = 65535
-const HEADROOM = 64
+const MTU_MAX = 65535
 /** Room for one packet of any size, and many of the usual. */
 const SLAB_BYTES = 256 << 10
 /** Packets read at a time. */
@@ -136,7 +137,7 @@ export class Tun extends Duplex {
   }
 
   set mtu(bytes: number) {
-    requireInteger('the MTU', bytes, MTU_MIN, PACKET_MAX)
+    requireInteger('the MTU', bytes, MTU_MIN, MTU_MAX)
     this.#set('the MTU', INTERFACE_MTU, bytes)
   }
 

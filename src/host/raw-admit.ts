@@ -26,7 +26,8 @@ export const Admit = {
 } as const
 export type Admit = (typeof Admit)[keyof typeof Admit]
 
-const CWR = 0x80
+/** No link has less (RFC 791 asks for 576 to be taken): the least that packets are cut to when an MTU is not known. */
+const MTU_MIN = 576
 
 /** Ports as a table, made anew when the set is another one. */
 class PortTable {
@@ -48,8 +49,10 @@ class PortTable {
 export interface AdmitScope {
   addresses(): readonly number[]
   ports(): PortSet
-  /** Bytes that a packet of TCP may have; longer ones are marked for cutting. */
-  mtu(): number
+  /** MTU of the link that packets come from, in bytes. */
+  wanMtu(): number
+  /** MTU of the link that they go to. TCP is marked to be cut so that it fits both. */
+  lanMtu(): number
 }
 
 export class Admission {
@@ -89,7 +92,7 @@ export class Admission {
     const view = this.#view
     const pseudo = this.#pseudoHeader(at, header, length, ipv4.PROTOCOL_TCP)
     const partial = tcp.checksum(view, at + header) === pseudo
-    const most = this.#scope.mtu()
+    const most = Math.max(Math.min(this.#scope.wanMtu(), this.#scope.lanMtu()), MTU_MIN)
     if (length <= most) {
       if (partial) this.#needsChecksum(at, header, tcp.CHECKSUM_OFFSET)
       return Admit.pass
@@ -104,7 +107,7 @@ export class Admission {
     tcp.setChecksum(view, at + header, pseudo)
     this.#needsChecksum(at, header, tcp.CHECKSUM_OFFSET)
     const headers = header + tcp.headerLength(view, at + header)
-    const ecn = (tcp.flags(view, at + header) & CWR) === 0 ? 0 : vnet.GSO_ECN
+    const ecn = (tcp.flags(view, at + header) & tcp.CWR) === 0 ? 0 : vnet.GSO_ECN
     vnet.setGsoType(view, at - vnet.LENGTH, vnet.GSO_TCPV4 | ecn)
     vnet.setHeaderLength(view, at - vnet.LENGTH, headers)
     vnet.setGsoSize(view, at - vnet.LENGTH, most - headers)
@@ -116,7 +119,7 @@ export class Admission {
     // A checksum that is finished and happens to be this number is computed once more, to the same number.
     if (udp.checksum(view, at + header) !== this.#pseudoHeader(at, header, length, ipv4.PROTOCOL_UDP)) return Admit.pass
     // Fragments are sent with finished checksums: what is longer than a link carries otherwise is a superpacket.
-    if (length > this.#scope.mtu()) return Admit.udpSuperpacket
+    if (length > this.#scope.wanMtu()) return Admit.udpSuperpacket
     this.#needsChecksum(at, header, udp.CHECKSUM_OFFSET)
     return Admit.pass
   }

@@ -26,7 +26,8 @@ export const play = async (role: string, address: string, seconds: number): Prom
   if (role === 'server') {
     await serve()
     process.stdout.write('serving\n')
-    return
+    // Until it is killed.
+    return new Promise(() => {})
   }
   const result = await tasks[role as Task](address, seconds)
   process.stdout.write(`${JSON.stringify(result)}\n`)

@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest'
+import { checkPacket } from '../src/testing/check-packet.js'
+import { MemoryGateway } from '../src/testing/memory-gateway.js'
+import { buildFragments, buildIcmpEcho, buildIpv4, buildTcp, buildUdp } from '../src/testing/packets.js'
+import { A, bytesOf, destinationOf, E, P, sourceOf, u16 } from './stack/support.js'
+
+const ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] as const
+const OUT = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 }
+const BACK = { source: P, destination: E, sourcePort: 53, destinationPort: 40000 }
+
+/** The datagram that fragments make, in whatever order. Without the code under test. */
+const join = (fragments: readonly Uint8Array[]): Uint8Array => {
+  const sorted = [...fragments].sort((a, b) => (u16(a, 6) & 0x1fff) - (u16(b, 6) & 0x1fff))
+  const parts = sorted.map((bytes) => bytes.subarray(20))
+  for (let index = 1, end = parts[0]!.length; index < parts.length; end += parts[index]!.length, index++) {
+    if ((u16(sorted[index]!, 6) & 0x1fff) * 8 !== end) throw new Error('a piece is missing')
+  }
+  return Buffer.concat(parts)
+}
+const bytesIn = (sent: readonly { bytes: Uint8Array }[]): Uint8Array[] => sent.map(({ bytes }) => bytes)
+
+describe('fragments', () => {
+  const whole = buildUdp({ ...OUT, id: 7, payload: bytesOf(1200) })
+  const pieces = buildFragments(whole, 500)
+  const translated = buildUdp({ ...OUT, source: E, sourcePort: 40000, id: 7, payload: bytesOf(1200) })
+  const reply = buildUdp({ ...BACK, id: 9, payload: bytesOf(1200, 3) })
+  const replyPieces = buildFragments(reply, 500)
+
+  for (const order of ORDERS) {
+    it(`UDP-15 (REQ-14), CSUM-7: come through in the order ${order.join(' ')}, out and back`, () => {
+      const gateway = new MemoryGateway({ ports: [[40000, 40000]] })
+      for (const index of order) gateway.fromLan(pieces[index]!)
+      const out = bytesIn(gateway.toWan())
+      expect(out).toHaveLength(3)
+      expect(out.flatMap((bytes) => checkPacket(bytes))).toEqual([])
+      for (const bytes of out) expect([sourceOf(bytes), destinationOf(bytes), bytes[8]]).toEqual([E, P, 63])
+      expect(join(out)).toEqual(Buffer.from(translated.subarray(20)))
+      for (const index of order) gateway.fromWan(replyPieces[index]!)
+      const back = bytesIn(gateway.toLan())
+      expect(back).toHaveLength(3)
+      for (const bytes of back) expect(destinationOf(bytes)).toBe(A)
+      expect(join(back)).toEqual(Buffer.from(buildUdp({ ...BACK, destination: A, destinationPort: 5000, payload: bytesOf(1200, 3) }).subarray(20)))
+      expect(gateway.drops).toEqual({})
+      expect(gateway.flows).toBe(1)
+    })
+  }
+
+  it('also of TCP and pings', () => {
+    for (const packet of [buildTcp({ ...OUT, flags: 2, id: 3, payload: bytesOf(1200) }), buildIcmpEcho({ source: A, destination: P, identifier: 5, id: 3, payload: bytesOf(1200) })]) {
+      for (const order of ORDERS) {
+        const gateway = new MemoryGateway()
+        const parts = buildFragments(packet, 500)
+        for (const index of order) gateway.fromLan(parts[index]!)
+        expect(gateway.toWan()).toHaveLength(3)
+        expect(gateway.drops).toEqual({})
+      }
+    }
+  })
+
+  it('RTR-16: when the first is refused, so are the others, before and after it', () => {
+    for (const order of ORDERS) {
+      const gateway = new MemoryGateway()
+      const refused = buildFragments(buildUdp({ ...OUT, ttl: 1, id: 7, payload: bytesOf(1200) }), 500)
+      for (const index of order) gateway.fromLan(refused[index]!)
+      expect(gateway.toWan()).toEqual([])
+      expect(gateway.toLan()).toHaveLength(1)
+      expect(gateway.drops).toEqual({ 'ttl-expired': 1, 'fragment-orphan': 2 })
+      expect(gateway.flows).toBe(0)
+    }
+  })
+
+  it('from outside without a flow: dropped, whatever the order', () => {
+    for (const order of ORDERS) {
+      const gateway = new MemoryGateway()
+      for (const index of order) gateway.fromWan(replyPieces[index]!)
+      expect(gateway.toLan()).toEqual([])
+      expect(gateway.drops).toEqual({ 'no-flow': 1, 'fragment-orphan': 2 })
+    }
+  })
+
+  it('FRG-1: the same key inside and outside do not mix', () => {
+    const gateway = new MemoryGateway()
+    gateway.fromLan(pieces[0]!)
+    gateway.toWan()
+    gateway.fromWan(pieces[1]!)
+    expect(gateway.toLan()).toEqual([])
+    expect(gateway.toWan()).toEqual([])
+    gateway.fromLan(pieces[1]!)
+    expect(gateway.toWan()).toHaveLength(1)
+  })
+
+  it('FRG-2: a first fragment that does not come loses the others after 30 s, and they are counted', () => {
+    const gateway = new MemoryGateway()
+    gateway.fromLan(pieces[1]!).fromLan(pieces[2]!)
+    gateway.advance(29)
+    expect(gateway.drops).toEqual({})
+    gateway.advance(1)
+    expect(gateway.drops).toEqual({ 'fragment-expired': 2 })
+    gateway.fromLan(pieces[0]!)
+    expect(gateway.toWan()).toHaveLength(1)
+  })
+
+  it('FRG-2: they come through when it comes just in time', () => {
+    const gateway = new MemoryGateway()
+    gateway.fromLan(pieces[1]!).fromLan(pieces[2]!)
+    gateway.advance(29)
+    gateway.fromLan(pieces[0]!)
+    expect(gateway.toWan()).toHaveLength(3)
+  })
+
+  it('later fragments of a flow that has ended go nowhere', () => {
+    const gateway = new MemoryGateway({ timeouts: { udpUnreplied: 5 } })
+    gateway.fromLan(pieces[0]!)
+    gateway.advance(6)
+    gateway.toWan()
+    gateway.fromLan(pieces[1]!)
+    expect(gateway.toWan()).toEqual([])
+    expect(gateway.drops).toEqual({ 'fragment-orphan': 1 })
+  })
+
+  it('an ID that is used again while its predecessor is incomplete loses nothing more', () => {
+    const gateway = new MemoryGateway()
+    gateway.fromLan(pieces[0]!).fromLan(pieces[2]!)
+    gateway.toWan()
+    for (let round = 0; round < 3; round++) {
+      for (const piece of pieces) gateway.fromLan(piece)
+      expect(join(bytesIn(gateway.toWan())).length).toBe(1208)
+    }
+    expect(gateway.drops).toEqual({})
+  })
+
+  it('UDP-15 (REQ-14): a flood of half datagrams hurts neither whole packets nor fragments in order', () => {
+    const gateway = new MemoryGateway({ fragmentBytes: 64 << 10 })
+    for (let id = 0; id < 20_000; id++) {
+      gateway.lan.push(buildIpv4({ source: A, destination: P, protocol: 17, id: id & 0xffff, offset: 8, mf: id % 2 === 0, payload: bytesOf(64) }))
+    }
+    gateway.fromLan(buildIcmpEcho({ source: A, destination: P, identifier: 5 }))
+    expect(gateway.toWan()).toHaveLength(1)
+    for (let id = 60_000; id < 60_100; id++) {
+      for (const piece of buildFragments(buildUdp({ ...OUT, id, payload: bytesOf(1200) }), 500)) gateway.fromLan(piece)
+    }
+    expect(gateway.toWan()).toHaveLength(300)
+    expect(gateway.flows).toBe(2)
+    gateway.advance(31)
+    const { 'fragment-limit': refused, 'fragment-expired': expired, ...others } = gateway.drops
+    expect(others).toEqual({})
+    expect(refused! + expired!).toBe(20_000)
+    // And afterwards all is as it was.
+    for (const order of ORDERS) {
+      for (const index of order) gateway.fromLan(pieces[index]!)
+      expect(gateway.toWan()).toHaveLength(3)
+    }
+  })
+
+  it('that are themselves too long are cut further (FRG-8), with DF dropped, and nobody told about a later one (RTR-3)', () => {
+    const gateway = new MemoryGateway({ wanMtu: 400 })
+    for (const piece of pieces) gateway.fromLan(piece)
+    const out = bytesIn(gateway.toWan())
+    expect(out.every(({ length }) => length <= 400)).toBe(true)
+    expect(out.flatMap((bytes) => checkPacket(bytes))).toEqual([])
+    expect(join(out).length).toBe(1208)
+    const df = pieces.map((piece) => {
+      const copy = piece.slice()
+      copy[6]! |= 0x40
+      copy[10]! -= copy[10]! >= 0x40 ? 0x40 : 0
+      return copy
+    })
+    for (const piece of df.filter((bytes) => checkPacket(bytes).length === 0)) gateway.fromLan(piece)
+    expect(gateway.toWan().every(({ bytes }) => bytes.length <= 400)).toBe(true)
+    expect(gateway.toLan().length).toBeLessThanOrEqual(1)
+  })
+})
