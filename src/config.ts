@@ -136,7 +136,6 @@ const schema = section({
     .describe('Seconds without a packet after which a flow is forgotten.'),
   limits: section({
     flows: integer(1, 16_777_216).default(262_144).describe('Flows at most. At the limit a new flow is refused; no live flow is evicted.'),
-    flowsPerSource: integer(0, 16_777_216).default(0).describe('Flows at most of one inside address; 0 = no limit.'),
     fragmentBytes: integer(65_536, 1_073_741_824).default(4_194_304).describe('Bytes at most held of fragments that wait for their first one.'),
     icmpErrorsPerSecond: integer(0, 1_000_000).default(1000).describe('ICMP errors of its own that tsnat sends in a second at most; 0 = none.'),
   })
@@ -207,7 +206,7 @@ const innermost = (issue: z.core.$ZodIssue): z.core.$ZodIssue => {
   // A value of the right shape fails deeper inside, or by its keys; one of the wrong shape fails at the union itself.
   const meant = issue.errors.find((issues) => issues.every((one) => one.path.length > 0 || one.code === 'unrecognized_keys'))
   const unknown = meant?.find((one) => one.code === 'unrecognized_keys') ?? meant?.[0]
-  return unknown === undefined ? issue : innermost({ ...unknown, path: [...issue.path, ...unknown.path] } as z.core.$ZodIssue)
+  return unknown === undefined ? issue : innermost({ ...unknown, path: [...issue.path, ...unknown.path] })
 }
 
 const at = (value: unknown, path: readonly PropertyKey[]): unknown => {

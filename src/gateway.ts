@@ -100,7 +100,7 @@ class Gateway implements RunningGateway {
       this.#worker.send({ type: 'stop' })
       await this.#worker.ended
     }
-    this.#host.close()
+    this.#host.close(this.#worker?.hasClosedDevices ?? false)
   }
 
   #workerSettings(): Omit<WorkerSettings, 'wake'> {

@@ -47,9 +47,8 @@ export interface NativeAddon {
    * Opens an AF_PACKET socket bound to (ETH_P_ALL, ifindex), non-blocking, close-on-exec. Options: PACKET_IGNORE_OUTGOING,
    * SO_RCVBUFFORCE/SO_SNDBUFFORCE (falls back to the unforced ones), PACKET_VNET_HDR when asked.
    * The filter is attached before the bind, so that no unfiltered packet is ever queued.
-   * What is sent passes by the queueing discipline, so the kernel cuts no superpacket on its way: one that the interface
-   * cannot cut itself (`tso off`), or of more than 65535 bytes with its link header, fails with ENOBUFS. Checksums left to
-   * the device (NEEDS_CSUM) are completed in any case.
+   * What is sent goes through the interface's queueing discipline, where the kernel does in software what the interface
+   * cannot: it cuts superpackets and completes checksums (NEEDS_CSUM).
    * @param cooked SOCK_DGRAM instead of SOCK_RAW: link headers are cut off and made by the kernel. Needed only where link
    *   headers exist that are not Ethernet; an interface without any (TUN, WireGuard) gives bare IP on SOCK_RAW too, and
    *   with SOCK_DGRAM the kernel refuses `vnetHeader` (EINVAL)

@@ -118,6 +118,7 @@ export class Pipeline {
     const count = from.device.receive(this.#slab, from.region, batch)
     for (let index = 0; index < batch.count; index++) this.#receive(batch.at[index]!, batch.length[index]!, from)
     if (count > 0) this.flush()
+    batch.adapt()
     return count
   }
 

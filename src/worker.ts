@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import type { Attachment } from './attachment.js'
 import { DataPlane, type DataPlaneDevices } from './data-plane.js'
 import { systemRandom } from './nat/random.js'
 import { native } from './native.js'
@@ -27,8 +28,6 @@ const CAPTURE_WAN = 1
 const BULK_SUM_BYTES = 300
 /** Sleep at most, so that timers run (µs). */
 const TICK = 500_000
-/** Turns without sleep after which messages are looked for nevertheless. */
-const TURNS_BETWEEN_LOOKS = 256
 
 const WAKE = 0
 const LAN = 1
@@ -86,24 +85,22 @@ class Worker implements DataPlaneDevices {
     const { pipeline } = this.#plane
     this.#arp?.announce()
     this.#tell({ type: 'ready' })
+    let sleep = 0
     let busyUntil = 0
-    let turnsToLook = TURNS_BETWEEN_LOOKS
     while (this.#running) {
+      const woken = this.#native.poll(this.#fds, this.#ready, sleep)
       const now = performance.now()
       this.#now = now
       const more = pipeline.tick(now)
-      this.#arp?.tick(now)
-      const fromLan = pipeline.pump(pipeline.lan)
-      const fromWan = pipeline.pump(pipeline.wan)
-      if (fromLan < 0 || fromWan < 0) this.#deviceFailed(fromLan, fromWan)
-      if (fromLan > 0 || fromWan > 0) {
+      if (this.#arp?.isAsking === true) this.#arp.tick(now)
+      if (woken > 0) {
         busyUntil = now + this.#settings.busyPoll / 1000
-        if (--turnsToLook > 0) continue
+        if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan, LAN)
+        if (this.#ready[WAN] !== 0) this.#pump(pipeline.wan, WAN)
+        if (this.#ready[WAKE] !== 0) this.#takeMessages()
       }
-      turnsToLook = TURNS_BETWEEN_LOOKS
       this.#publish()
-      const sleep = fromLan > 0 || fromWan > 0 || more || now < busyUntil ? 0 : TICK
-      if (this.#native.poll(this.#fds, this.#ready, sleep) > 0 && this.#ready[WAKE] !== 0) this.#takeMessages()
+      sleep = more || now < busyUntil ? 0 : TICK
     }
     this.#publish()
     pipeline.lan.device.close()
@@ -146,13 +143,13 @@ class Worker implements DataPlaneDevices {
     return withFaults(this.#wanTap, fault.wan, { start: this.#wanExtra.start, end: this.#wanExtra.end - ARP_REGION * 2 })
   }
 
-  #deviceFailed(fromLan: number, fromWan: number): void {
-    // Asking a dead descriptor again would spin; poll skips negative ones.
-    if (fromLan < 0) {
-      this.#tell({ type: 'device-lost', side: 'lan', errno: -fromLan })
-      this.#fds[LAN] = -1
-    }
-    if (fromWan < 0) this.#tell({ type: 'device-lost', side: 'wan', errno: -fromWan })
+  #pump(from: Attachment, index: number): void {
+    const received = this.#plane.pipeline.pump(from)
+    if (received >= 0) return
+    const side = index === LAN ? 'lan' : 'wan'
+    this.#tell({ type: 'device-lost', side, errno: -received })
+    // A TUN does not come back under its descriptor: asking it again would spin. poll skips negative ones.
+    if (index === LAN) this.#fds[LAN] = -1
   }
 
   #takeMessages(): void {

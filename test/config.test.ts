@@ -33,7 +33,7 @@ describe('parseConfig', () => {
       mssClamp: true,
       offload: { lan: true, wan: true },
       timeouts: { udp: 300, udpUnreplied: 300, icmp: 60, tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240 },
-      limits: { flows: 262144, flowsPerSource: 0, fragmentBytes: 4194304, icmpErrorsPerSecond: 1000 },
+      limits: { flows: 262144, fragmentBytes: 4194304, icmpErrorsPerSecond: 1000 },
       fault: {},
       log: { level: 'info', format: 'auto' },
       socket: '/run/tsnat/default/control.sock',
@@ -55,7 +55,7 @@ describe('parseConfig', () => {
       mssClamp: false,
       offload: { lan: false, wan: false },
       timeouts: { udp: 1, udpUnreplied: 2, icmp: 3, tcpOpening: 4, tcpEstablished: 5, tcpClosing: 6 },
-      limits: { flows: 1, flowsPerSource: 1, fragmentBytes: 65536, icmpErrorsPerSecond: 0 },
+      limits: { flows: 1, fragmentBytes: 65536, icmpErrorsPerSecond: 0 },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },
       log: { level: 'debug', format: 'pretty' },
       socket: '/tmp/x.sock',
@@ -88,7 +88,7 @@ describe('parseConfig', () => {
   it.each([
     [{ wan: 'eth0', wanDrvier: 'raw' }, 'wanDrvier', 'did you mean "wanDriver"? Known here: name, wan, '],
     [{ wan: 'eth0', 'wan-driver': 'raw' }, 'wan-driver', 'did you mean "wanDriver"? '],
-    [{ wan: 'eth0', limits: { flow: 5 } }, 'limits.flow', 'did you mean "flows"? Known here: flows, flowsPerSource, fragmentBytes, icmpErrorsPerSecond'],
+    [{ wan: 'eth0', limits: { flow: 5 } }, 'limits.flow', 'did you mean "flows"? Known here: flows, fragmentBytes, icmpErrorsPerSecond'],
     [{ wan: 'eth0', timeouts: { zebra: 5 } }, 'timeouts.zebra', 'Known here: udp, udpUnreplied, icmp, tcpOpening, tcpEstablished, tcpClosing'],
     [{ wan: 'eth0', capture: { iiff: ['a'] } }, 'capture.iiff', 'did you mean "iif"? Known here: iif'],
     [{ wan: 'eth0', wanAddress: { ownd: ['198.51.100.7/24'] } }, 'wanAddress.ownd', 'did you mean "owned"? Known here: owned, gateway'],
@@ -179,9 +179,9 @@ describe('loadConfig', () => {
   }
 
   it('reads YAML and lays flags over it', () => {
-    const path = file('wan: eth1\nlimits:\n  flows: 1000\n  flowsPerSource: 10\ncapture:\n  iif: [a, b]\n')
+    const path = file('wan: eth1\nlimits:\n  flows: 1000\n  fragmentBytes: 70000\ncapture:\n  iif: [a, b]\n')
     const config = loadConfig(path, { limits: { flows: 5 }, capture: 'none', wan: 'eth2' })
-    expect(config.limits).toMatchObject({ flows: 5, flowsPerSource: 10 })
+    expect(config.limits).toMatchObject({ flows: 5, fragmentBytes: 70000 })
     expect(config).toMatchObject({ capture: 'none', wan: 'eth2' })
   })
 

@@ -90,7 +90,7 @@ describe('superpackets and the MTU', () => {
     const { bytes, vnet } = segment(false, 1460, 2920)
     gateway.fromLan(bytes, vnet)
     const sent = gateway.toWan()
-    expect(lengths(sent)).toEqual([996, 544, 996, 544])
+    expect(lengths(sent)).toEqual([996, 524, 996, 524])
     expect(sent.flatMap((packet) => checkPacket(packet.bytes, packet.vnet))).toEqual([])
   })
 

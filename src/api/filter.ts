@@ -78,7 +78,7 @@ export const readFlowFilter = (
     if (!Object.hasOwn(READERS, key)) throw refuse(`"${key}" is not a filter`, `known: ${Object.keys(READERS).join(', ')}`)
     filter[key] = READERS[key as keyof FlowFilter](label(key), text)
   }
-  return filter as FlowFilter
+  return filter
 }
 
 /** `?protocol=tcp&origPortDst=443`, or an empty string. */

@@ -109,13 +109,13 @@ const readCapture = (query: URLSearchParams): CaptureRequest => {
     if (!(value <= maximum)) throw usage(`${name} "${text}" is not a number from 0 to ${maximum}`, '0 means no limit')
     return value
   }
-  return { side: side as CaptureSide, snaplen: number('snaplen', snaplen, 65535), count: number('count', count, Number.MAX_SAFE_INTEGER) }
+  return { side, snaplen: number('snaplen', snaplen, 65535), count: number('count', count, Number.MAX_SAFE_INTEGER) }
 }
 
 type Handler = (control: GatewayControl, query: URLSearchParams, response: ServerResponse) => void | Promise<void>
 
 /** A stream of which the first piece has been taken already. */
-async function* resume<T>(first: IteratorResult<T, void>, rest: AsyncIterator<T, void>): AsyncGenerator<T> {
+async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
   try {
     for (let next = first; next.done !== true; next = await rest.next()) yield next.value
   } finally {

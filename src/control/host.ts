@@ -47,7 +47,7 @@ export const openHost = async (config: Config, log: Logger): Promise<Host> => {
     return host
   } catch (error) {
     await host.undo()
-    host.close()
+    host.close(false)
     throw error
   }
 }
@@ -66,7 +66,7 @@ export class Host {
   #monitor: WanMonitor | null = null
   #lan: Lan | null = null
   #guard: Guard | null = null
-  #tun!: TunHandle
+  #tun: TunHandle | null = null
   #packet: PacketHandle | null = null
   #raw: RawWan | null = null
   #settings!: WanSettings
@@ -127,7 +127,7 @@ export class Host {
 
   workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'ports'> {
     return {
-      lan: { tun: this.#tun, mtu: this.#lanMtu, address: this.gatewayAddress },
+      lan: { tun: this.tun, mtu: this.#lanMtu, address: this.gatewayAddress },
       wan: this.#wanHandle(),
       wanSettings: this.#settings,
       ownedAddresses: this.#owned === null ? null : this.#owned.map(({ address }) => address),
@@ -188,8 +188,12 @@ export class Host {
     for (const { what, error } of report?.failed ?? []) this.#log.error({ err: error, what }, 'could not be undone; "tsnat down" tries again')
   }
 
-  /** Lets go of the rest. After the data plane has ended. */
-  close(): void {
+  /** Lets go of the rest, after the data plane has ended. @param devicesClosed the data plane closed its descriptors itself */
+  close(devicesClosed: boolean): void {
+    if (!devicesClosed) {
+      const { handle } = this.#raw ?? { handle: null }
+      for (const device of [this.#tun, this.#packet, handle]) if (device != null) native().close(device.fd)
+    }
     this.#raw?.close()
     this.#guard?.close()
     this.#lanNamespace.close()
@@ -216,7 +220,7 @@ export class Host {
   }
 
   get tun(): TunHandle {
-    return this.#tun
+    return this.#tun!
   }
 
   get ports(): PortSet {
@@ -282,6 +286,8 @@ export class Host {
       namespace: this.#wanNamespace,
       addresses: () => this.#settings.addresses,
       ports: () => this.#usable,
+      wanMtu: () => this.wanState.mtu,
+      lanMtu: () => this.#lanMtu,
       onError: (err) => this.#log.warn({ err }, 'raw socket'),
     })
   }
@@ -325,6 +331,7 @@ export class Host {
 
   /** The interface came back under another index, or with another MAC address: the socket and the guard are made anew. */
   async #followDevice(state: WanState, listener: HostListener): Promise<void> {
+    this.#raw?.follow(state.ifindex)
     const packet = this.#packet
     if (packet === null) return
     const sameMac = packet.mac?.high === state.mac?.high && packet.mac?.low === state.mac?.low

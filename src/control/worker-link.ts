@@ -23,6 +23,8 @@ export class WorkerLink {
   readonly #wake: number
   readonly #deletions = new Map<number, (flows: Int32Array) => void>()
   #nextId = 1
+  #hasEnded = false
+  #hasClosedDevices = false
   /** Packets can flow. */
   readonly ready: Promise<void>
   /** The worker has ended: null in an orderly way, else why. */
@@ -37,10 +39,9 @@ export class WorkerLink {
     this.#worker = new Worker(workerUrl(), { workerData: start, transferList: [port2], name: 'tsnat-data-plane' })
     let isReady: () => void
     this.ready = new Promise((resolve) => (isReady = resolve))
-    let stopped = false
     port1.on('message', (message: FromWorker) => {
       if (message.type === 'ready') isReady()
-      else if (message.type === 'stopped') stopped = true
+      else if (message.type === 'stopped') this.#hasClosedDevices = true
       else if (message.type === 'deleted') this.#deletions.get(message.id)?.(message.flows)
       else listen(message)
     })
@@ -52,23 +53,32 @@ export class WorkerLink {
         })
       })
       this.#worker.once('exit', (code) => {
+        this.#hasEnded = true
         port1.close()
         native().close(this.#wake)
         for (const answer of this.#deletions.values()) answer(new Int32Array(0))
-        resolve(failure ?? (stopped || code === 0 ? null : new TsnatError(`the data plane has ended with exit code ${code}`, {
+        resolve(failure ?? (this.#hasClosedDevices ? null : new TsnatError(`the data plane has ended with exit code ${code}`, {
           code: 'WORKER_ENDED', hint: 'see the log for what came before', exitCode: ExitCode.bug,
         })))
       })
     })
   }
 
+  /** The worker has closed the descriptors that it was given. A crashed one has not. */
+  get hasClosedDevices(): boolean {
+    return this.#hasClosedDevices
+  }
+
+  /** Does nothing when the worker has ended. */
   send(message: ToWorker): void {
+    if (this.#hasEnded) return
     this.#port.postMessage(message)
     native().eventSignal(this.#wake)
   }
 
   /** Deletes flows given as pairs of index and generation; resolves with the pairs that were still there. */
   deleteFlows(flows: Int32Array): Promise<Int32Array> {
+    if (this.#hasEnded) return Promise.resolve(new Int32Array(0))
     const id = this.#nextId++
     return new Promise((resolve) => {
       this.#deletions.set(id, (deleted) => {

@@ -34,7 +34,7 @@ export const RAW_MARK = 0x74736e61
 export const RAW_LIMITS: readonly string[] = [
   'it is slower than packet sockets: each packet crosses two threads, and those of the host\'s own connections are looked at too',
   'nothing is offloaded: checksums are computed and TCP is cut into segments in software',
-  'the kernel chooses routes and neighbours for each packet; tsnat\'s own table only decides whether there is a route',
+  'the kernel chooses route and neighbour of each packet, without regard to rules by source address; tsnat\'s own table only decides whether a route leaves by the WAN',
   'it works on addresses that the kernel has, not on an address of its own (--wan-address owned:…)',
   'fragments are put together by the kernel before they arrive, and a larger datagram is fragmented anew towards the LAN',
   'packets pass the input and output rules of the host\'s firewall like the host\'s own',
@@ -90,6 +90,8 @@ export class RawWan {
   readonly #receivers: readonly RawSocket[]
   readonly #end: number
   readonly #watch: object
+  /** Of the interface that the sockets are bound to. */
+  #ifindex: number
   /** Packets on their way out, `#pending` of them not yet sent. */
   readonly #slab = Buffer.alloc(SLAB_BYTES)
   readonly #slabView = new DataView(this.#slab.buffer, this.#slab.byteOffset, SLAB_BYTES)
@@ -106,8 +108,9 @@ export class RawWan {
   #toldOfSuperpackets = false
   #closed = false
 
-  private constructor(options: RawWanOptions, sockets: RawSockets) {
+  private constructor(options: RawWanOptions, ifindex: number, sockets: RawSockets) {
     this.#options = options
+    this.#ifindex = ifindex
     this.#admission = new Admission(options, this.#incoming)
     this.#sender = sockets.sender
     this.#receivers = sockets.receivers
@@ -122,13 +125,21 @@ export class RawWan {
   /** @throws TsnatError UNKNOWN_INTERFACE, RAW_SOCKET_MISSING, RAW_SOCKET_PERMISSION, RAW_SOCKET */
   static open(options: RawWanOptions): RawWan {
     const namespace = options.namespace ?? ownNamespace()
-    if (namespace.run(() => native().interfaceIndex(options.wan)) === 0) throw unknownInterface(options.wan, namespace)
-    return new RawWan(options, namespace.run(() => openSockets(options.wan, options.mark)))
+    const ifindex = namespace.run(() => native().interfaceIndex(options.wan))
+    if (ifindex === 0) throw unknownInterface(options.wan, namespace)
+    return new RawWan(options, ifindex, namespace.run(() => openSockets(options.wan, options.mark)))
   }
 
-  /** Binds the sockets to the interface anew, after it was removed and came back under another index. @throws TsnatError */
-  rebind(): void {
-    for (const socket of [this.#sender, ...this.#receivers]) bindToDevice(socket, this.#options.wan)
+  /** Tells the index that the interface has now: the sockets are bound to it anew when it is another one. */
+  follow(ifindex: number): void {
+    if (ifindex === this.#ifindex || ifindex === 0) return
+    try {
+      for (const socket of [this.#sender, ...this.#receivers]) bindToDevice(socket, this.#options.wan)
+      this.#ifindex = ifindex
+    } catch (error) {
+      // Gone again already: its return will be told.
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+    }
   }
 
   /** Closes everything but the worker's end. */

@@ -39,7 +39,7 @@ export class RouteTable {
     const byLength = new Map<number, Map<number, Route>>()
     for (const route of routes) {
       let same = byLength.get(route.prefixLength)
-      if (same === undefined) byLength.set(route.prefixLength, (same = new Map()))
+      if (same === undefined) byLength.set(route.prefixLength, (same = new Map<number, Route>()))
       if (!same.has(route.destination)) same.set(route.destination, route)
     }
     this.#byLength = [...byLength]

@@ -38,10 +38,13 @@ export class Batch {
   readonly length: Int32Array
   readonly link: Int32Array
   readonly capacity: number
+  /** Packets that a receive may put in, 1 to capacity. */
+  limit: number
   count = 0
 
   constructor(capacity: number) {
     this.capacity = capacity
+    this.limit = capacity
     this.at = new Int32Array(capacity)
     this.length = new Int32Array(capacity)
     this.link = new Int32Array(capacity)
@@ -60,6 +63,14 @@ export class Batch {
 
   clear(): void {
     this.count = 0
+  }
+
+  /**
+   * Fits the limit to what a receive brought: a lone packet is sent on before the next is asked for, which costs a system
+   * call and would only delay it; under load batches grow.
+   */
+  adapt(): void {
+    this.limit = this.count >= this.limit ? Math.min(this.capacity, this.limit * 2) : Math.max(1, this.count)
   }
 }
 

@@ -39,7 +39,7 @@ describe('flags of up', () => {
         '--wan=eth1', '--lan=tun7', '--name=lab', '--lan-address=192.168.9.2/24', '--lan-mtu=9000', '--capture=iif=br0,lan1',
         '--wan-address=owned:198.51.100.7/24,198.51.100.8/24', '--wan-gateway=198.51.100.1', '--wan-driver=packet', '--ports=1024-2047',
         '--no-mss-clamp', '--lan-offload=off', '--wan-offload=on', '--busy-poll=50', '--timeout=udp=30', '--timeout', 'tcp-established=99',
-        '--limit', 'flows-per-source=100', '--fault=lan.in.loss=0.05', '--fault', 'wan.out.seed=9', '--log-level=debug', '--log-format=json',
+        '--limit', 'fragment-bytes=70000', '--fault=lan.in.loss=0.05', '--fault', 'wan.out.seed=9', '--log-level=debug', '--log-format=json',
         '--socket=/tmp/s.sock',
       ]),
     ).toEqual({
@@ -55,7 +55,7 @@ describe('flags of up', () => {
       mssClamp: false,
       offload: { lan: false, wan: true },
       timeouts: { udp: 30, udpUnreplied: 300, icmp: 60, tcpOpening: 240, tcpEstablished: 99, tcpClosing: 240 },
-      limits: { flows: 262144, flowsPerSource: 100, fragmentBytes: 4194304, icmpErrorsPerSecond: 1000 },
+      limits: { flows: 262144, fragmentBytes: 70000, icmpErrorsPerSecond: 1000 },
       fault: {
         lan: { in: { loss: 0.05, duplicate: 0, corrupt: 0, reorder: 0, seed: 1 } },
         wan: { out: { loss: 0, duplicate: 0, corrupt: 0, reorder: 0, seed: 9 } },

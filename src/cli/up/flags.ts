@@ -59,7 +59,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--busy-poll <microseconds>', 'look so long for more packets before sleeping (0)')
     .optionsGroup('Flows:')
     .option('--timeout <class=seconds>', 'udp, udp-unreplied, icmp, tcp-opening, tcp-established, tcp-closing; repeatable', several)
-    .option('--limit <name=value>', 'flows, flows-per-source, fragment-bytes, icmp-errors-per-second; repeatable', several)
+    .option('--limit <name=value>', 'flows, fragment-bytes, icmp-errors-per-second; repeatable', several)
     .optionsGroup('Running:')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (info)')
     .option('--log-format <format>', 'auto, json or pretty (auto: pretty on a terminal)')

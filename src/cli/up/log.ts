@@ -25,7 +25,7 @@ export const prettyLine = (line: string, stream: TerminalStream): string => {
     .join('')
   const error = record['err'] as { message?: string; stack?: string } | undefined
   const stack = error === undefined ? '' : `\n${error.stack ?? error.message ?? ''}`
-  return `${paint(stream, 'gray', clock)} ${paint(stream, COLOURS[level], level.padEnd(5))} ${record['msg'] ?? ''}${fields}${stack}\n`
+  return `${paint(stream, 'gray', clock)} ${paint(stream, COLOURS[level], level.padEnd(5))} ${(record['msg'] as string | undefined) ?? ''}${fields}${stack}\n`
 }
 
 /** A log that cannot be written any more (terminal closed, disk full) does not stop the gateway. */

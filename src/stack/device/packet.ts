@@ -70,7 +70,7 @@ export class PacketDevice implements Device {
 
   receive(slab: Slab, region: Region, batch: Batch): number {
     const before = this.#vnetLength + this.#linkLength
-    const count = this.#native.readBatch(this.fd, true, slab.bytes, region.start, region.end, before, batch.at, batch.length, batch.capacity)
+    const count = this.#native.readBatch(this.fd, true, slab.bytes, region.start, region.end, before, batch.at, batch.length, batch.limit)
     batch.count = count > 0 ? count : 0
     const { view } = slab
     let kept = 0

@@ -59,7 +59,7 @@ export class TunDevice implements Device {
   }
 
   receive(slab: Slab, region: Region, batch: Batch): number {
-    const count = this.#native.readBatch(this.fd, false, slab.bytes, region.start, region.end, this.#before, batch.at, batch.length, batch.capacity)
+    const count = this.#native.readBatch(this.fd, false, slab.bytes, region.start, region.end, this.#before, batch.at, batch.length, batch.limit)
     batch.count = count > 0 ? count : 0
     if (this.#before === 0) for (let index = 0; index < batch.count; index++) vnet.clear(slab.view, batch.at[index]! - vnet.LENGTH)
     return count

@@ -1,0 +1,114 @@
+/** A whole data plane between two guarded devices, driven by steps that can be written down and played again. */
+import { DataPlane } from '../../src/data-plane.js'
+import { allocateFlowTable } from '../../src/nat/flow-table.js'
+import { DEFAULT_TIMEOUTS } from '../../src/nat/timeouts.js'
+import type { Offloads } from '../../src/stack/device/device.js'
+import type { SentPacket, VnetHeader } from '../../src/stack/device/memory.js'
+import { allocateStats } from '../../src/stats.js'
+import { seededRandom } from '../../src/testing/memory-gateway.js'
+import { E, G, ip } from '../stack/support.js'
+import { GuardedDevice } from './guarded-device.js'
+
+export interface PlaneOptions {
+  lanMtu: number
+  wanMtu: number
+  lanOffloads: Offloads
+  wanOffloads: Offloads
+  neighbours: boolean
+  flows: number
+  ports: [number, number][]
+  fragmentBytes: number
+  mssClamp: boolean
+}
+
+export interface StepPacket {
+  /** Base64. */
+  bytes: string
+  vnet: VnetHeader
+}
+
+/** What may happen to a gateway. */
+export type Step =
+  | { kind: 'lan' | 'wan'; packets: StepPacket[] }
+  | { kind: 'advance'; seconds: number }
+  | { kind: 'learn' | 'fail' }
+  | { kind: 'settings'; up: boolean; mtu: number; routed: boolean }
+  | { kind: 'close'; flow: number }
+
+export class FuzzPlane {
+  readonly lan: GuardedDevice
+  readonly wan: GuardedDevice
+  readonly plane: DataPlane
+  readonly #asked = new Set<number>()
+  #now = 1_000_000
+
+  constructor(options: PlaneOptions, junk: number) {
+    this.lan = new GuardedDevice(options.lanOffloads, junk)
+    this.wan = new GuardedDevice(options.wanOffloads, junk)
+    this.plane = new DataPlane(
+      {
+        table: allocateFlowTable(options.flows),
+        stats: allocateStats(),
+        wanSettings: wanSettings(true, options.wanMtu, true),
+        ports: options.ports,
+        timeouts: DEFAULT_TIMEOUTS,
+        mssClamp: options.mssClamp,
+        fragmentBytes: options.fragmentBytes,
+        icmpErrorsPerSecond: 1000,
+        lan: { mtu: options.lanMtu, address: ip(G) },
+      },
+      {
+        lan: () => this.lan,
+        wan: () => this.wan,
+        wanHasNeighbours: options.neighbours,
+        ask: (address) => this.#asked.add(address),
+        random: seededRandom(1),
+      },
+    )
+    this.plane.pipeline.tick(this.#now)
+  }
+
+  /** Does one step. Returns '' or what was written that must not be. */
+  step(step: Step): string {
+    const { pipeline } = this.plane
+    switch (step.kind) {
+      case 'lan':
+      case 'wan': {
+        const device = this[step.kind]
+        for (const { bytes, vnet } of step.packets) device.push({ bytes: Buffer.from(bytes, 'base64'), vnet })
+        while (device.pending > 0) {
+          if (pipeline.pump(pipeline[step.kind]) <= 0) throw new Error('a packet does not fit the receive region')
+          const trespass = device.trespass()
+          if (trespass !== '') return trespass
+        }
+        return ''
+      }
+      case 'advance':
+        this.#now += step.seconds * 1000
+        while (pipeline.tick(this.#now));
+        return ''
+      case 'learn':
+        for (const address of this.#asked) this.plane.learnNeighbour(address, 0x0242, address)
+        this.#asked.clear()
+        return ''
+      case 'fail':
+        for (const address of this.#asked) this.plane.failNeighbour(address, this.#now)
+        this.#asked.clear()
+        return ''
+      case 'settings':
+        this.plane.setWan(wanSettings(step.up, step.mtu, step.routed))
+        return ''
+      case 'close':
+        if (step.flow < this.plane.table.used) this.plane.closeFlows(Int32Array.of(step.flow, this.plane.table.generationOf(step.flow)))
+        return ''
+    }
+  }
+
+  take(): { lan: SentPacket[]; wan: SentPacket[] } {
+    return { lan: this.lan.takeSent(), wan: this.wan.takeSent() }
+  }
+}
+
+const wanSettings = (up: boolean, mtu: number, routed: boolean) => ({
+  up, mtu, addresses: [ip(E)], routes: routed ? [{ destination: 0, prefixLength: 0, gateway: null, source: ip(E) }] : [],
+})

@@ -1,0 +1,49 @@
+/** iperf3: TCP in bulk with one stream and with eight, and UDP at a rate that the machine can carry, of which nothing may be lost. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Bed, output, SERVER } from './support.js'
+
+let bed: Bed
+
+beforeAll(async () => {
+  bed = await Bed.build(['iperf3'])
+  await bed.server.spawn('iperf3', ['--server', '--forceflush']).waitFor(/listening/)
+  await bed.up()
+})
+afterAll(async () => {
+  await bed.stop()
+  await bed.close()
+})
+
+interface Report {
+  end: { sum_sent?: { bytes: number }; sum_received?: { bytes: number; bits_per_second: number }; sum: { packets: number; lost_packets: number } }
+}
+
+const iperf = async (...args: string[]): Promise<Report['end']> =>
+  (JSON.parse(await output(bed.client, 'iperf3', ['--client', SERVER, '--json', ...args], { timeout: 30_000 })) as Report).end
+
+const directions = [['up', []], ['down', ['--reverse']]] as const
+
+describe.each(directions)('TCP %s', (_, direction) => {
+  it.each([1, 8])('%i streams', async (streams) => {
+    const bytes = 256 << 20
+    const end = await iperf('--bytes', String(bytes), '--parallel', String(streams), ...direction)
+    expect(end.sum_sent!.bytes).toBeGreaterThanOrEqual(bytes)
+    // What is under way when the sender stops is not counted.
+    expect(end.sum_received!.bytes).toBeGreaterThan(0.9 * bytes)
+    // Far below what it does, far above what a gateway does that stalls or loses packets.
+    expect(end.sum_received!.bits_per_second).toBeGreaterThan(200e6)
+  })
+})
+
+describe.each(directions)('UDP %s', (_, direction) => {
+  it.each([[64, '6M'], [1400, '40M'], [8000, '40M']])('datagrams of %i bytes at %sbit/s, none lost', async (length, rate) => {
+    const end = await iperf('--udp', '--length', String(length), '--bitrate', rate, '--time', '1.5', ...direction)
+    expect(end.sum.packets).toBeGreaterThan(500)
+    expect(end.sum.lost_packets).toBe(0)
+  })
+})
+
+it('nothing was dropped', async () => {
+  const { drops, lan, wan } = await bed.status()
+  expect({ drops, errors: [lan.tx.errors, wan.tx.errors], kernel: wan.kernelDrops }).toEqual({ drops: {}, errors: [0, 0], kernel: 0 })
+})
