@@ -24,11 +24,11 @@ import { isDirectedBroadcast } from './route/table.js'
 import type { WaitingPackets } from './route/waiting.js'
 import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
 import type { Slab } from './stack/batch.js'
-import { DROPPED_OWNER, type FragmentTable, UNKNOWN_OWNER } from './stack/fragments.js'
+import { DROPPED_OWNER, ECHO_OWNER, type FragmentTable, UNKNOWN_OWNER } from './stack/fragments.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
-import { ERROR_MAX, mayReportError, turnEcho, writeError } from './stack/reply.js'
+import { ERROR_MAX, mayReportError, turnEcho, turnRound, writeError } from './stack/reply.js'
 import type { Scratch } from './stack/scratch.js'
 import { wireLength } from './stack/segment.js'
 import type { TokenBucket } from './stack/token-bucket.js'
@@ -78,7 +78,9 @@ export class Pipeline {
   /** Milliseconds, read once a turn. */
   #now = 0
   /** The same in whole seconds. */
-  #second = 0
+  #second = -1
+  /** The last turn's budget did not suffice to end all that is over. */
+  #expiring = false
 
   constructor(parts: PipelineParts) {
     this.lan = parts.lan
@@ -97,19 +99,25 @@ export class Pipeline {
     this.#stats = parts.stats
   }
 
-  /** Sets the clock of everything below (milliseconds, not going back) and ends what is over. Returns true when more is waiting to expire. */
+  /**
+   * Sets the clock of everything below (milliseconds, not going back) and, once a second, ends what is over. Returns true
+   * when more is waiting to end: call it again soon.
+   */
   tick(now: number): boolean {
     this.#now = now
-    this.#second = Math.floor(now / 1000)
-    this.table.setNow(this.#second)
-    this.#fragments.expire(this.#second)
+    const second = Math.floor(now / 1000)
+    if (second === this.#second && !this.#expiring) return false
+    this.#second = second
+    this.table.setNow(second)
+    this.#fragments.expire(second)
     if (this.#fragments.lost > 0) {
       this.#stats[STAT_DROPS + Drop['fragment-expired']]! += this.#fragments.lost
       this.#fragments.lost = 0
     }
     const { neighbours } = this.wan
     if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)
-    return expire(this.table, this.#timeouts, this.#second, EXPIRE_BUDGET) === EXPIRE_BUDGET
+    this.#expiring = expire(this.table, this.#timeouts, second, EXPIRE_BUDGET) === EXPIRE_BUDGET
+    return this.#expiring
   }
 
   /** Receives a batch from one interface, sends what comes of it. Returns packets received, or -errno of a device that is gone. */
@@ -285,13 +293,18 @@ export class Pipeline {
 
   /** Something that the LAN addressed to the gateway: it answers pings, and says that nothing else is there. */
   #local(packet: Packet, from: Attachment): number {
-    if (packet.icmpType !== icmp4.ECHO_REQUEST || packet.fragment !== WHOLE || isInvalidSource(packet.source)) {
+    if (packet.icmpType !== icmp4.ECHO_REQUEST || isInvalidSource(packet.source)) {
       // TCP gets no answer: a RST would be one, and there is no TCP here yet to know better (RFC 1812 5.2.7.1 for the others).
       if (packet.protocol === ipv4.PROTOCOL_UDP) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PORT, 0)
       else if (packet.icmpType < 0 && packet.protocol !== ipv4.PROTOCOL_TCP) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PROTOCOL, 0)
       return Drop['to-gateway']
     }
     turnEcho(this.#slab.view, packet)
+    return this.#sendBack(packet, from)
+  }
+
+  /** Sends a packet out where it came from. */
+  #sendBack(packet: Packet, from: Attachment): number {
     if (packet.length > from.mtu) return from.egress.pushFragmented(packet.at, packet.length, from.mtu, 0)
     return from.egress.push(packet.at, packet.length, 0)
   }
@@ -325,7 +338,7 @@ export class Pipeline {
   #firstFragment(packet: Packet, entry: number, from: Attachment): number {
     const drop = this.#whole(packet, from)
     const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
-    if (drop !== 0 || side < 0) this.#fragments.setOwner(entry, DROPPED_OWNER, 0)
+    if (drop !== 0 || side < 0) this.#fragments.setOwner(entry, drop === 0 && packet.icmpType === icmp4.ECHO_REQUEST ? ECHO_OWNER : DROPPED_OWNER, 0)
     else this.#fragments.setOwner(entry, side, this.table.generationOf(side >> 1))
     for (let block = this.#fragments.takeHeld(entry); block !== NO_BLOCK; block = this.#fragments.takeHeld(entry)) {
       parse(this.#slab.view, this.#held.packetAt(block), this.#held.lengthOf(block), packet)
@@ -341,6 +354,10 @@ export class Pipeline {
     const owner = this.#fragments.owner(entry)
     if (owner === UNKNOWN_OWNER) return this.#fragments.hold(entry, packet) ? 0 : Drop['fragment-limit']
     if (owner === DROPPED_OWNER) return Drop['fragment-orphan']
+    if (owner === ECHO_OWNER) {
+      turnRound(this.#slab.view, packet)
+      return this.#sendBack(packet, from)
+    }
     if (this.table.generationOf(owner >> 1) !== this.#fragments.generation(entry)) return Drop['fragment-orphan']
     return this.#forward(packet, owner, from)
   }
@@ -350,12 +367,13 @@ export class Pipeline {
     if (!mayReportError(packet) || !this.#errorLimit.take(this.#now)) return
     const link = this.#linkTo(packet.source, from)
     if (link < 0 || (link !== 0 && !from.neighbours!.isReachable(link))) return
-    const at = this.#scratch.take(ERROR_MAX)
+    const room = Math.min(ERROR_MAX, from.mtu)
+    const at = this.#scratch.take(room)
     if (at < 0) {
       this.#stats[STAT_DROPS + Drop['scratch-full']]!++
       return
     }
     const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
-    from.egress.push(at, writeError(this.#slab, at, packet, type, code, word, source), link)
+    from.egress.push(at, writeError(this.#slab, at, room, packet, type, code, word, source), link)
   }
 }

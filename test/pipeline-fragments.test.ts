@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway } from '../src/testing/memory-gateway.js'
 import { buildFragments, buildIcmpEcho, buildIpv4, buildTcp, buildUdp } from '../src/testing/packets.js'
-import { A, bytesOf, destinationOf, E, icmp, P, sourceOf, u16 } from './stack/support.js'
+import { A, bytesOf, destinationOf, E, G, icmp, P, sourceOf, u16 } from './stack/support.js'
 
 const ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] as const
 const OUT = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 }
@@ -54,6 +54,20 @@ describe('fragments', () => {
         expect(gateway.toWan()).toHaveLength(3)
         expect(gateway.drops).toEqual({})
       }
+    }
+  })
+
+  it('RTR-8: of a ping to the gateway itself go back, in any order', () => {
+    const ping = buildFragments(buildIcmpEcho({ source: A, destination: G, identifier: 5, sequence: 6, id: 3, payload: bytesOf(1200) }), 500)
+    const answer = buildIcmpEcho({ source: G, destination: A, reply: true, identifier: 5, sequence: 6, payload: bytesOf(1200) })
+    for (const order of ORDERS) {
+      const gateway = new MemoryGateway()
+      for (const index of order) gateway.fromLan(ping[index]!)
+      const back = bytesIn(gateway.toLan())
+      expect(back.flatMap((bytes) => checkPacket(bytes))).toEqual([])
+      for (const bytes of back) expect([sourceOf(bytes), destinationOf(bytes), u16(bytes, 4), bytes[8]]).toEqual([G, A, 3, 64])
+      expect(join(back)).toEqual(Buffer.from(answer.subarray(20)))
+      expect([gateway.drops, gateway.flows]).toEqual([{}, 0])
     }
   })
 

@@ -29,7 +29,7 @@ import { fileReason } from '../file-reason.js'
 import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
-import type { CaptureRequest, CaptureSide, FlowFilter, FlowRecord, GatewayControl } from './types.js'
+import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl } from './types.js'
 
 export interface ControlServerOptions {
   /** Name of the instance. */

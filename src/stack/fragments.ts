@@ -41,6 +41,8 @@ const BUCKET = 12
 export const UNKNOWN_OWNER = -1
 /** Owner of a datagram whose first fragment was dropped: its other fragments are dropped too. */
 export const DROPPED_OWNER = -2
+/** Owner of an echo request to the gateway itself: its other fragments go back to the sender, as the first did. */
+export const ECHO_OWNER = -3
 
 export class FragmentTable {
   readonly #held: HeldPackets

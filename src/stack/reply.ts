@@ -25,13 +25,14 @@ export const mayReportError = (packet: Packet): boolean => {
 }
 
 /**
- * Writes an ICMP error about `packet` at `at` (room for ERROR_MAX) and returns its length.
+ * Writes an ICMP error about `packet` at `at` and returns its length.
+ * @param room bytes it may have, ERROR_MAX or an MTU below
  * @param word second 32-bit word of the ICMP header: the MTU for 3/4, else 0
  * @param source the gateway's address on the interface the error leaves by
  */
-export const writeError = (slab: Slab, at: number, packet: Packet, type: number, code: number, word: number, source: number): number => {
+export const writeError = (slab: Slab, at: number, room: number, packet: Packet, type: number, code: number, word: number, source: number): number => {
   const { view, bytes } = slab
-  const quoted = Math.min(packet.length, ERROR_MAX - ipv4.HEADER_MIN - icmp4.ERROR_HEADER)
+  const quoted = Math.min(packet.length, room - ipv4.HEADER_MIN - icmp4.ERROR_HEADER)
   const icmpLength = icmp4.ERROR_HEADER + quoted
   const icmpAt = at + ipv4.HEADER_MIN
   vnet.clear(view, at - vnet.LENGTH)
@@ -45,13 +46,21 @@ export const writeError = (slab: Slab, at: number, packet: Packet, type: number,
   return ipv4.HEADER_MIN + icmpLength
 }
 
-/** Turns an echo request, addressed to the gateway, into its reply, in place. Options of the header are kept. */
-export const turnEcho = (view: DataView, packet: Packet): void => {
+/** Turns a packet that was addressed to the gateway back to its sender, in place. Options of the header are kept. */
+export const turnRound = (view: DataView, packet: Packet): void => {
   vnet.clear(view, packet.at - vnet.LENGTH)
   ipv4.setSource(view, packet.at, packet.destination)
   ipv4.setDestination(view, packet.at, packet.source)
   ipv4.setTtl(view, packet.at, TTL)
   ipv4.writeChecksum(view, packet.at)
+}
+
+/**
+ * Turns an echo request, addressed to the gateway, into its reply, in place. The first fragment of one will do: the checksum
+ * changes by what the type does, and the other fragments need only be turned round.
+ */
+export const turnEcho = (view: DataView, packet: Packet): void => {
+  turnRound(view, packet)
   icmp4.setType(view, packet.transport, icmp4.ECHO_REPLY)
   const before = icmp4.checksum(view, packet.transport)
   icmp4.setChecksum(view, packet.transport, checksum.update(before, checksum.delta16(icmp4.ECHO_REQUEST << 8, icmp4.ECHO_REPLY << 8)))

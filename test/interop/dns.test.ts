@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 const dig = (args: readonly string[], input = ''): Promise<string> =>
-  output(bed.client, 'dig', [`@${SERVER}`, '+tries=1', '+time=3', ...args, '-f', '/dev/stdin'], { input })
+  output(bed.client, 'dig', [`@${SERVER}`, '+tries=1', '+time=3', ...args, '-f', '-'], { input })
 
 describe.each([['udp', '+notcp'], ['tcp', '+tcp']])('over %s', (protocol, how) => {
   it('answers 200 names, each at the first attempt', async () => {

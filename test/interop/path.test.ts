@@ -79,7 +79,7 @@ describe('traceroute', () => {
 
 describe('mtr', () => {
   it.each([['ICMP', []], ['UDP', ['--udp']], ['TCP', ['--tcp', '--port', '7']]])('%s reports every hop without loss', async (_, how) => {
-    const text = await output(bed.client, 'mtr', ['--report', '--no-dns', '--json', '-c', '3', '-i', '0.2', ...how, FAR])
+    const text = await output(bed.client, 'mtr', ['--report', '--no-dns', '--json', '-c', '3', '-i', '0.2', '--gracetime', '1', ...how, FAR])
     const { report } = JSON.parse(text) as { report: { hubs: { host: string; 'Loss%': number }[] } }
     expect(report.hubs.map((hub) => [hub.host, hub['Loss%']])).toEqual(HOPS.map((hop) => [hop, 0]))
   })

@@ -124,6 +124,11 @@ export class GatewayLab {
     await this.ip(this.#switch!, `link set ${port} master br0`)
   }
 
+  /** Pulls a cable at the switch, or puts it back. @param port namespace and interface, as `gateway-eth0` */
+  async cable(port: string, state: 'up' | 'down'): Promise<void> {
+    await this.ip(this.#switch!, `link set p-${port} ${state}`)
+  }
+
   get environment(): Record<string, string> {
     return { TSNAT_RUN_DIR: this.runs }
   }

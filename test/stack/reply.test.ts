@@ -7,10 +7,10 @@ import { buildFragments, buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, bu
 import { A, bytesOf, destinationOf, E, G, icmp, ip, only, P, parsed, sourceOf, taken, u16, u32 } from './support.js'
 
 const UDP = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 }
-const error = (packet: Uint8Array, type: number, code: number, word = 0): Uint8Array => {
+const error = (packet: Uint8Array, type: number, code: number, word = 0, room = 576): Uint8Array => {
   const { slab, packet: read } = parsed(packet)
   const at = 128 << 10
-  const length = writeError(slab, at, read, type, code, word, ip(G))
+  const length = writeError(slab, at, room, read, type, code, word, ip(G))
   expect(slab.bytes.subarray(at - 10, at).every((byte) => byte === 0)).toBe(true)
   expect(slab.bytes[at + length]).toBe(0xa5)
   return slab.bytes.slice(at, at + length)
@@ -33,6 +33,16 @@ describe('ICMP errors', () => {
     expect(checkPacket(made)).toEqual([])
     expect(error(buildUdp({ ...UDP, payload: bytesOf(520) }), 3, 1).length).toBe(576)
     expect(error(buildUdp({ ...UDP, payload: bytesOf(519) }), 3, 1).length).toBe(575)
+  })
+
+  it('quotes less where the MTU is smaller than that', () => {
+    const offender = buildUdp({ ...UDP, payload: bytesOf(1400) })
+    const made = error(offender, 3, 1, 0, 296)
+    expect(made.length).toBe(296)
+    expect(checkPacket(made)).toEqual([])
+    const gateway = new MemoryGateway({ lanMtu: 296 })
+    gateway.fromLan(buildUdp({ ...UDP, ttl: 1, payload: bytesOf(1400) }))
+    expect(only(gateway.toLan()).length).toBe(296)
   })
 
   it('ICMP-10d, RTR-6: copies the DSCP, not the ECN bits; has a TTL of its own', () => {

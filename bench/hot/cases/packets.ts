@@ -1,0 +1,191 @@
+/** Whole packets through the data plane, between devices that replay them; and its steps one by one. */
+import { DataPlane } from '../../../src/data-plane.js'
+import { allocateFlowTable } from '../../../src/nat/flow-table.js'
+import { DEFAULT_TIMEOUTS } from '../../../src/nat/timeouts.js'
+import { translate } from '../../../src/nat/translate.js'
+import { Batch, createSlab } from '../../../src/stack/batch.js'
+import { NO_OFFLOADS, type Offloads } from '../../../src/stack/device/device.js'
+import { Packet, parse } from '../../../src/stack/parse.js'
+import * as checksum from '../../../src/stack/wire/checksum.js'
+import * as ipv4 from '../../../src/stack/wire/ipv4.js'
+import * as tcp from '../../../src/stack/wire/tcp.js'
+import * as vnet from '../../../src/stack/wire/vnet.js'
+import { allocateStats, dropsByName } from '../../../src/stats.js'
+import { seededRandom } from '../../../src/testing/memory-gateway.js'
+import { buildTcp, buildUdp } from '../../../src/testing/packets.js'
+import { type Case, sink } from './case.js'
+import { ReplayDevice } from './replay-device.js'
+
+const WAN = 0xcb007101 | 0
+const SECOND = 1_000_000
+const MSS = 1448
+const ALL_OFFLOADS: Offloads = { checksum: true, tcp: true, udp: true }
+const NO_VNET = new Uint8Array(vnet.LENGTH)
+
+/** The two ends of flow number `index`. Its source port is its own towards its remote, and so is kept. */
+const ends = (index: number) => ({
+  inside: { address: 0x0a000002 + (index & 0xffff), port: 1024 + (index & 0x7fff) },
+  remote: { address: 0xc6120001 + (index >>> 15), port: 53 },
+})
+
+/** 64 bytes on the wire without its link header: an IPv4 datagram of 46. */
+const udpFrom = (index: number): Uint8Array => {
+  const { inside, remote } = ends(index)
+  return buildUdp({ source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port, payload: new Uint8Array(18) })
+}
+
+const udpTo = (index: number): Uint8Array => {
+  const { inside, remote } = ends(index)
+  return buildUdp({ source: remote.address, destination: WAN, sourcePort: remote.port, destinationPort: inside.port, payload: new Uint8Array(18) })
+}
+
+/** A superpacket as the kernel hands it over: its checksum unfinished. */
+const superpacket = (flags: number, segments: number): { bytes: Uint8Array; header: Uint8Array } => {
+  const { inside, remote } = ends(0)
+  const payload = new Uint8Array(segments * MSS)
+  const bytes = buildTcp({ source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: 443, flags, payload, options: new Uint8Array(12).fill(1) })
+  const view = new DataView(bytes.buffer)
+  tcp.setChecksum(view, ipv4.HEADER_MIN, checksum.pseudoHeader(inside.address, remote.address, ipv4.PROTOCOL_TCP, bytes.length - ipv4.HEADER_MIN))
+  const header = new Uint8Array(vnet.LENGTH)
+  const fields = new DataView(header.buffer)
+  vnet.setFlags(fields, 0, vnet.F_NEEDS_CSUM)
+  vnet.setGsoType(fields, 0, segments > 1 ? vnet.GSO_TCPV4 : vnet.GSO_NONE)
+  vnet.setGsoSize(fields, 0, segments > 1 ? MSS : 0)
+  vnet.setHeaderLength(fields, 0, 52)
+  vnet.setChecksumStart(fields, 0, ipv4.HEADER_MIN)
+  vnet.setChecksumOffset(fields, 0, tcp.CHECKSUM_OFFSET)
+  return { bytes, header }
+}
+
+interface Traffic {
+  readonly packets: readonly Uint8Array[]
+  readonly header?: Uint8Array
+}
+
+/** A gateway whose LAN and WAN deliver the traffic given. The LAN's opens the flows. */
+const gateway = (lan: Traffic, wan: Traffic, offloads: Offloads) => {
+  const stats = allocateStats()
+  const device = ({ packets, header = NO_VNET }: Traffic) => (slab: ReturnType<typeof createSlab>) =>
+    new ReplayDevice(slab, { start: 0, end: 512 << 10 }, packets, header, offloads)
+  const devices: ReplayDevice[] = []
+  const made = (build: (slab: ReturnType<typeof createSlab>) => ReplayDevice) => (slab: ReturnType<typeof createSlab>) => {
+    const each = build(slab)
+    devices.push(each)
+    return each
+  }
+  const plane = new DataPlane(
+    {
+      table: allocateFlowTable(1 << 17),
+      stats,
+      wanSettings: { up: true, mtu: 1500, addresses: [WAN], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: WAN }] },
+      ports: [[1, 65535]],
+      timeouts: DEFAULT_TIMEOUTS,
+      mssClamp: true,
+      fragmentBytes: 1 << 20,
+      icmpErrorsPerSecond: 1000,
+      lan: { mtu: 1500, address: 0x0a000001 },
+    },
+    { lan: made(device(lan)), wan: made(device(wan)), wanHasNeighbours: false, ask: () => {}, random: seededRandom(3) },
+  )
+  const [lanDevice, wanDevice] = devices as [ReplayDevice, ReplayDevice]
+  const { pipeline } = plane
+  pipeline.tick(SECOND)
+  const batches = Math.ceil(lan.packets.length / Math.max(1, lanDevice.perBatch))
+  for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.lan)
+  const drops = Object.keys(dropsByName(stats))
+  if (drops.length > 0) throw new Error(`packets were dropped: ${drops.join(', ')}`)
+  return { plane, pipeline, lanDevice, wanDevice, stats }
+}
+
+const list = (count: number, build: (index: number) => Uint8Array): Uint8Array[] => Array.from({ length: count }, (_, index) => build(index))
+
+/** 64-byte UDP packets of `flows` flows in turn. */
+export const udpPackets = (flows: number, direction: 'out' | 'in'): Case => {
+  const count = Math.max(64, flows)
+  const { pipeline, lanDevice, stats } = gateway(
+    { packets: list(count, (index) => udpFrom(index % flows)) },
+    { packets: list(count, (index) => udpTo(index % flows)) },
+    ALL_OFFLOADS,
+  )
+  const from = direction === 'out' ? pipeline.lan : pipeline.wan
+  return {
+    name: `UDP packet of 64 bytes, ${direction === 'out' ? 'LAN to WAN' : 'WAN to LAN'}, ${flows} ${flows === 1 ? 'flow' : 'flows'}`,
+    count: lanDevice.perBatch,
+    run: () => {
+      pipeline.pump(from)
+      const lost = Object.keys(dropsByName(stats)).length
+      if (lost !== 0) throw new Error(`packets were dropped: ${Object.keys(dropsByName(stats)).join(', ')}`)
+    },
+  }
+}
+
+/** TCP superpackets of 44 segments (64 KiB) on one flow; `offloads` false: cut and summed here. */
+export const superpackets = (offloads: boolean): Case => {
+  const syn = superpacket(tcp.SYN, 1).bytes
+  const { bytes, header } = superpacket(tcp.ACK, 44)
+  const opening = gateway({ packets: [syn.subarray(0, syn.length)], header: superpacket(tcp.SYN, 1).header }, { packets: [udpTo(0)] }, ALL_OFFLOADS)
+  const { plane, pipeline } = opening
+  const device = new ReplayDevice(plane.slab, pipeline.lan.region, list(7, () => bytes), header, NO_OFFLOADS)
+  pipeline.lan.replaceDevice(device)
+  const out = new ReplayDevice(plane.slab, { start: 0, end: 0 }, [], NO_VNET, offloads ? ALL_OFFLOADS : NO_OFFLOADS)
+  pipeline.wan.replaceDevice(out)
+  return {
+    name: `TCP superpacket of ${bytes.length} bytes, ${offloads ? 'passed on whole' : 'cut into 44 and summed here'}`,
+    count: device.perBatch,
+    run: () => {
+      pipeline.pump(pipeline.lan)
+      if (out.sent === 0) throw new Error(`superpackets were dropped: ${Object.keys(dropsByName(opening.stats)).join(', ')}`)
+    },
+  }
+}
+
+/** What the devices of these benchmarks themselves cost: part of each number of a whole packet. */
+export const replayAlone = (): Case => {
+  const slab = createSlab(1 << 20)
+  const region = { start: 0, end: 512 << 10 }
+  const device = new ReplayDevice(slab, region, list(64, udpFrom), NO_VNET, ALL_OFFLOADS)
+  const batch = new Batch(64)
+  return {
+    name: 'the replay itself',
+    count: device.perBatch,
+    run: () => {
+      device.receive(slab, region, batch)
+      device.send(slab, batch)
+    },
+  }
+}
+
+const onePacket = () => {
+  const { plane, pipeline } = gateway({ packets: [udpFrom(0)] }, { packets: [udpTo(0)] }, ALL_OFFLOADS)
+  const { slab, table } = plane
+  const at = pipeline.lan.region.start + 64
+  slab.bytes.set(udpFrom(0), at)
+  return { slab, table, at, packet: new Packet() }
+}
+
+const PER_CALL = 256
+
+export const parseAlone = (): Case => {
+  const { slab, at, packet } = onePacket()
+  return {
+    name: 'parse',
+    count: PER_CALL,
+    run: () => {
+      for (let done = 0; done < PER_CALL; done++) sink.value += parse(slab.view, at, 46, packet)
+    },
+  }
+}
+
+export const translateAlone = (): Case => {
+  const { slab, table, at, packet } = onePacket()
+  parse(slab.view, at, 46, packet)
+  const side = table.find(packet.source, packet.destination, packet.ports, packet.protocol)
+  if (side < 0) throw new Error('the flow was not opened')
+  return {
+    name: 'translate',
+    count: PER_CALL,
+    run: () => {
+      for (let done = 0; done < PER_CALL; done++) translate(slab.view, packet, table, side)
+    },
+  }
+}
