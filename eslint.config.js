@@ -2,6 +2,11 @@ import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 import { importDirections } from './scripts/lint/import-directions.js'
 
+/** Of Node's, those that scripts here use. */
+const GLOBALS = [
+  'AbortController', 'Buffer', 'URL', 'clearInterval', 'clearTimeout', 'console', 'fetch', 'performance', 'process', 'setInterval', 'setTimeout',
+]
+
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/', 'native/', '**/*.tmp/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
@@ -9,15 +14,15 @@ export default defineConfig(
     files: ['**/*.js', '**/*.mjs'],
     extends: [tseslint.configs.recommended],
     rules: { 'no-undef': 'error' },
-    languageOptions: { globals: Object.fromEntries(['AbortController', 'Buffer', 'URL', 'clearTimeout', 'console', 'fetch', 'performance', 'process', 'setTimeout'].map((name) => [name, 'readonly'])) },
+    languageOptions: { globals: Object.fromEntries(GLOBALS.map((name) => [name, 'readonly'])) },
   },
   {
-    files: ['src/**/*.ts', 'test/**/*.ts'],
+    files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
   },
   {
-    files: ['src/**/*.ts', 'test/**/*.ts'],
+    files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
     rules: {
       // Interfaces are written with methods, and what implements them is often a closure.
       '@typescript-eslint/unbound-method': 'off',

@@ -28,6 +28,8 @@ export interface AttachmentOptions {
   readonly mtu: number
   /** The gateway's own address on a LAN; 0 on the WAN, where flows' external addresses serve. */
   readonly ownAddress: number
+  /** Addresses at which the gateway answers pings. */
+  readonly localAddresses: Iterable<number>
   /** null on the LAN: everything that leaves there goes to the kernel behind the TUN. */
   readonly routes: RouteTable | null
   readonly neighbours: NeighbourTable | null
@@ -37,6 +39,7 @@ export class Attachment {
   readonly zone: number
   readonly region: Region
   readonly received = new Batch(RECEIVE_BATCH)
+  readonly localAddresses: ReadonlySet<number>
   readonly routes: RouteTable | null
   readonly neighbours: NeighbourTable | null
   readonly #slab: Slab
@@ -52,6 +55,7 @@ export class Attachment {
   constructor(options: AttachmentOptions) {
     this.zone = options.zone
     this.region = options.region
+    this.localAddresses = new Set(options.localAddresses)
     this.routes = options.routes
     this.neighbours = options.neighbours
     this.device = options.device

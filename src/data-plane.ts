@@ -35,7 +35,11 @@ const ERROR_BURST = 50
 export type DataPlaneSettings = Pick<
   WorkerSettings,
   'table' | 'stats' | 'wanSettings' | 'ports' | 'timeouts' | 'mssClamp' | 'fragmentBytes' | 'icmpErrorsPerSecond'
-> & { readonly lan: { readonly mtu: number; readonly address: number } }
+> & {
+  readonly lan: { readonly mtu: number; readonly address: number }
+  /** Addresses that no kernel has: the gateway answers pings there. */
+  readonly ownedAddresses?: readonly number[] | null
+}
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
 export interface DataPlaneDevices {
@@ -81,11 +85,13 @@ export class DataPlane {
     this.#ports = new PortPool(portsOf(settings.ports))
     const lan = new Attachment({
       zone: ZONE_LAN, slab, region: lanRegion, scratch, device: devices.lan(slab, lanExtra),
-      mtu: settings.lan.mtu, ownAddress: settings.lan.address, routes: null, neighbours: null,
+      mtu: settings.lan.mtu, ownAddress: settings.lan.address, localAddresses: [settings.lan.address],
+      routes: null, neighbours: null,
     })
     const wan = new Attachment({
       zone: ZONE_WAN, slab, region: wanRegion, scratch, device: devices.wan(slab, wanExtra, this.neighbours),
-      mtu: settings.wanSettings.mtu, ownAddress: 0, routes: this.#routes, neighbours: devices.wanHasNeighbours ? this.neighbours : null,
+      mtu: settings.wanSettings.mtu, ownAddress: 0, localAddresses: settings.ownedAddresses ?? [],
+      routes: this.#routes, neighbours: devices.wanHasNeighbours ? this.neighbours : null,
     })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({

@@ -94,13 +94,16 @@ class Gateway implements RunningGateway {
     return reason
   }
 
+  /**
+   * The TUN goes first, while rules still lead to it: what is captured is refused until they are gone, and nothing leaves with
+   * its private source. The guard goes last.
+   */
   async #shutDown(): Promise<void> {
+    await this.#host.disengage()
+    await this.#worker?.stop()
+    this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
-    if (this.#worker !== undefined) {
-      this.#worker.send({ type: 'stop' })
-      await this.#worker.ended
-    }
-    this.#host.close(this.#worker?.hasClosedDevices ?? false)
+    this.#host.close()
   }
 
   #workerSettings(): Omit<WorkerSettings, 'wake'> {

@@ -180,8 +180,8 @@ export class Pipeline {
 
   /** A packet of no flow: for the gateway itself, the first of a new flow, or refused. */
   #miss(packet: Packet, from: Attachment): number {
+    if (from.localAddresses.has(packet.destination)) return this.#local(packet, from)
     if (from.zone !== ZONE_LAN) return Drop['no-flow']
-    if (packet.destination === from.ownAddress) return this.#local(packet, from)
     const side = this.#open(packet, from)
     if (side < 0) return -side
     const drop = this.#forward(packet, side, from)
@@ -291,22 +291,26 @@ export class Pipeline {
     if (this.table.isLive(flow) && !hasPassed(this.table, flow)) this.table.close(flow)
   }
 
-  /** Something that the LAN addressed to the gateway: it answers pings, and says that nothing else is there. */
+  /** Something addressed to the gateway: it answers pings. To the LAN it also says that nothing else is there. */
   #local(packet: Packet, from: Attachment): number {
     if (packet.icmpType !== icmp4.ECHO_REQUEST || isInvalidSource(packet.source)) {
+      if (from.zone !== ZONE_LAN) return Drop['no-flow']
       // TCP gets no answer: a RST would be one, and there is no TCP here yet to know better (RFC 1812 5.2.7.1 for the others).
       if (packet.protocol === ipv4.PROTOCOL_UDP) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PORT, 0)
       else if (packet.icmpType < 0 && packet.protocol !== ipv4.PROTOCOL_TCP) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PROTOCOL, 0)
       return Drop['to-gateway']
     }
+    const link = this.#linkTo(packet.source, from)
+    if (link < 0) return Drop['no-route']
+    if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#wait(packet, link, ~from.zone, 0, from, from)
     turnEcho(this.#slab.view, packet)
-    return this.#sendBack(packet, from)
+    return this.#sendBack(packet, from, link)
   }
 
   /** Sends a packet out where it came from. */
-  #sendBack(packet: Packet, from: Attachment): number {
-    if (packet.length > from.mtu) return from.egress.pushFragmented(packet.at, packet.length, from.mtu, 0)
-    return from.egress.push(packet.at, packet.length, 0)
+  #sendBack(packet: Packet, from: Attachment, link: number): number {
+    if (packet.length > from.mtu) return from.egress.pushFragmented(packet.at, packet.length, from.mtu, link)
+    return from.egress.push(packet.at, packet.length, link)
   }
 
   /** An ICMP error: it goes to whoever sent what it quotes. It neither refreshes nor ends the flow. */
@@ -355,8 +359,10 @@ export class Pipeline {
     if (owner === UNKNOWN_OWNER) return this.#fragments.hold(entry, packet) ? 0 : Drop['fragment-limit']
     if (owner === DROPPED_OWNER) return Drop['fragment-orphan']
     if (owner === ECHO_OWNER) {
+      const link = this.#linkTo(packet.source, from)
+      if (link < 0 || (link !== 0 && !from.neighbours!.isReachable(link))) return Drop['next-hop-unresolved']
       turnRound(this.#slab.view, packet)
-      return this.#sendBack(packet, from)
+      return this.#sendBack(packet, from, link)
     }
     if (this.table.generationOf(owner >> 1) !== this.#fragments.generation(entry)) return Drop['fragment-orphan']
     return this.#forward(packet, owner, from)

@@ -19,7 +19,7 @@ export interface WanSettings {
   readonly routes: readonly Route[]
 }
 
-/** How the WAN is reached: a packet socket, or a descriptor that carries plain IPv4 packets (raw driver). */
+/** How the WAN is reached: a packet socket, or a descriptor that carries packets as a TUN does (raw driver). */
 export type WanHandle = { readonly kind: 'packet'; readonly packet: PacketHandle } | { readonly kind: 'plain'; readonly plain: TunHandle }
 
 export interface WorkerSettings {

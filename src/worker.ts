@@ -25,7 +25,7 @@ import type { FaultSettings, FromWorker, ToWorker, WanHandle, WorkerSettings, Wo
 const CAPTURE_LAN = 0
 const CAPTURE_WAN = 1
 /** Bytes from which the native checksum is faster than the one in JavaScript, measured. */
-const BULK_SUM_BYTES = 300
+const BULK_SUM_BYTES = 192
 /** Sleep at most, so that timers run (µs). */
 const TICK = 500_000
 

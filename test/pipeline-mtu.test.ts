@@ -127,6 +127,12 @@ describe('superpackets and the MTU', () => {
     gateway.fromLan(bytes, vnet)
     expect(gateway.drops).toEqual({ 'scratch-full': 1 })
     gateway.toWan()
+    // An error that finds no room is counted too.
+    gateway.lan.push(bytes, vnet)
+    gateway.fromLan(buildUdp({ ...UDP, ttl: 1 }))
+    expect(gateway.toLan()).toEqual([])
+    expect(gateway.drops).toEqual({ 'scratch-full': 3, 'ttl-expired': 1 })
+    gateway.toWan()
     gateway.fromLan(segment(true, 1000).bytes, segment(true, 1000).vnet)
     expect(gateway.toWan()).toHaveLength(8)
   })

@@ -3,7 +3,7 @@ import { DROP_NAMES } from '../src/drop.js'
 import { ACK, RST, SYN } from '../src/stack/wire/tcp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway } from '../src/testing/memory-gateway.js'
-import { buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, buildTcp, buildUdp } from '../src/testing/packets.js'
+import { buildFragments, buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, buildTcp, buildUdp } from '../src/testing/packets.js'
 import { A, B, bytesOf, destinationOf, E, from, G, icmp, only, P, Q, sourceOf, to } from './stack/support.js'
 
 const UDP = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 }
@@ -205,6 +205,22 @@ describe('the gateway itself', () => {
     const sent = gateway.toLan().map(({ bytes }) => bytes)
     expect(sent.map(({ length }) => length)).toEqual([1396, 124])
     expect(sent.flatMap((bytes) => checkPacket(bytes))).toEqual([])
+  })
+
+  it('RTR-8: answers pings that come in fragments, in any order, with all their data', () => {
+    const ask = { source: A, destination: G, identifier: 7, sequence: 1, id: 5, payload: bytesOf(3000) }
+    for (const order of [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]]) {
+      const gateway = new MemoryGateway()
+      const pieces = buildFragments(buildIcmpEcho(ask), 1500)
+      for (const index of order) gateway.fromLan(pieces[index]!)
+      const expected = buildFragments(buildIcmpEcho({ ...ask, source: G, destination: A, reply: true }), 1500)
+      const sent = gateway.toLan().map(({ bytes }) => bytes)
+      expect(sent.sort((a, b) => (a[7]! | (a[6]! << 8)) % 8192 - (b[7]! | (b[6]! << 8)) % 8192)).toEqual(expected)
+      expect(gateway.drops).toEqual({})
+      // All of it has passed: what comes again of the same datagram is held until its first fragment comes again.
+      gateway.fromLan(pieces[1]!)
+      expect(gateway.toLan()).toEqual([])
+    }
   })
 
   it('an ICMP error to the gateway is nobody\'s', () => {

@@ -17,7 +17,7 @@ export interface ControlClient {
   flowCount(): Promise<number>
   /** Deletes matching flows and streams their records. */
   deleteFlows(filter: FlowFilter): AsyncIterable<FlowRecord>
-  /** Resolves when the capture runs; the stream ends at `signal`, at the count, or when the gateway stops. */
+  /** Resolves when the capture runs. Its stream ends, with all that was recorded by then, at `signal`, at the count, or when the gateway stops. */
   capture(request: CaptureRequest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
   metrics(): Promise<string>
   /** Resolves when the gateway has been told; it is gone when its pid is. */
@@ -51,11 +51,10 @@ const connectError = (name: string, path: string, error: unknown): TsnatError =>
   })
 }
 
-async function* body(name: string, response: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* body(name: string, response: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of response) yield chunk as Uint8Array
   } catch (error) {
-    if (signal?.aborted === true) return
     throw error instanceof TsnatError ? error : lost(name, error)
   }
 }
@@ -95,16 +94,22 @@ const told = (name: string, status: number | undefined, content: string): TsnatE
  * @param silence milliseconds without a byte after which the gateway counts as hung; a capture may be silent for ever
  */
 export const createControlClient = (name: string, path: string = defaultSocketPath(name), silence = 15_000): ControlClient => {
+  /** @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes */
   const ask = async (method: string, target: string, signal?: AbortSignal): Promise<IncomingMessage> => {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const limit = signal === undefined ? { timeout: silence } : { signal }
-      const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...limit }, resolve)
+      const options = signal === undefined ? { timeout: silence } : { headers: { 'transfer-encoding': 'chunked' } }
+      const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...options }, resolve)
       request.on('timeout', () => {
         const hint = 'look at its log, or end it with "tsnat down"'
         request.destroy(new TsnatError(`instance "${name}" does not answer`, { code: 'CONTROL_SILENT', hint }))
       })
       request.on('error', (error) => reject(connectError(name, path, error)))
-      request.end()
+      if (signal === undefined || signal.aborted) {
+        request.end()
+      } else {
+        request.flushHeaders()
+        signal.addEventListener('abort', () => request.end(), { once: true })
+      }
     })
     if (response.statusCode !== undefined && response.statusCode < 300) return response
     throw told(name, response.statusCode, await text(name, response))
@@ -123,7 +128,7 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     flowCount: async () => (await json<{ count: ReturnType<GatewayControl['flowCount']> }>('GET', '/flows/count')).count,
     deleteFlows: (filter) => records('DELETE', filter),
     capture: async ({ side, snaplen, count }, signal) =>
-      body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal), signal),
+      body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal)),
     metrics: async () => text(name, await ask('GET', '/metrics')),
     stop: async () => {
       await json('POST', '/stop')

@@ -5,7 +5,7 @@
  *     GET    /flows?FILTER&format=…     FlowRecords; format=json (an array, default) or ndjson (one a line)
  *     GET    /flows/count               {"count": N}
  *     DELETE /flows?FILTER&format=…     the FlowRecords that were deleted
- *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes
+ *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes; of a request with a body, until the body ends
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
  *
@@ -112,7 +112,7 @@ const readCapture = (query: URLSearchParams): CaptureRequest => {
   return { side, snaplen: number('snaplen', snaplen, 65535), count: number('count', count, Number.MAX_SAFE_INTEGER) }
 }
 
-type Handler = (control: GatewayControl, query: URLSearchParams, response: ServerResponse) => void | Promise<void>
+type Handler = (control: GatewayControl, query: URLSearchParams, response: ServerResponse, request: IncomingMessage) => void | Promise<void>
 
 /** A stream of which the first piece has been taken already. */
 async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
@@ -123,11 +123,13 @@ async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): Asy
   }
 }
 
-const capture: Handler = async (control, query, response) => {
-  const request = readCapture(query)
+const capture: Handler = async (control, query, response, request) => {
+  const wanted = readCapture(query)
   const abort = new AbortController()
   response.once('close', () => abort.abort())
-  const chunks = control.capture(request, abort.signal)[Symbol.asyncIterator]()
+  // A client that goes loses what is still under way; one that ends its body gets it, and a whole file.
+  if (request.headers['transfer-encoding'] !== undefined) request.once('end', () => abort.abort())
+  const chunks = control.capture(wanted, abort.signal)[Symbol.asyncIterator]()
   // The file header comes at once. It is waited for, so that a refusal (another capture runs) can still be told as one.
   const first = await chunks.next()
   response.writeHead(200, { 'content-type': 'application/x-pcapng' })
@@ -182,7 +184,7 @@ const serve = async (control: GatewayControl | undefined, request: IncomingMessa
       exitCode: ExitCode.notRunning,
     })
   }
-  await handler(control, url.searchParams, response)
+  await handler(control, url.searchParams, response, request)
 }
 
 /** Whether somebody listens on a Unix socket. */
@@ -218,7 +220,8 @@ const listenError = (path: string, error: unknown): TsnatError => {
  */
 export const openControlServer = async ({ name, path, onError }: ControlServerOptions): Promise<ControlServer> => {
   let control: GatewayControl | undefined
-  const server = createServer((request, response) => {
+  // No limit to a request's length in time: that of a capture is as long as the capture.
+  const server = createServer({ requestTimeout: 0 }, (request, response) => {
     response.on('error', () => {})
     serve(control, request, response).catch((error: unknown) => {
       // The client going away is not an error of ours.

@@ -40,6 +40,17 @@ const counters = (stats: Float64Array, base: number): Pick<InterfaceStatus, 'rx'
   }
 }
 
+/** With the raw driver, packets may also be lost between the data plane and the raw sockets. */
+const wanCounters = (stats: Float64Array, raw: Host['rawCounters']): ReturnType<typeof counters> => {
+  const own = counters(stats, STAT_WAN)
+  if (raw === null) return own
+  return {
+    rx: own.rx,
+    tx: { ...own.tx, errors: own.tx.errors + raw.sendErrors, lastError: raw.lastError ?? own.tx.lastError },
+    kernelDrops: own.kernelDrops + raw.dropped,
+  }
+}
+
 const offloadStatus = (vnetHeader: boolean, { checksum, tcp, udp }: Offloads): InterfaceStatus['offloads'] =>
   ({ vnetHeader, checksum, tcpSegmentation: tcp, udpSegmentation: udp })
 
@@ -81,7 +92,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, u
         ? wanState.addresses.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)
         : [...config.wanAddress.owned],
       offloads: offloadStatus(offload, { checksum: offload, tcp: offload, udp: offload }),
-      ...counters(stats, STAT_WAN),
+      ...wanCounters(stats, host.rawCounters),
       driver: config.wanDriver,
       addressMode: config.wanAddress === 'shared' ? 'shared' : 'owned',
       address: outward === undefined || outward.source === 0 ? null : formatIpv4(outward.source),

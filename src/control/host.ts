@@ -1,16 +1,17 @@
 /**
  * The host around the data plane: the WAN followed by rtnetlink, the TUN, the guard, the captured traffic, and the journal of
  * all that was changed. One object from start to end; `open` changes nothing that would be seen, `engage` captures traffic,
- * `undo` puts everything back.
+ * `disengage` leaves the host to itself, `undo` puts everything back.
  */
 import type { Logger } from 'pino'
 import type { Config } from '../config.js'
 import { ExitCode, TsnatError } from '../errors.js'
 import { reservePorts, canReservePorts } from '../host/changes.js'
-import { Guard } from '../host/guard.js'
+import { Guard, type GuardScope } from '../host/guard.js'
 import { Journal } from '../host/journal.js'
 import { Lan } from '../host/lan.js'
 import { gatewayAddressOf } from '../host/lan-subnet.js'
+import { unknownInterface } from '../host/interface-error.js'
 import { openNamespace, ownNamespace, type NetworkNamespace } from '../host/namespace.js'
 import { formatPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
 import { defaultPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
@@ -23,10 +24,13 @@ import { openPacket, type PacketHandle } from '../stack/device/packet.js'
 import { openTun, type TunHandle } from '../stack/device/tun.js'
 import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
 import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
+import { packetError, tunError } from './device-error.js'
 import { ownedAddresses, planWan, requireUnowned, troubles } from './wan-plan.js'
 
 /** Milliseconds between two looks at the ports that the host's own sockets hold. */
 const PORTS_INTERVAL = 5000
+/** Milliseconds after which an interface that could not be opened is tried again, unless it changes before. */
+const RETRY_INTERVAL = 1000
 const ALL_PORTS = '1-65535'
 
 /** What the host tells the data plane, and the gateway when it cannot go on. */
@@ -46,8 +50,10 @@ export const openHost = async (config: Config, log: Logger): Promise<Host> => {
     await host.open()
     return host
   } catch (error) {
+    await host.disengage()
+    host.closeDevices(false)
     await host.undo()
-    host.close(false)
+    host.close()
     throw error
   }
 }
@@ -73,6 +79,9 @@ export class Host {
   #lanMtu = 0
   #listener: HostListener | null = null
   #portsTimer: NodeJS.Timeout | undefined
+  #retry: NodeJS.Timeout | undefined
+  /** Interface that the guard is bound to. */
+  #guarded = 0
   /** WAN changes are worked off one after the other. */
   #changes: Promise<void> = Promise.resolve()
   #reported = ''
@@ -107,11 +116,17 @@ export class Host {
 
     this.#monitor = await WanMonitor.open(wan, this.#wanNamespace)
     const { state } = this.#monitor
+    // It was there a moment ago; on index 0 a packet socket would hear all interfaces.
+    if (state.ifindex === 0) throw unknownInterface(wan, this.#wanNamespace)
     if (this.#owned !== null) requireUnowned(state, this.#owned)
     this.#settings = planWan(state, this.#config)
     this.#lanMtu = this.#config.lanMtu ?? state.mtu
     this.#refreshPorts()
-    this.#tun = this.#lanNamespace.run(() => openTun(lan, offload.lan))
+    try {
+      this.#tun = this.#lanNamespace.run(() => openTun(lan, offload.lan))
+    } catch (error) {
+      throw tunError(lan, error)
+    }
     if (this.#config.wanDriver === 'raw') this.#openRaw()
     else this.#packet = this.#openPacket(state)
     if (this.#owned === null) await this.#reservePorts()
@@ -177,23 +192,31 @@ export class Host {
     })
   }
 
-  /** Ends capture and following, and puts back what was changed. Never throws. */
-  async undo(): Promise<void> {
+  /** Follows the WAN and the host's ports no longer. Never throws. */
+  async disengage(): Promise<void> {
     clearInterval(this.#portsTimer)
+    clearTimeout(this.#retry)
     this.#listener = null
     await this.#changes
     this.#lan?.close()
     this.#monitor?.close()
+  }
+
+  /** Closes the TUN and the WAN's socket, when the data plane has ended. @param closed it closed them itself */
+  closeDevices(closed: boolean): void {
+    if (closed) return
+    const { handle } = this.#raw ?? { handle: null }
+    for (const device of [this.#tun, this.#packet, handle]) if (device != null) native().close(device.fd)
+  }
+
+  /** Puts back what was changed. Never throws. */
+  async undo(): Promise<void> {
     const report = await this.#journal?.undo()
     for (const { what, error } of report?.failed ?? []) this.#log.error({ err: error, what }, 'could not be undone; "tsnat down" tries again')
   }
 
-  /** Lets go of the rest, after the data plane has ended. @param devicesClosed the data plane closed its descriptors itself */
-  close(devicesClosed: boolean): void {
-    if (!devicesClosed) {
-      const { handle } = this.#raw ?? { handle: null }
-      for (const device of [this.#tun, this.#packet, handle]) if (device != null) native().close(device.fd)
-    }
+  /** Lets go of the rest. */
+  close(): void {
     this.#raw?.close()
     this.#guard?.close()
     this.#lanNamespace.close()
@@ -229,6 +252,11 @@ export class Host {
 
   get wanHasOffloads(): boolean {
     return this.#packet?.offload ?? false
+  }
+
+  /** What the raw driver counts on its own; null with the packet driver. */
+  get rawCounters(): RawWan['counters'] | null {
+    return this.#raw?.counters ?? null
   }
 
   /** The Ethernet address of a next hop as the kernel told it last. */
@@ -275,7 +303,11 @@ export class Host {
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
     const { wan, offload } = this.#config
-    return openPacket({ name: wan, ifindex, mac: ethernet ? mac : null, filter: this.#filter(), offload: offload.wan })
+    try {
+      return openPacket({ name: wan, ifindex, mac: ethernet ? mac : null, filter: this.#filter(), offload: offload.wan })
+    } catch (error) {
+      throw packetError(wan, error)
+    }
   }
 
   #openRaw(): void {
@@ -298,15 +330,23 @@ export class Host {
 
   async #makeGuard(): Promise<void> {
     const { name, wan } = this.#config
-    if (this.#owned !== null || this.wanState.ifindex === 0) return
+    if (this.wanState.ifindex === 0) return
     const scope = this.#guardScope()
-    this.#guard = this.#raw === null
-      ? await Guard.onIngress(name, wan, scope, this.#wanNamespace)
-      : await Guard.onOutput(name, RAW_MARK, scope, this.#wanNamespace)
+    try {
+      this.#guard = this.#raw === null
+        ? await Guard.onIngress(name, wan, scope, this.#wanNamespace)
+        : await Guard.onOutput(name, RAW_MARK, scope, this.#wanNamespace)
+      this.#guarded = this.wanState.ifindex
+    } catch (error) {
+      if (this.#owned === null || !(error instanceof TsnatError) || error.code !== 'GUARD_UNSUPPORTED') throw error
+      // The kernel does not have these addresses: it only gets in the way where it forwards.
+      this.#log.warn(`${error.message}; if this host forwards packets (net.ipv4.ip_forward), it does so with those to tsnat's addresses, too`)
+    }
   }
 
-  #guardScope(): { addresses: readonly number[]; tcp: PortSet; udp: PortSet } {
-    return { addresses: this.#settings.addresses, tcp: this.#usable, udp: this.#usable }
+  #guardScope(): GuardScope {
+    const { addresses } = this.#settings
+    return this.#owned === null ? { addresses, tcp: this.#usable, udp: this.#usable } : { addresses: [], tcp: [], udp: [], whole: addresses }
   }
 
   #enqueue(work: () => Promise<void>): void {
@@ -318,8 +358,8 @@ export class Host {
   async #wanChanged(state: WanState): Promise<void> {
     const listener = this.#listener!
     this.#settings = planWan(state, this.#config)
-    if (state.ifindex !== 0) await this.#followDevice(state, listener)
-    if (this.#packet !== null && state.ifindex !== 0) native().packetSetFilter(this.#packet.fd, this.#filter())
+    if (state.ifindex !== 0) await this.#tryFollowDevice(state, listener)
+    if (this.#packet !== null) native().packetSetFilter(this.#packet.fd, this.#filter())
     this.#refreshPorts()
     listener.send({ type: 'ports', ports: rangesOf(this.#usable) })
     await this.#guard?.update(this.#guardScope())
@@ -329,18 +369,31 @@ export class Host {
     this.#reportTroubles()
   }
 
-  /** The interface came back under another index, or with another MAC address: the socket and the guard are made anew. */
+  /** An interface that is gone again before it was opened is no failure: either another change comes, or it is tried again. */
+  async #tryFollowDevice(state: WanState, listener: HostListener): Promise<void> {
+    clearTimeout(this.#retry)
+    try {
+      await this.#followDevice(state, listener)
+    } catch (err) {
+      this.#log.warn({ err, wan: state.name, ifindex: state.ifindex }, 'the WAN interface cannot be opened yet')
+      this.#retry = setTimeout(() => this.#enqueue(() => this.#wanChanged(this.wanState)), RETRY_INTERVAL).unref()
+    }
+  }
+
+  /** The interface came back under another index, or with another MAC address: the guard and the socket are made anew. */
   async #followDevice(state: WanState, listener: HostListener): Promise<void> {
     this.#raw?.follow(state.ifindex)
     const packet = this.#packet
     if (packet === null) return
+    // Before the socket: what arrives between the two is lost, rather than answered by the kernel.
+    if (this.#guarded !== state.ifindex && this.#guard !== null) {
+      await this.#guard.rebind(state.name)
+      this.#guarded = state.ifindex
+    }
     const sameMac = packet.mac?.high === state.mac?.high && packet.mac?.low === state.mac?.low
     if (packet.ifindex === state.ifindex && (!state.ethernet || sameMac)) return
     this.#log.info({ wan: state.name, ifindex: state.ifindex }, 'the WAN interface was exchanged: opening it anew')
-    const isNew = packet.ifindex !== state.ifindex
     this.#packet = this.#openPacket(state)
-    this.#neighbours.clear()
-    if (isNew && this.#guard !== null) await this.#guard.rebind(state.name)
     listener.send({ type: 'wan-device', handle: this.#wanHandle() })
   }
 
@@ -360,7 +413,8 @@ export class Host {
 
   #neighbourChanged(report: NeighbourReport): void {
     this.#neighbours.set(report.ip, report)
-    this.#listener?.send({ type: 'neighbour', address: report.ip, mac: report.mac })
+    // While the kernel is still asking, packets wait.
+    if (report.mac !== null || report.state === 'failed') this.#listener?.send({ type: 'neighbour', address: report.ip, mac: report.mac })
   }
 
   /** Says once, each time it changes, what keeps new flows from leaving. */

@@ -1,9 +1,12 @@
 /** The main thread's end of the data plane: starts the worker, sends it messages, and hears of its end. */
 import { existsSync } from 'node:fs'
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker-protocol.js'
+
+/** How long the worker may take to end. Its loop turns at least twice a second. */
+const STOP_MILLISECONDS = 3000
 
 /** The bundle of the data plane, beside the other bundles in dist/, or in dist/ of the source tree. */
 const workerUrl = (): URL => {
@@ -39,12 +42,13 @@ export class WorkerLink {
     this.#worker = new Worker(workerUrl(), { workerData: start, transferList: [port2], name: 'tsnat-data-plane' })
     let isReady: () => void
     this.ready = new Promise((resolve) => (isReady = resolve))
-    port1.on('message', (message: FromWorker) => {
+    const hear = (message: FromWorker): void => {
       if (message.type === 'ready') isReady()
       else if (message.type === 'stopped') this.#hasClosedDevices = true
       else if (message.type === 'deleted') this.#deletions.get(message.id)?.(message.flows)
       else listen(message)
-    })
+    }
+    port1.on('message', hear)
     this.ended = new Promise((resolve) => {
       let failure: Error | null = null
       this.#worker.once('error', (cause) => {
@@ -54,6 +58,8 @@ export class WorkerLink {
       })
       this.#worker.once('exit', (code) => {
         this.#hasEnded = true
+        // Its last words may still lie in the port: the end of the thread is told by another way.
+        for (let last = receiveMessageOnPort(port1); last !== undefined; last = receiveMessageOnPort(port1)) hear(last.message as FromWorker)
         port1.close()
         native().close(this.#wake)
         for (const answer of this.#deletions.values()) answer(new Int32Array(0))
@@ -74,6 +80,14 @@ export class WorkerLink {
     if (this.#hasEnded) return
     this.#port.postMessage(message)
     native().eventSignal(this.#wake)
+  }
+
+  /** Ends the worker; when it does not heed the request, by force. Resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.send({ type: 'stop' })
+    const force = setTimeout(() => void this.#worker.terminate(), STOP_MILLISECONDS)
+    await this.ended
+    clearTimeout(force)
   }
 
   /** Deletes flows given as pairs of index and generation; resolves with the pairs that were still there. */

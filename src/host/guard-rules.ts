@@ -9,9 +9,12 @@ export interface GuardScope {
   /** Ports that tsnat uses on them: allowed ones, without those that the host's own sockets hold. */
   tcp: PortSet
   udp: PortSet
+  /** Addresses that are tsnat's alone: the ingress guard drops everything to them. */
+  whole?: readonly number[]
 }
 
 const ADDRESSES = 'addresses'
+const WHOLE = 'whole'
 const PORTS = { tcp: 'tcp', udp: 'udp' } as const
 const PROTOCOL = { tcp: 6, udp: 17 } as const
 const ETHERTYPE_IPV4 = 0x0800
@@ -50,8 +53,8 @@ const chunks = (elements: readonly Element[]): (readonly Element[])[] =>
   Array.from({ length: Math.ceil(elements.length / CHUNK) }, (_, i) => elements.slice(i * CHUNK, (i + 1) * CHUNK))
 
 /** Puts a scope into the empty sets of a table. */
-export const fillSets = (family: Family, table: string, { addresses, tcp, udp }: GuardScope): NftMessage[] =>
-  ([[ADDRESSES, addressElements(addresses)], [PORTS.tcp, portElements(tcp)], [PORTS.udp, portElements(udp)]] as const)
+export const fillSets = (family: Family, table: string, { addresses, tcp, udp, whole = [] }: GuardScope): NftMessage[] =>
+  ([[ADDRESSES, addressElements(addresses)], [WHOLE, addressElements(whole)], [PORTS.tcp, portElements(tcp)], [PORTS.udp, portElements(udp)]] as const)
     .flatMap(([set, elements]) => chunks(elements).map((part) => nft.addElements(family, table, set, part)))
 
 const newTable = (family: Family, table: string, chain: string, hook: nft.Hook, scope: GuardScope): NftMessage[] => [
@@ -59,26 +62,32 @@ const newTable = (family: Family, table: string, chain: string, hook: nft.Hook, 
   nft.newSet(family, table, { name: ADDRESSES, id: 1, key: nft.KeyType.address, interval: false }),
   nft.newSet(family, table, { name: PORTS.tcp, id: 2, key: nft.KeyType.port, interval: true }),
   nft.newSet(family, table, { name: PORTS.udp, id: 3, key: nft.KeyType.port, interval: true }),
+  nft.newSet(family, table, { name: WHOLE, id: 4, key: nft.KeyType.address, interval: false }),
   ...fillSets(family, table, scope),
   nft.newBaseChain(family, table, chain, hook),
 ]
 
 const isProtocol = (protocol: number): Expression[] => [nft.loadMeta(nft.MetaKey.layer4), nft.equals(nft.uint8(protocol))]
-const isOurs = (offset: number): Expression[] => [nft.loadPayload(network, offset, 4), nft.isInSet(ADDRESSES)]
+const addressIn = (offset: number, set: string): Expression[] => [nft.loadPayload(network, offset, 4), nft.isInSet(set)]
+const isOurs = (offset: number): Expression[] => addressIn(offset, ADDRESSES)
 const portIn = (offset: number, set: string): Expression[] => [nft.loadPayload(transport, offset, 2), nft.isInSet(set)]
 
 const INGRESS_CHAIN = 'ingress'
 
-/** Drops TCP and UDP to the scope on its way from `device` into the kernel. */
+/** Drops TCP and UDP to the scope, and all to its whole addresses, on the way from `device` into the kernel. */
 export const ingressTable = (table: string, device: string, scope: GuardScope): NftMessage[] => {
   const family = nft.Family.netdev
-  const rule = (name: 'tcp' | 'udp'): NftMessage => nft.newRule(
+  const rule = (...expressions: Expression[]): NftMessage => nft.newRule(
     family, table, INGRESS_CHAIN,
-    nft.loadMeta(nft.MetaKey.protocol), nft.equals(nft.uint16(ETHERTYPE_IPV4)),
-    ...isProtocol(PROTOCOL[name]), ...isOurs(IPV4_DESTINATION), ...portIn(DESTINATION_PORT, PORTS[name]), nft.drop,
+    nft.loadMeta(nft.MetaKey.protocol), nft.equals(nft.uint16(ETHERTYPE_IPV4)), ...expressions, nft.drop,
   )
+  const portRule = (name: 'tcp' | 'udp'): NftMessage =>
+    rule(...isProtocol(PROTOCOL[name]), ...isOurs(IPV4_DESTINATION), ...portIn(DESTINATION_PORT, PORTS[name]))
   const hook = { number: NF_NETDEV_INGRESS, priority: PRIORITY, device }
-  return [...newTable(family, table, INGRESS_CHAIN, hook, scope), rule('tcp'), rule('udp')]
+  return [
+    ...newTable(family, table, INGRESS_CHAIN, hook, scope),
+    portRule('tcp'), portRule('udp'), rule(...addressIn(IPV4_DESTINATION, WHOLE)),
+  ]
 }
 
 const OUTPUT_CHAIN = 'output'
@@ -109,4 +118,4 @@ export const outputTable = (table: string, mark: number, scope: GuardScope): Nft
 
 /** Empties all sets of a table. */
 export const flushSets = (family: Family, table: string): NftMessage[] =>
-  [ADDRESSES, PORTS.tcp, PORTS.udp].map((set) => nft.flushSet(family, table, set))
+  [ADDRESSES, WHOLE, PORTS.tcp, PORTS.udp].map((set) => nft.flushSet(family, table, set))

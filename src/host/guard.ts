@@ -1,10 +1,12 @@
 /**
- * The guard of a shared address: keeps from the host's kernel what belongs to tsnat's flows.
+ * The guard: keeps from the host's kernel what belongs to tsnat's flows.
  *
- * Without it the kernel, which knows nothing of these flows, would answer their replies with RST and port-unreachable. The
+ * Without it the kernel, which knows nothing of these flows, would answer their replies on a shared address with RST and
+ * port-unreachable; what comes to an address that it does not have it would forward, where it is told to forward. The
  * ingress guard sits on the WAN device behind the taps: a packet socket bound to ETH_P_ALL has seen a packet when the guard
- * drops it. It drops TCP and UDP to tsnat's addresses and ports and nothing else; ICMP and later fragments, which have no
- * ports, pass to the kernel, which does nothing with them (the first fragment is dropped, so nothing is reassembled).
+ * drops it. On shared addresses it drops TCP and UDP to tsnat's ports and nothing else; ICMP and later fragments, which have no
+ * ports, pass to the kernel, which does nothing with them (the first fragment is dropped, so nothing is reassembled). To
+ * addresses that are tsnat's alone it drops everything.
  *
  * With the raw driver there is no packet socket, and replies have to reach the kernel's raw sockets. There the output guard
  * drops the kernel's answers instead: RST from tsnat's ports, and port-unreachable that quote them. What tsnat itself sends
@@ -44,7 +46,7 @@ const guardError = (error: unknown, table: string, device: string | null): unkno
     })
   }
   if (!UNSUPPORTED.includes(error.errno)) return error
-  return new TsnatError(`this kernel cannot guard a shared address${where}: ${error.message}`, {
+  return new TsnatError(`this kernel cannot guard tsnat's addresses${where}: ${error.message}`, {
     code: 'GUARD_UNSUPPORTED',
     hint: 'it needs Linux 5.12 with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_INGRESS; '
       + 'without them give tsnat an address of its own: --wan-address owned:…',

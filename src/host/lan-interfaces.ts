@@ -57,8 +57,9 @@ export class CapturedInterfaces {
     const captured = new CapturedInterfaces(options)
     try {
       await captured.#follow()
-      for (const name of [...names, tun]) await changeSysctl(journal, namespace, `net/ipv4/conf/${name}/forwarding`, '1')
+      // Undone in reverse: nothing is forwarded any more when the rules go that keep it from leaving untranslated.
       for (const name of new Set(names)) await addRule(journal, namespace, rtnetlink, { priority, table, inputInterface: name })
+      for (const name of [...names, tun]) await changeSysctl(journal, namespace, `net/ipv4/conf/${name}/forwarding`, '1')
       return captured
     } catch (error) {
       captured.close()

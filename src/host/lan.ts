@@ -126,13 +126,18 @@ export class Lan {
 
   async #setUp(): Promise<void> {
     const { address, prefixLength, mtu, txQueueLength = TX_QUEUE_LENGTH, capture } = this.#options
+    const addAddress = (): Promise<void> => this.#rtnetlink.addAddress(this.ifindex, address, prefixLength)
     this.#prepareSysctls()
-    await this.#rtnetlink.addAddress(this.ifindex, address, prefixLength)
     await this.#rtnetlink.setLink(this.ifindex, { mtu, txQueueLength, up: true })
-    if (capture === 'none') return
+    if (capture === 'default' && this.#isForeign) {
+      await addAddress()
+      await this.#addOnlyDefaultRoute()
+      return
+    }
     if (typeof capture === 'object') await this.#captureInterfaces(capture.iif)
-    else if (this.#isForeign) await this.#addOnlyDefaultRoute()
-    else await this.#captureDefault()
+    else if (capture === 'default') await this.#captureDefault()
+    // Last: a socket that has this address from an earlier run would otherwise send by the WAN until it is captured.
+    await addAddress()
   }
 
   get #isForeign(): boolean {
@@ -164,10 +169,8 @@ export class Lan {
     }
   }
 
-  async #addDefaultRoute(table: number): Promise<void> {
-    await this.#rtnetlink.addRoute({
-      table, type: 'unicast', destination: 0, prefixLength: 0, ifindex: this.ifindex, gateway: this.gatewayAddress,
-    })
+  async #addDefaultRoute(table: number, by: { gateway?: number } = {}): Promise<void> {
+    await this.#rtnetlink.addRoute({ table, type: 'unicast', destination: 0, prefixLength: 0, ifindex: this.ifindex, ...by })
   }
 
   /** In a namespace that tsnat serves alone, the default route goes with the TUN: nothing to undo. */
@@ -181,7 +184,7 @@ export class Lan {
         exitCode: ExitCode.config,
       })
     }
-    await this.#addDefaultRoute(TABLE_MAIN)
+    await this.#addDefaultRoute(TABLE_MAIN, { gateway: this.gatewayAddress })
   }
 
   /** The table with the default route by the TUN. */

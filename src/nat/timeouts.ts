@@ -12,7 +12,6 @@ export const CLASS_TCP_OPENING = 3
 export const CLASS_TCP_ESTABLISHED = 4
 /** TCP after a FIN from both ends, or a RST (RFC 7857 2.1, RFC 2663 2.6). */
 export const CLASS_TCP_CLOSING = 5
-export const CLASSES = 6
 
 /** Idle seconds by class. */
 export interface Timeouts {

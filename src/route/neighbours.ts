@@ -48,10 +48,6 @@ export class NeighbourTable implements LinkAddresses {
     return index
   }
 
-  addressOf(index: number): number {
-    return this.#address[index]!
-  }
-
   isReachable(index: number): boolean {
     return this.#state[index] === REACHABLE
   }
@@ -89,7 +85,7 @@ export class NeighbourTable implements LinkAddresses {
   failOverdue(now: number): number {
     if (this.#unanswered.size === 0) return 0
     for (const [index, since] of this.#unanswered) {
-      if (now - since < GIVE_UP) return 0
+      if (now - since < GIVE_UP) break
       this.#failed(index, now)
       return index
     }

@@ -1,6 +1,7 @@
 /**
  * ARP for addresses that the gateway alone has (RFC 826): answers who asks for them, and finds out neighbours' Ethernet
- * addresses. Questions are repeated each second, three times, then the neighbour has failed.
+ * addresses. Questions are repeated each second, three times, then the neighbour has failed. One that was found is asked
+ * again every half minute, as it may have gone or changed without a word (RFC 1122 2.3.2.1).
  *
  * Frames are made in a small region of the slab and sent at once; there are few of them.
  */
@@ -12,6 +13,8 @@ import * as vnet from './wire/vnet.js'
 
 const TRIES = 3
 const INTERVAL = 1000
+/** Milliseconds after which a neighbour that was found is asked again. */
+const CONFIRM = 30_000
 const BROADCAST_HIGH = 0xffff
 const BROADCAST_LOW = -1
 /** Bytes that the endpoint needs in the slab. */
@@ -21,7 +24,7 @@ export const ARP_REGION = 128
 export type ArpLink = Pick<PacketDevice, 'arp' | 'sendFrames'>
 
 export interface ArpListener {
-  /** Somebody told its Ethernet address. */
+  /** Somebody, asked for or not, told its Ethernet address. */
   onNeighbour(address: number, high: number, low: number): void
   /** Nobody answered for the address. */
   onSilence(address: number): void
@@ -34,6 +37,12 @@ export class ArpEndpoint implements ArpReceiver {
   readonly #mac: { high: number; low: number }
   readonly #listener: ArpListener
   readonly #pending = new Map<number, { tries: number; next: number }>()
+  /** Those that were asked for and found, with the time to ask again; soonest first. */
+  readonly #found = new Map<number, number>()
+  /** Milliseconds, as last told. */
+  #now = 0
+  /** When the next question is due. */
+  #due = Infinity
   readonly #link: ArpLink
   readonly #addresses: readonly number[]
 
@@ -54,9 +63,12 @@ export class ArpEndpoint implements ArpReceiver {
 
   /** Begins to ask for an address. @param now milliseconds */
   ask(address: number, now: number): void {
+    this.#now = now
     if (this.#pending.has(address)) return
+    this.#found.delete(address)
     // Nothing but the question: whoever asks is in the middle of a packet and must not be told of another neighbour's silence.
     this.#pending.set(address, { tries: 1, next: now + INTERVAL })
+    this.#due = Math.min(this.#due, now + INTERVAL)
     this.#question(address)
   }
 
@@ -66,6 +78,12 @@ export class ArpEndpoint implements ArpReceiver {
 
   /** Repeats questions that are due and gives up the others. */
   tick(now: number): void {
+    this.#now = now
+    if (now < this.#due) return
+    for (const [address, confirm] of this.#found) {
+      if (confirm > now) break
+      this.ask(address, now)
+    }
     for (const [address, question] of this.#pending) {
       if (question.next > now) continue
       if (question.tries === TRIES) {
@@ -77,6 +95,8 @@ export class ArpEndpoint implements ArpReceiver {
       question.next = now + INTERVAL
       this.#question(address)
     }
+    this.#due = this.#found.values().next().value ?? Infinity
+    for (const { next } of this.#pending.values()) this.#due = Math.min(this.#due, next)
   }
 
   receiveArp(slab: Slab, at: number, length: number): void {
@@ -85,11 +105,17 @@ export class ArpEndpoint implements ArpReceiver {
     const sender = arp.senderIp(view, at)
     const high = arp.senderMacHigh(view, at)
     const low = arp.senderMacLow(view, at)
-    if (this.#pending.delete(sender) || arp.operation(view, at) === arp.REPLY) this.#listener.onNeighbour(sender, high, low)
+    if (this.#pending.delete(sender) || this.#found.delete(sender)) this.#isFound(sender)
+    this.#listener.onNeighbour(sender, high, low)
     const wanted = arp.targetIp(view, at)
     if (arp.operation(view, at) === arp.REQUEST && this.#addresses.includes(wanted) && sender !== wanted) {
       this.#send(arp.REPLY, high, low, wanted, high, low, sender)
     }
+  }
+
+  #isFound(address: number): void {
+    this.#found.set(address, this.#now + CONFIRM)
+    this.#due = Math.min(this.#due, this.#now + CONFIRM)
   }
 
   #question(address: number): void {

@@ -48,10 +48,9 @@ export class HeldPackets {
    */
   hold(at: number, length: number, owner: number, generation: number): number {
     const size = (HEADROOM * 2 + length + 63) & ~63
-    // A full ring has its head where the tail is, as an empty one; it must not come to #wrap.
+    // A ring that has wrapped holds what lies between head and tail, so this is all that stops it from running into itself.
     if (this.#used + size > this.#end - this.#start) return NO_BLOCK
     if (this.#head + size > this.#end && !this.#wrap(size)) return NO_BLOCK
-    if (this.#head < this.#tail && this.#head + size > this.#tail) return NO_BLOCK
     const block = this.#head
     this.#write(block, size, 1)
     this.#slab.view.setInt32(block + LENGTH, length)
@@ -104,7 +103,7 @@ export class HeldPackets {
 
   /** Fills the rest of the ring with a free block and goes on at its start. */
   #wrap(size: number): boolean {
-    if (this.#head < this.#tail || this.#tail - this.#start < size) return false
+    if (this.#tail - this.#start < size) return false
     if (this.#head < this.#end) this.#write(this.#head, this.#end - this.#head, 0)
     this.#head = this.#start
     return true

@@ -4,15 +4,20 @@
  * It comes from a kernel, but what it says decides which bytes are taken for checksums and headers, and it goes out again to
  * another interface. So only what the kernel makes for IPv4 passes: a TCP or UDP checksum to be completed, that of a packet
  * inside a UDP tunnel, TCP and UDP superpackets.
+ *
+ * Superpackets that the hardware put together (LRO) have been verified and their checksum is finished, if only for one of
+ * their segments. They get the form that all others have: unfinished.
  */
 import type { Packet } from './parse.js'
+import * as checksum from './wire/checksum.js'
 import * as ipv4 from './wire/ipv4.js'
 import * as tcp from './wire/tcp.js'
 import * as udp from './wire/udp.js'
 import * as vnet from './wire/vnet.js'
 
 /**
- * Checks the virtio header at `packet.at - 10` and sets `packet.partial`. The other fields of `packet` must be set.
+ * Checks the virtio header at `packet.at - 10` and sets `packet.partial`. The other fields of `packet` must be set, but for those
+ * of the transport header.
  * @returns false when the header asks for what cannot be done to this packet
  */
 export const checkOffload = (view: DataView, packet: Packet): boolean => {
@@ -30,7 +35,22 @@ export const checkOffload = (view: DataView, packet: Packet): boolean => {
       return false
     }
   }
-  return vnet.gsoType(view, header) === vnet.GSO_NONE || isSuperpacket(view, packet, header)
+  if (vnet.gsoType(view, header) === vnet.GSO_NONE) return true
+  if (flags === vnet.F_DATA_VALID) unfinish(view, packet, header)
+  return isSuperpacket(view, packet, header)
+}
+
+/** Makes the finished checksum of a verified superpacket an unfinished one; leaves alone what can be none. */
+const unfinish = (view: DataView, packet: Packet, header: number): void => {
+  const offset = checksumOffsetOf(packet.protocol)
+  const field = packet.headerLength + offset
+  if (offset < 0 || isFragment(view, packet.at) || field + 2 > packet.length) return
+  vnet.setFlags(view, header, vnet.F_NEEDS_CSUM)
+  vnet.setChecksumStart(view, header, packet.headerLength)
+  vnet.setChecksumOffset(view, header, offset)
+  const length = packet.length - packet.headerLength
+  view.setUint16(packet.at + field, checksum.pseudoHeader(packet.source, packet.destination, packet.protocol, length))
+  packet.partial = true
 }
 
 const isFragment = (view: DataView, at: number): boolean =>

@@ -18,6 +18,8 @@ export interface MemoryGatewayOptions {
   lanAddress?: string
   /** The WAN's addresses; flows leave from the first. Default 203.0.113.1. */
   wanAddresses?: string[]
+  /** Those of the WAN's addresses that no kernel has: pings to them are answered. Default none. */
+  ownedAddresses?: string[]
   /** Default: everything is on the link. */
   routes?: Route[]
   lanMtu?: number
@@ -85,6 +87,7 @@ export class MemoryGateway {
         mssClamp: options.mssClamp ?? true,
         fragmentBytes: options.fragmentBytes ?? 1 << 20,
         icmpErrorsPerSecond: options.icmpErrorsPerSecond ?? 1000,
+        ownedAddresses: (options.ownedAddresses ?? []).map(address),
         lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
       },
       {

@@ -35,6 +35,7 @@ export const randomOptions = (random: Random): PlaneOptions => ({
   ports: pick(random, [[[1, 65535]], [[40000, 40003]], [[1000, 1100]]]),
   fragmentBytes: pick(random, [2048, 16 << 10, 256 << 10]),
   mssClamp: random(4) !== 0,
+  owned: random(3) === 0,
 })
 
 const INTERESTING = [0, 1, 2, 4, 5, 7, 8, 15, 16, 17, 20, 40, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0xfe, 0xff]

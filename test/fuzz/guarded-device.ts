@@ -55,7 +55,7 @@ export class GuardedDevice implements Device {
     this.#open = []
     let at = (region.start + HEADROOM + 63) & ~63
     let used = region.start
-    while (this.#incoming.length > 0 && !batch.full) {
+    while (this.#incoming.length > 0 && batch.count < batch.limit) {
       const { bytes, vnet: header } = this.#incoming[0]!
       if (at + bytes.length + TAIL > region.end) break
       this.#incoming.shift()

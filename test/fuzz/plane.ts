@@ -19,6 +19,8 @@ export interface PlaneOptions {
   ports: [number, number][]
   fragmentBytes: number
   mssClamp: boolean
+  /** The gateway alone has the external address. */
+  owned?: boolean
 }
 
 export interface StepPacket {
@@ -56,6 +58,7 @@ export class FuzzPlane {
         fragmentBytes: options.fragmentBytes,
         icmpErrorsPerSecond: 1000,
         lan: { mtu: options.lanMtu, address: ip(G) },
+        ownedAddresses: options.owned === true ? [ip(E)] : null,
       },
       {
         lan: () => this.lan,

@@ -87,7 +87,7 @@ export class Bed {
   /** Starts the gateway; resolves when packets flow. */
   async up(...flags: string[]): Promise<void> {
     const where = this.#isInside ? ['--netns', this.client.path] : ['--capture', 'iif=eth1']
-    this.#up = this.gateway.spawn(process.execPath, [cli, 'up', '--wan', 'eth0', '--lan', 'tun0', '--log-level', 'warn', ...where, ...flags], this.#options)
+    this.#up = this.gateway.spawn(process.execPath, [cli, 'up', '--wan', 'eth0', '--lan', 'tun0', '--log-level', 'warn', ...where, ...flags], this.environment)
     await this.#up.waitFor(/^ready$/m, 15_000)
   }
 
@@ -98,18 +98,19 @@ export class Bed {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   }
 
-  get #options(): SpawnOptions {
+  /** What a command needs to find this gateway. */
+  get environment(): SpawnOptions {
     return { env: { TSNAT_RUN_DIR: this.#runs } }
   }
 
   /** Runs a subcommand of tsnat beside the gateway to its end. */
   async tsnat(...args: string[]): Promise<RunResult> {
-    return await this.gateway.run(process.execPath, [cli, ...args], { ...this.#options, timeout: 30_000, check: true })
+    return await this.gateway.run(process.execPath, [cli, ...args], { ...this.environment, timeout: 30_000, check: true })
   }
 
   /** Starts a subcommand of tsnat that runs until it is killed. */
   spawnTsnat(...args: string[]): LabProcess {
-    return this.gateway.spawn(process.execPath, [cli, ...args], this.#options)
+    return this.gateway.spawn(process.execPath, [cli, ...args], this.environment)
   }
 
   async status(): Promise<GatewayStatus> {

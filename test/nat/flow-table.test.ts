@@ -173,6 +173,24 @@ describe('flow table', () => {
     }
   })
 
+  it('tells keys apart that have the same hash', () => {
+    const flows = 120_000
+    const table = create(flows)
+    for (let n = 0; n < flows; n++) openNth(table, n)
+    const { index } = table.columns
+    const bySlot = new Map<number, number>()
+    const twins: number[] = []
+    for (let slot = 0; slot < index.length; slot += 2) {
+      if (index[slot + 1] === 0) continue
+      const twin = bySlot.get(index[slot]!)
+      if (twin !== undefined) twins.push(twin, index[slot + 1]! - 1)
+      bySlot.set(index[slot]!, index[slot + 1]! - 1)
+    }
+    // Among so many hashes of 32 bits some are the same.
+    expect(twins.length).toBeGreaterThan(0)
+    for (const side of twins) expect((side & 1) === 0 ? findNth(table, side >> 1) : findReplyNth(table, side >> 1)).toBe(side)
+  })
+
   it('spreads keys that differ in few bits', () => {
     const table = create(4096)
     for (let n = 0; n < 4096; n++) openNth(table, 0x0a000000 + n)

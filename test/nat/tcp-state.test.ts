@@ -84,6 +84,7 @@ describe('TCP states', () => {
     expect(after(...HANDSHAKE, '<R', '>PA')).toEqual(['ESTABLISHED', CLASS_TCP_ESTABLISHED])
     expect(after(...HANDSHAKE, '<R', '<A')).toEqual(['ESTABLISHED', CLASS_TCP_ESTABLISHED])
     expect(after(...HANDSHAKE, '<R', '>PA', '<R')).toEqual(['CLOSE', CLASS_TCP_CLOSING])
+    expect(after('>S', '<R', '<SA')).toEqual(['SYN_RECV', CLASS_TCP_OPENING])
     expect(after('>S', '<R', '<SA', '>A')).toEqual(['ESTABLISHED', CLASS_TCP_ESTABLISHED])
   })
 

@@ -4,9 +4,9 @@
  *
  *     client 192.168.1.2 ── eth1 gateway eth0 203.0.113.1 ── 203.0.113.9 eth0 server
  *
- * The server has no route to 192.168.1.0/24: what comes back came back by translation.
+ * The server, which is 198.51.100.1 besides, has no route to 192.168.1.0/24: what comes back came back by translation.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createControlClient } from '../../src/api/client.js'
@@ -18,6 +18,8 @@ export const CLI = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'di
 export const CLIENT = '192.168.1.2'
 export const GATEWAY = '203.0.113.1'
 export const SERVER = '203.0.113.9'
+/** The server's too, not on the link: only the default route leads there. */
+export const REMOTE = '198.51.100.1'
 
 /** Settings that the kernel changes by itself, or that are secrets. */
 const RESTLESS = /^net\.ipv[46]\.(tcp_fastopen_key|tcp_mem|udp_mem|conf\..*\.stable_secret|neigh\..*|route\..*).*\n/gm
@@ -107,6 +109,7 @@ export class GatewayLab {
     }
     await client.route('default', '192.168.1.1')
     await gateway.route('default', SERVER)
+    await made.ip(server, `addr add ${REMOTE}/32 dev lo`)
     // Every port-unreachable and every RST is to be seen, not only as many as the kernel sends by default.
     for (const namespace of [gateway, server]) namespace.sysctl('net.ipv4.icmp_ratelimit', 0)
     return made
@@ -143,21 +146,22 @@ export class GatewayLab {
     return namespace.run(command, args, { timeout: 30_000, ...options })
   }
 
-  /** Starts `tsnat up --wan eth0 …` and does not wait. */
-  start(...args: string[]): LabProcess {
-    return this.startWith([], ...args)
+  /** Words after `node`: `tsnat up --wan eth0 --capture iif=eth1`, or as `args` say. */
+  upCommand(...args: string[]): string[] {
+    const gives = (...flags: string[]): boolean => args.some((one) => flags.includes(one))
+    const wan = gives('--wan', '--config') ? [] : ['--wan', 'eth0']
+    const capture = gives('--capture', '--netns', '--config') ? [] : ['--capture', 'iif=eth1']
+    return [CLI, 'up', ...wan, ...capture, ...args]
   }
 
-  /** The same with options for Node. */
-  startWith(nodeOptions: readonly string[], ...args: string[]): LabProcess {
-    const wan = args.includes('--wan') || args.includes('--config') ? [] : ['--wan', 'eth0']
-    return this.gateway.spawn(process.execPath, [...nodeOptions, CLI, 'up', ...wan, ...args], { env: this.environment })
+  /** Starts a gateway and does not wait. */
+  start(...args: string[]): LabProcess {
+    return this.gateway.spawn(process.execPath, this.upCommand(...args), { env: this.environment })
   }
 
   /** Starts a gateway that takes what arrives from the client, or as `args` say, and waits until packets flow. */
   async up(...args: string[]): Promise<LabProcess> {
-    const capture = args.some((one) => ['--capture', '--netns', '--config'].includes(one)) ? [] : ['--capture', 'iif=eth1']
-    const started = this.start(...capture, ...args)
+    const started = this.start(...args)
     await started.waitFor(/^ready$/m, 20_000)
     return started
   }
@@ -186,6 +190,11 @@ export class GatewayLab {
     const sysctls = await namespace.run('sysctl', ['-a', '-r', '^net\\.ipv[46]\\.'], { check: true })
     const ruleset = await namespace.run('nft', ['list', 'ruleset'], { check: true })
     return [...await namespace.snapshot(), ...sysctls.stdout.replaceAll(RESTLESS, '').split('\n'), ruleset.stdout]
+  }
+
+  /** Log of a detached instance. */
+  log(name = 'default'): string {
+    return readFileSync(join(this.runs, name, 'log'), 'utf8')
   }
 
   /** Names in the run directory: what instances left there. */
@@ -222,29 +231,30 @@ export const fetchPage = async (namespace: LabNamespace, url: string, ...options
   return code === 0 ? stdout : `error ${code}`
 }
 
-/** Echoes on TCP and UDP port `process.argv[1]`; a TCP peer that sends "talk" hears from it every 20 ms, whatever comes. */
+/** Echoes on TCP and UDP port `process.argv[1]` of address `process.argv[2]`; a TCP peer that sends "talk" hears from it every 20 ms, whatever comes. */
 const ECHO_SERVER = `
   import { createServer } from 'node:net'
   import { createSocket } from 'node:dgram'
   const port = Number(process.argv[1])
+  const address = process.argv[2]
   createServer((socket) => {
     socket.on('error', () => {})
     socket.on('data', (data) => {
       socket.write(data)
       if (String(data).includes('talk')) setInterval(() => socket.write('word'), 20)
     })
-  }).listen(port, '0.0.0.0', () => {
+  }).listen(port, address, () => {
     const udp = createSocket('udp4')
     udp.on('error', () => {})
     udp.on('message', (data, { port, address }) => {
       udp.send(data, port, address)
       if (String(data).includes('talk')) setInterval(() => udp.send('word', port, address), 20)
     })
-    udp.bind(port, () => console.log('serving'))
+    udp.bind(port, address, () => console.log('serving'))
   })`
 
-export const serveEcho = async (namespace: LabNamespace, port = 7): Promise<LabProcess> => {
-  const server = namespace.node(ECHO_SERVER, [String(port)])
+export const serveEcho = async (namespace: LabNamespace, address = '0.0.0.0', port = 7): Promise<LabProcess> => {
+  const server = namespace.node(ECHO_SERVER, [String(port), address])
   await server.waitFor(/serving/)
   return server
 }

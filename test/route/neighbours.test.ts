@@ -14,7 +14,6 @@ describe('neighbours', () => {
     expect(one).toBeGreaterThan(0)
     expect(table.indexOf(200)).not.toBe(one)
     expect(table.indexOf(100)).toBe(one)
-    expect(table.addressOf(one)).toBe(100)
     expect(table.isReachable(one)).toBe(false)
   })
 

@@ -13,6 +13,23 @@ describe('batch', () => {
     expect(batch.count).toBe(0)
     expect(batch.full).toBe(false)
   })
+
+  it('fits its limit to what comes: down at once, up when it was full four times', () => {
+    const batch = new Batch(8)
+    const receive = (count: number): number => {
+      batch.clear()
+      for (let n = 0; n < count; n++) batch.push(64, 20, 0)
+      batch.adapt()
+      return batch.limit
+    }
+    expect(batch.limit).toBe(8)
+    expect(receive(3)).toBe(3)
+    expect(receive(0)).toBe(1)
+    expect([receive(1), receive(1), receive(1), receive(1)]).toEqual([1, 1, 1, 2])
+    expect([receive(2), receive(2), receive(2), receive(1)]).toEqual([2, 2, 2, 1])
+    for (let n = 0; n < 100; n++) receive(batch.limit)
+    expect(batch.limit).toBe(8)
+  })
 })
 
 describe('slab', () => {

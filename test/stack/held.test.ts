@@ -51,14 +51,13 @@ describe('held packets', () => {
   it('a full ring that is full to the last byte stays whole when another is refused', () => {
     const { held, hold, isWhole } = setUp(192 * 4)
     const blocks = [1, 2, 3, 4].map((seed) => hold(64, seed))
-    held.release(blocks[0]!)
-    held.release(blocks[1]!)
-    const fifth = hold(64, 5)
-    const sixth = hold(64, 6)
-    // Head and tail are at the same place, in the middle; a larger packet would have to go round the end.
+    for (const block of blocks.splice(0, 3)) held.release(block)
+    for (const seed of [5, 6, 7]) blocks.push(hold(64, seed))
+    // Head and tail are at the same place, near the end; a larger packet would have to go round it.
     for (const length of [64, 300, 400]) expect(hold(length, 9)).toBe(NO_BLOCK)
-    for (const [block, seed] of [[blocks[2]!, 3], [blocks[3]!, 4], [fifth, 5], [sixth, 6]] as const) expect(isWhole(block, 64, seed)).toBe(true)
-    for (const block of [fifth, blocks[3]!, sixth, blocks[2]!]) held.release(block)
+    expect(held.used).toBe(192 * 4)
+    for (const [index, seed] of [4, 5, 6, 7].entries()) expect(isWhole(blocks[index]!, 64, seed)).toBe(true)
+    for (const index of [1, 3, 2, 0]) held.release(blocks[index]!)
     expect(held.used).toBe(0)
   })
 

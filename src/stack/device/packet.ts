@@ -2,8 +2,12 @@
  * An AF_PACKET socket on an interface. It is bound to ETH_P_ALL, because such taps see packets before an ingress hook can
  * drop them, and hears only what its filter lets through; what this host sends out of the interface is not heard.
  *
+ * Virtio headers are always on: what comes in may be a superpacket (of the peer's veth, or joined by GRO) or have an
+ * unfinished checksum, and nothing else would say so. Whether such packets may go out is a matter of `offload`.
+ *
  * On Ethernet the virtio header moves between `at - 24` (before the Ethernet header, as the socket has it) and `at - 10`
- * (canonical); on interfaces without link header the two are the same.
+ * (canonical); on interfaces without link header the two are the same. There the socket is SOCK_RAW too, as the kernel has
+ * no virtio header for SOCK_DGRAM, and each packet is sent with an address, which names its protocol.
  */
 import { native, WRITE_ERRNO, WRITE_FAILED } from '../../native.js'
 import type { Batch, Region, Slab } from '../batch.js'
@@ -22,7 +26,7 @@ export interface PacketOptions {
   readonly mac: { high: number; low: number } | null
   /** Classic BPF program (filter.ts). */
   readonly filter: Uint8Array
-  /** false opens it without virtio headers: checksums are completed and superpackets cut before sending. */
+  /** false: nothing is left to the kernel and the interface; checksums are completed and superpackets cut before sending. */
   readonly offload: boolean
 }
 
@@ -32,7 +36,7 @@ export interface PacketHandle extends PacketOptions {
 
 /** @throws Error with `code` EPERM, ENODEV, ENETDOWN */
 export const openPacket = (options: PacketOptions): PacketHandle => {
-  const fd = native().packetOpen(options.ifindex, options.mac === null, options.offload, options.filter, SOCKET_BUFFER)
+  const fd = native().packetOpen(options.ifindex, false, true, options.filter, SOCKET_BUFFER)
   return { ...options, fd }
 }
 
@@ -48,10 +52,11 @@ export class PacketDevice implements Device {
   readonly counters: DeviceCounters = { sendErrors: 0, lastErrno: 0 }
   /** Hears ARP frames that the filter lets through. */
   arp: ArpReceiver | null = null
-  readonly #vnetLength: number
   readonly #linkLength: number
+  /** Bytes before the IPv4 header, as the socket has them. */
+  readonly #before: number
   /** The interface index when packets are sent without Ethernet header, else 0. */
-  readonly #cooked: number
+  readonly #addressed: number
   readonly #mac: { high: number; low: number }
   readonly #links: LinkAddresses
   readonly #result = new Int32Array(3)
@@ -61,16 +66,15 @@ export class PacketDevice implements Device {
     this.name = handle.name
     this.fd = handle.fd
     this.offloads = handle.offload ? ALL_OFFLOADS : NO_OFFLOADS
-    this.#vnetLength = handle.offload ? vnet.LENGTH : 0
     this.#linkLength = handle.mac === null ? 0 : ethernet.LENGTH
-    this.#cooked = handle.mac === null ? handle.ifindex : 0
+    this.#before = vnet.LENGTH + this.#linkLength
+    this.#addressed = handle.mac === null ? handle.ifindex : 0
     this.#mac = handle.mac ?? { high: 0, low: 0 }
     this.#links = links
   }
 
   receive(slab: Slab, region: Region, batch: Batch): number {
-    const before = this.#vnetLength + this.#linkLength
-    const count = this.#native.readBatch(this.fd, true, slab.bytes, region.start, region.end, before, batch.at, batch.length, batch.limit)
+    const count = this.#native.readBatch(this.fd, true, slab.bytes, region.start, region.end, this.#before, batch.at, batch.length, batch.limit)
     batch.count = count > 0 ? count : 0
     const { view } = slab
     let kept = 0
@@ -80,8 +84,7 @@ export class PacketDevice implements Device {
         if (ethernet.type(view, at - ethernet.LENGTH) === ethernet.TYPE_ARP) this.arp?.receiveArp(slab, at, batch.length[index]!)
         continue
       }
-      if (this.#vnetLength === 0) vnet.clear(view, at - vnet.LENGTH)
-      else if (this.#linkLength !== 0) vnet.copy(view, at - before, at - vnet.LENGTH, -ethernet.LENGTH)
+      if (this.#linkLength !== 0) vnet.copy(view, at - this.#before, at - vnet.LENGTH, -ethernet.LENGTH)
       batch.at[kept] = at
       batch.length[kept] = batch.length[index]!
       kept++
@@ -95,7 +98,7 @@ export class PacketDevice implements Device {
     this.#write(slab, batch)
   }
 
-  /** Sends frames whose Ethernet header is already written at `at - 14`, and whose virtio header, when there is one, at `at - 24`. */
+  /** Sends frames whose Ethernet header is already written at `at - 14`, and whose virtio header at `at - 24`. */
   sendFrames(slab: Slab, batch: Batch): void {
     this.#write(slab, batch)
   }
@@ -110,14 +113,13 @@ export class PacketDevice implements Device {
     for (let index = 0; index < batch.count; index++) {
       const at = batch.at[index]!
       const link = batch.link[index]!
-      if (this.#vnetLength !== 0) vnet.copy(view, at - vnet.LENGTH, at - vnet.LENGTH - ethernet.LENGTH, ethernet.LENGTH)
+      vnet.copy(view, at - vnet.LENGTH, at - this.#before, ethernet.LENGTH)
       ethernet.write(view, at - ethernet.LENGTH, high[link]!, low[link]!, this.#mac.high, this.#mac.low, ethernet.TYPE_IPV4)
     }
   }
 
   #write(slab: Slab, batch: Batch): void {
-    const before = this.#vnetLength + this.#linkLength
-    this.#native.writeBatch(this.fd, true, slab.bytes, before, batch.at, batch.length, batch.count, this.#result, this.#cooked)
+    this.#native.writeBatch(this.fd, true, slab.bytes, this.#before, batch.at, batch.length, batch.count, this.#result, this.#addressed)
     if (this.#result[WRITE_FAILED] !== 0) {
       this.counters.sendErrors += this.#result[WRITE_FAILED]!
       this.counters.lastErrno = this.#result[WRITE_ERRNO]!
