@@ -18,6 +18,7 @@ static const struct {
     {"eventClear", event_clear},
     {"unixDatagram", unix_datagram},
     {"socketPair", socket_pair},
+    {"readClock", io_read_clock},
     {"poll", io_poll},
     {"readBatch", io_read_batch},
     {"writeBatch", io_write_batch},

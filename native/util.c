@@ -88,6 +88,16 @@ bool arg_int32s(napi_env env, napi_value value, const char *name, struct int32s 
   return true;
 }
 
+bool arg_float64s(napi_env env, napi_value value, const char *name, struct float64s *out) {
+  napi_typedarray_type type;
+  void *data;
+  if (napi_get_typedarray_info(env, value, &type, &out->length, &data, NULL, NULL) != napi_ok || type != napi_float64_array) {
+    return throw_type(env, name, "a Float64Array");
+  }
+  out->data = data;
+  return true;
+}
+
 napi_value value_int32(napi_env env, int32_t number) {
   napi_value value;
   return napi_create_int32(env, number, &value) == napi_ok ? value : NULL;

@@ -22,6 +22,11 @@ struct int32s {
   size_t length;
 };
 
+struct float64s {
+  double *data;
+  size_t length;
+};
+
 /* Fills values[0 .. count-1]; missing arguments are undefined, which the arg_* functions then refuse. */
 bool args_get(napi_env env, napi_callback_info info, size_t count, napi_value *values);
 bool arg_int32(napi_env env, napi_value value, const char *name, int32_t *out);
@@ -33,6 +38,7 @@ bool arg_fd(napi_env env, napi_value value, int *out);
 bool arg_string(napi_env env, napi_value value, const char *name, char *buffer, size_t size, size_t *length);
 bool arg_bytes(napi_env env, napi_value value, const char *name, struct bytes *out);
 bool arg_int32s(napi_env env, napi_value value, const char *name, struct int32s *out);
+bool arg_float64s(napi_env env, napi_value value, const char *name, struct float64s *out);
 
 /*
  * Throws an Error with `code` ("EPERM"), `errno` (positive) and `syscall`; message "EPERM: Operation not permitted, open
@@ -56,6 +62,7 @@ napi_value event_signal(napi_env env, napi_callback_info info);
 napi_value event_clear(napi_env env, napi_callback_info info);
 napi_value unix_datagram(napi_env env, napi_callback_info info);
 napi_value socket_pair(napi_env env, napi_callback_info info);
+napi_value io_read_clock(napi_env env, napi_callback_info info);
 napi_value io_poll(napi_env env, napi_callback_info info);
 napi_value io_read_batch(napi_env env, napi_callback_info info);
 napi_value io_write_batch(napi_env env, napi_callback_info info);

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { installMissing } from './test/programs.mjs'
-import { hostState, leftBehind } from './test/leftovers.mjs'
+import { hostState, leftBehind, mark } from './test/leftovers.mjs'
 import { resultsFile, root } from './test/paths.mjs'
 import { whyNoNamespaces } from './test/privilege.mjs'
 
@@ -17,7 +17,7 @@ const failures = []
 const step = (title, script, ...args) => {
   say(title)
   const started = Date.now()
-  const { status, signal, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit', timeout: MINUTES * 60_000 })
+  const { status, signal, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit', timeout: MINUTES * 60_000, env: { ...process.env, [mark.name]: mark.value } })
   const seconds = ((Date.now() - started) / 1000).toFixed(1)
   if (status === 0) {
     console.log(`   done in ${seconds} s`)

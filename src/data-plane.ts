@@ -55,9 +55,6 @@ export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
   for (const [first, last] of ranges) for (let port = first; port <= last; port++) yield port
 }
 
-/** Any ICMP identifier may be used: the host's kernel takes no offence at a reply to a question it did not ask. */
-const ALL_IDENTIFIERS: readonly PortRange[] = [[1, 65535]]
-
 export class DataPlane {
   readonly slab: Slab
   readonly pipeline: Pipeline
@@ -97,7 +94,7 @@ export class DataPlane {
     this.pipeline = new Pipeline({
       slab, scratch, lan, wan,
       table: this.table,
-      opener: new FlowOpener(this.table, this.#ports, new PortPool(portsOf(ALL_IDENTIFIERS)), devices.random),
+      opener: new FlowOpener(this.table, this.#ports, settings.ownedAddresses !== null, devices.random),
       fragments: new FragmentTable(fragmentHeld, FRAGMENT_SECONDS, devices.random.next()),
       held: fragmentHeld,
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),

@@ -100,7 +100,7 @@ class Gateway implements RunningGateway {
    */
   async #shutDown(): Promise<void> {
     await this.#host.disengage()
-    await this.#worker?.stop()
+    if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()

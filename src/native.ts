@@ -3,7 +3,7 @@
  * namespaces, bulk checksum. No decision on a packet is taken there.
  *
  * Failures of set-up calls are thrown as `Error` with `code` ('EPERM'), `errno` (positive) and `syscall` set.
- * The three calls of the hot path (`poll`, `readBatch`, `writeBatch`) never throw for what the network does.
+ * The calls of the hot path (`readClock`, `poll`, `readBatch`, `writeBatch`) never throw for what the network does.
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -67,6 +67,11 @@ export interface NativeAddon {
   eventSignal(fd: number): void
   /** Resets an eventfd to 0. */
   eventClear(fd: number): void
+  /**
+   * Writes CLOCK_MONOTONIC, in milliseconds and their fractions, to clock[0]. For the hot path: performance.now() returns its
+   * number in an object made for it.
+   */
+  readClock(clock: Float64Array): void
   /**
    * ppoll for POLLIN over fds (negative entries are skipped).
    * @param ready out: revents of each fd

@@ -208,7 +208,7 @@ export class Pipeline {
     const side = this.#opener.open(packet, from.zone, to.zone, route.source, this.#second)
     if (side < 0) {
       this.#stats[STAT_REFUSED]!++
-      // No resources is a passing state, hence the soft error (RFC 6888 REQ-8, CONFORMANCE of docs/nat-behaviour.md).
+      // No resources is a passing state, hence the soft error (RFC 6888 REQ-8).
       this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST, 0)
     }
     return side

@@ -49,7 +49,14 @@ class Worker implements DataPlaneDevices {
   #arp: ArpEndpoint | null = null
   #kernelDropsFd = -1
   #kernelDropsAt = 0
-  #now = performance.now()
+  /** Milliseconds, as read this turn. */
+  readonly #clock = new Float64Array(1)
+  /** The same in whole ones: small integers cost no memory wherever they are handed to. */
+  #now = 0
+  /** Microseconds that the next turn may sleep. */
+  #sleep = 0
+  /** Milliseconds until which it does not sleep. */
+  #busyUntil = 0.5
   #running = true
 
   constructor(settings: WorkerSettings, port: MessagePort) {
@@ -85,27 +92,31 @@ class Worker implements DataPlaneDevices {
     const { pipeline } = this.#plane
     this.#arp?.announce()
     this.#tell({ type: 'ready' })
-    let sleep = 0
-    let busyUntil = 0
-    while (this.#running) {
-      const woken = this.#native.poll(this.#fds, this.#ready, sleep)
-      const now = performance.now()
-      this.#now = now
-      const more = pipeline.tick(now)
-      if (this.#arp?.isAsking === true) this.#arp.tick(now)
-      if (woken > 0) {
-        busyUntil = now + this.#settings.busyPoll / 1000
-        if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan, LAN)
-        if (this.#ready[WAN] !== 0) this.#pump(pipeline.wan, WAN)
-        if (this.#ready[WAKE] !== 0) this.#takeMessages()
-      }
-      this.#publish()
-      sleep = more || now < busyUntil ? 0 : TICK
-    }
+    while (this.#running) this.#turn()
     this.#publish()
     pipeline.lan.device.close()
     pipeline.wan.device.close()
     this.#tell({ type: 'stopped' })
+  }
+
+  /** A function of its own, so that it is compiled for good, and its numbers stay off the heap: a turn leaves no garbage. */
+  #turn(): void {
+    const { pipeline } = this.#plane
+    const woken = this.#native.poll(this.#fds, this.#ready, this.#sleep)
+    this.#native.readClock(this.#clock)
+    const exact = this.#clock[0]!
+    const now = Math.floor(exact)
+    this.#now = now
+    const more = pipeline.tick(now)
+    this.#arp?.tick(now)
+    if (woken > 0) {
+      this.#busyUntil = exact + this.#settings.busyPoll / 1000
+      if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan, LAN)
+      if (this.#ready[WAN] !== 0) this.#pump(pipeline.wan, WAN)
+      if (this.#ready[WAKE] !== 0) this.#takeMessages()
+    }
+    this.#publish()
+    this.#sleep = more || exact < this.#busyUntil ? 0 : TICK
   }
 
   #publish(): void {

@@ -1,11 +1,9 @@
 // What tests could leave on the host: namespaces, processes, instances, and changes of its network.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { root } from './paths.mjs'
 
-/** Programs that the tests start, besides tsnat itself. */
-const STARTED = new Set(['conntrack', 'dnsmasq', 'iperf3', 'mtr', 'nc', 'nginx', 'ping', 'tcpdump', 'traceroute', 'tshark', 'dumpcap'])
+/** Put into the environment of the tests, and thus of every process that they start. */
+export const mark = { name: 'TSNAT_TEST_RUN', value: `${process.pid}.${Date.now()}` }
 /** Processes that were told to end may need a moment. */
 const PATIENCE_MILLISECONDS = 5000
 
@@ -17,21 +15,19 @@ const entries = (folder) => {
   }
 }
 
-const commandOf = (pid) => {
+const read = (path) => {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean)
+    return readFileSync(path, 'utf8')
   } catch {
-    return []
+    return ''
   }
 }
 
-const isOurs = ([program = '', script = '']) => STARTED.has(program.split('/').at(-1)) || script === join(root, 'dist', 'cli.js') || script.endsWith('/bin/tsnat')
-
+/** Processes that the tests started. */
 const processes = () =>
-  entries('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    const command = commandOf(pid)
-    return isOurs(command) ? [`process ${pid}: ${command.join(' ')}`] : []
-  })
+  entries('/proc')
+    .filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/environ`).split('\0').includes(`${mark.name}=${mark.value}`))
+    .map((pid) => `process ${pid}: ${read(`/proc/${pid}/cmdline`).split('\0').join(' ')}`)
 
 /** Output of a command as lines with a title; none when it cannot be run. */
 const lines = (title, program, ...args) => {
@@ -56,7 +52,7 @@ export const leftBehind = async (before) => {
   for (;;) {
     const now = hostState()
     const left = now.filter((line) => !before.includes(line))
-    const gone = before.filter((line) => !line.startsWith('process ') && !now.includes(line)).map((line) => `gone: ${line}`)
+    const gone = before.filter((line) => !now.includes(line)).map((line) => `gone: ${line}`)
     if (left.length + gone.length === 0 || Date.now() > deadline) return [...left, ...gone]
     await new Promise((resolve) => setTimeout(resolve, 100))
   }

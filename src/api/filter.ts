@@ -8,6 +8,7 @@ const PROTOCOLS = ['tcp', 'udp', 'icmp'] as const
 export const TCP_STATES: readonly string[] = [
   'NONE',
   'SYN_SENT',
+  'SYN_SENT2',
   'SYN_RECV',
   'ESTABLISHED',
   'FIN_WAIT',

@@ -82,12 +82,17 @@ export class WorkerLink {
     native().eventSignal(this.#wake)
   }
 
-  /** Ends the worker; when it does not heed the request, by force. Resolves when it has ended. */
-  async stop(): Promise<void> {
+  /** Ends the worker; when it does not heed the request, by force. Resolves when it has ended, with whether that took force. */
+  async stop(): Promise<boolean> {
+    let forced = false
     this.send({ type: 'stop' })
-    const force = setTimeout(() => void this.#worker.terminate(), STOP_MILLISECONDS)
+    const timer = setTimeout(() => {
+      forced = true
+      void this.#worker.terminate()
+    }, STOP_MILLISECONDS)
     await this.ended
-    clearTimeout(force)
+    clearTimeout(timer)
+    return forced
   }
 
   /** Deletes flows given as pairs of index and generation; resolves with the pairs that were still there. */

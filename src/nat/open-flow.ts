@@ -39,7 +39,7 @@ const EXHAUSTED_SLOTS = 256
 export class FlowOpener {
   readonly #table: FlowTable
   readonly #ports: PortPool
-  readonly #identifiers: PortPool
+  readonly #keepIdentifiers: boolean
   readonly #random: RandomSource
   readonly #exhaustedKeys = new Int32Array(EXHAUSTED_SLOTS)
   readonly #exhaustedAt = new Int32Array(EXHAUSTED_SLOTS).fill(-1)
@@ -52,13 +52,14 @@ export class FlowOpener {
     this.#table.find(this.#remote, this.#external, (this.#remotePort << 16) | port, this.#meta) < 0
 
   /**
-   * @param ports external TCP and UDP ports
-   * @param identifiers external ICMP query identifiers
+   * @param ports external TCP and UDP ports, and ICMP query identifiers
+   * @param keepIdentifiers use an identifier unchanged where it is free. Not where the host's kernel has the address too: a
+   *   reply to a ping of the host itself that went through here would reach it twice
    */
-  constructor(table: FlowTable, ports: PortPool, identifiers: PortPool, random: RandomSource) {
+  constructor(table: FlowTable, ports: PortPool, keepIdentifiers: boolean, random: RandomSource) {
     this.#table = table
     this.#ports = ports
-    this.#identifiers = identifiers
+    this.#keepIdentifiers = keepIdentifiers
     this.#random = random
   }
 
@@ -80,7 +81,7 @@ export class FlowOpener {
 
     const flow = table.take()
     if (flow < 0) return -Drop['table-full']
-    const port = this.#choose(isIcmp ? this.#identifiers : this.#ports, inside, now)
+    const port = this.#choose(isIcmp && !this.#keepIdentifiers ? 0 : inside, now)
     if (port < 0) {
       table.giveBack(flow)
       return -Drop['ports-exhausted']
@@ -93,13 +94,14 @@ export class FlowOpener {
     return flow * 2
   }
 
-  #choose(pool: PortPool, inside: number, now: number): number {
+  /** @param inside the port or identifier to keep if that can be; 0 for none */
+  #choose(inside: number, now: number): number {
     const kind = (this.#remotePort << 16) ^ this.#meta ^ (isLowerClass(inside) ? 0x8000 : 0)
     const remote = Math.imul(this.#remote, 0x9e3779b1) ^ Math.imul(kind, 0x85ebca6b) ^ this.#external
     const slot = (remote >>> 24) % EXHAUSTED_SLOTS
     const known = this.#exhaustedAt[slot] === now && this.#exhaustedKeys[slot] === remote
-    if (known) return pool.has(inside) && this.#isFree(inside) ? inside : -1
-    const port = pool.choose(inside, this.#random, this.#isFree)
+    if (known) return this.#ports.has(inside) && this.#isFree(inside) ? inside : -1
+    const port = this.#ports.choose(inside, this.#random, this.#isFree)
     if (port < 0) {
       this.#exhaustedKeys[slot] = remote
       this.#exhaustedAt[slot] = now

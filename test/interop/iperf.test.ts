@@ -36,9 +36,10 @@ describe.each(directions)('TCP %s', (_, direction) => {
 })
 
 describe.each(directions)('UDP %s', (_, direction) => {
-  it.each([[64, '6M'], [1400, '40M'], [8000, '40M']])('datagrams of %i bytes at %sbit/s, none lost', async (length, rate) => {
-    const end = await iperf('--udp', '--length', String(length), '--bitrate', rate, '--time', '1.5', ...direction)
-    expect(end.sum.packets).toBeGreaterThan(500)
+  it.each([[64, '1M'], [1400, '20M'], [8000, '20M']])('datagrams of %i bytes at %sbit/s, none lost', async (length, rate) => {
+    // The greatest receive buffer that needs no sysctl: the receiver shall not lose any either.
+    const end = await iperf('--udp', '--length', String(length), '--bitrate', rate, '--time', '1', '--window', '208K', ...direction)
+    expect(end.sum.packets).toBeGreaterThan(200)
     expect(end.sum.lost_packets).toBe(0)
   })
 })

@@ -19,7 +19,7 @@ const ports = (first: number, last: number): readonly (readonly [number, number]
 const setUp = (first: number, last: number, capacity = 1000) => {
   const table = new FlowTable(allocateFlowTable(capacity), 1)
   const pool = (): PortPool => new PortPool(Array.from({ length: last - first + 1 }, (_, index) => first + index))
-  const opener = new FlowOpener(table, pool(), pool(), seededRandom(1))
+  const opener = new FlowOpener(table, pool(), true, seededRandom(1))
   const open = (bytes: Uint8Array, now = 0): number => opener.open(packetOf(bytes), 0, 1, ip(E), now)
   const externalPort = (side: number): number => table.sides[(side ^ 1) * SIDE_WORDS + SIDE_PORTS]! & 0xffff
   return { table, open, externalPort }

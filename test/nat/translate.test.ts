@@ -14,7 +14,7 @@ import { A, AT, bytesOf, E, from, headerOf, ip, NOTHING, P, parsed, same, superp
 const through = (first: Uint8Array, bytes: Uint8Array, direction: 0 | 1 = 0, header: VnetHeader = NOTHING): Uint8Array => {
   const table = new FlowTable(allocateFlowTable(4), 1)
   const pool = (): PortPool => new PortPool([40000])
-  const side = new FlowOpener(table, pool(), pool(), seededRandom(1)).open(parsed(first).packet, 0, 1, ip(E), 0)
+  const side = new FlowOpener(table, pool(), true, seededRandom(1)).open(parsed(first).packet, 0, 1, ip(E), 0)
   const { slab, packet } = parsed(bytes, header)
   const before = slab.bytes.slice()
   translate(slab.view, packet, table, side | direction)

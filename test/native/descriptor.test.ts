@@ -24,6 +24,25 @@ afterEach(() => {
   open.clear()
 })
 
+describe('readClock', () => {
+  it('gives milliseconds that go forward with the time', () => {
+    const clock = new Float64Array(2)
+    native().readClock(clock)
+    const [first] = clock
+    native().poll(new Int32Array(0), new Int32Array(0), 5000)
+    native().readClock(clock)
+    expect(clock[0]! - first!).toBeGreaterThanOrEqual(5)
+    expect(clock[0]! - first!).toBeLessThan(2000)
+    expect(Math.abs(clock[0]! - Number(process.hrtime.bigint()) / 1e6)).toBeLessThan(2000)
+    expect(clock[1]).toBe(0)
+  })
+
+  it('refuses what is no room for it', () => {
+    expect(() => native().readClock(new Float64Array(0))).toThrow(RangeError)
+    expect(() => native().readClock(new Int32Array(2) as unknown as Float64Array)).toThrow(TypeError)
+  })
+})
+
 describe('poll', () => {
   it('returns 0 at the timeout', () => {
     const ready = Int32Array.of(99)

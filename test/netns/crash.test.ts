@@ -138,6 +138,17 @@ it('a crash while detached is told in the log', async () => {
   expect(await lab.snapshot()).toEqual(before)
 })
 
+it('a data plane that hangs is ended by force', async () => {
+  const { up, hang } = await startCrashing()
+  hang()
+  up.kill('SIGINT')
+  const result = await up.done
+  expect(result.code).toBe(ExitCode.ok)
+  expect(result.stderr).toContain('the data plane did not answer and was ended by force')
+  await leaksNothing()
+  await hasLeftNothing()
+})
+
 it('a second signal leaves at once, and undoes all the same', async () => {
   const up = await lab.up('--capture', 'default')
   up.kill('SIGINT')
@@ -148,26 +159,46 @@ it('a second signal leaves at once, and undoes all the same', async () => {
 
 const lastWords = ({ stderr }: RunResult): string[] => stderr.trimEnd().split('\n').slice(-2)
 
-/** Lets the data plane's thread throw when told so: a module loaded ahead of it puts the fault into the clock that it reads. */
-const crashHook = (): { crash: () => void; environment: Record<string, string>; options: string[] } => {
+interface CrashHook {
+  /** The data plane throws. */
+  crash(): void
+  /** The data plane turns in a circle. */
+  hang(): void
+  environment: Record<string, string>
+  options: string[]
+}
+
+/** Lets the data plane's thread fail when told so: a module loaded ahead of it puts the fault into the addon's poll. */
+const crashHook = (): CrashHook => {
   const folder = lab.lab.temporaryDirectory()
   const sign = join(folder, 'crash-now')
   const hook = join(folder, 'hook.cjs')
   writeFileSync(hook, `
     const { isMainThread } = require('node:worker_threads')
-    const { performance } = require('node:perf_hooks')
+    const { _extensions: loaders } = require('node:module')
     const { existsSync } = require('node:fs')
-    const now = performance.now.bind(performance)
-    if (!isMainThread) performance.now = () => {
-      if (existsSync(process.env.TEST_CRASH)) throw new Error('made to fail by the test')
-      return now()
+    const load = loaders['.node']
+    if (!isMainThread) loaders['.node'] = (module, path) => {
+      load(module, path)
+      const { poll } = module.exports
+      module.exports.poll = (...values) => {
+        if (existsSync(process.env.TEST_CRASH)) throw new Error('made to fail by the test')
+        while (existsSync(process.env.TEST_CRASH + '-not')) {}
+        return poll(...values)
+      }
     }`)
-  return { crash: () => writeFileSync(sign, ''), environment: { TEST_CRASH: sign }, options: ['--require', hook] }
+  return {
+    crash: () => writeFileSync(sign, ''),
+    hang: () => writeFileSync(`${sign}-not`, ''),
+    environment: { TEST_CRASH: sign },
+    options: ['--require', hook],
+  }
 }
 
-const startCrashing = async (...args: string[]): Promise<{ up: LabProcess; crash: () => void }> => {
-  const { crash, environment, options } = crashHook()
-  const up = lab.gateway.spawn(process.execPath, [...options, ...lab.upCommand(...args)], { env: { ...lab.environment, ...environment } })
+const startCrashing = async (...args: string[]): Promise<{ up: LabProcess } & CrashHook> => {
+  const hook = crashHook()
+  const command = [...hook.options, ...lab.upCommand(...args)]
+  const up = lab.gateway.spawn(process.execPath, command, { env: { ...lab.environment, ...hook.environment } })
   await up.waitFor(/^ready$/m)
-  return { up, crash }
+  return { up, ...hook }
 }

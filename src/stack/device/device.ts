@@ -42,7 +42,8 @@ export interface Device {
   readonly fd: number
   readonly counters: DeviceCounters
   /**
-   * Receives what is there, without waiting, into `region` of the slab, up to the batch's limit.
+   * Receives what is there, without waiting, into `region` of the slab, up to the batch's limit; a device
+   * for which a packet more costs nothing may go up to its capacity.
    * The batch is cleared first. Returns the number of packets, or -errno when the device is gone (-ENODEV, -EBADFD, -EIO).
    */
   receive(slab: Slab, region: Region, batch: Batch): number
