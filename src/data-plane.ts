@@ -115,6 +115,16 @@ export class DataPlane {
     closeAddressesExcept(this.table, new Set(settings.addresses))
   }
 
+  /** The gateways of default routes will be needed: they are asked for before a burst of packets has to wait. */
+  askForGateways({ routes }: WanSettings): void {
+    if (this.pipeline.wan.neighbours === null) return
+    for (const { prefixLength, gateway } of routes) {
+      if (prefixLength !== 0 || gateway === null) continue
+      const link = this.neighbours.indexOf(gateway)
+      if (link > 0 && !this.neighbours.isReachable(link)) this.neighbours.request(link, this.pipeline.now)
+    }
+  }
+
   setPorts(ports: readonly PortRange[]): void {
     this.#ports.replace(portsOf(ports))
   }

@@ -6,7 +6,7 @@
  * Nothing is captured before packets can flow. Whatever was changed on the host is in the journal first, and is undone in
  * reverse at the end, whatever the end was: an orderly stop, a crash of the worker, a failure half-way through the start.
  */
-import type { Logger } from 'pino'
+import { type Logger, pino } from 'pino'
 import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
 import { readFlows } from './control/flow-reader.js'
@@ -22,7 +22,8 @@ import { allocateStats } from './stats.js'
 import type { FaultSettings, FromWorker, WorkerSettings } from './worker-protocol.js'
 
 export interface GatewayOptions {
-  readonly log: Logger
+  /** Default: JSON lines on standard error, from level warn on. */
+  readonly log?: Logger
 }
 
 export interface RunningGateway extends GatewayControl {
@@ -59,7 +60,7 @@ class Gateway implements RunningGateway {
   ready!: Promise<void>
   closed!: Promise<Error | null>
 
-  constructor(config: Config, { log }: GatewayOptions) {
+  constructor(config: Config, { log = pino({ level: 'warn' }, pino.destination(2)) }: GatewayOptions) {
     this.#config = config
     this.#log = log
     this.#table = allocateFlowTable(config.limits.flows)
@@ -191,7 +192,7 @@ class Gateway implements RunningGateway {
  * Starts a gateway and resolves when packets flow.
  * @throws TsnatError naming what stands in the way; the host is then as before
  */
-export const createGateway = async (config: Config, options: GatewayOptions): Promise<RunningGateway> => {
+export const createGateway = async (config: Config, options: GatewayOptions = {}): Promise<RunningGateway> => {
   const gateway = new Gateway(config, options)
   await gateway.start()
   return gateway

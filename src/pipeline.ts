@@ -120,6 +120,11 @@ export class Pipeline {
     return this.#expiring
   }
 
+  /** Milliseconds, as last set. */
+  get now(): number {
+    return this.#now
+  }
+
   /** Receives a batch from one interface, sends what comes of it. Returns packets received, or -errno of a device that is gone. */
   pump(from: Attachment): number {
     const batch = from.received

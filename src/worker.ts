@@ -91,6 +91,7 @@ class Worker implements DataPlaneDevices {
   run(): void {
     const { pipeline } = this.#plane
     this.#arp?.announce()
+    this.#plane.askForGateways(this.#settings.wanSettings)
     this.#tell({ type: 'ready' })
     while (this.#running) this.#turn()
     this.#publish()
@@ -178,6 +179,7 @@ class Worker implements DataPlaneDevices {
     switch (message.type) {
       case 'wan':
         plane.setWan(message.settings)
+        plane.askForGateways(message.settings)
         return
       case 'wan-device': {
         const device = this.#openWan(message.handle, plane.slab, plane.neighbours)

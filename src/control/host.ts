@@ -85,6 +85,7 @@ export class Host {
   /** WAN changes are worked off one after the other. */
   #changes: Promise<void> = Promise.resolve()
   #reported = ''
+  #loggedWay = ''
   /** Next hop addresses and what is known of them, for the status. */
   readonly #neighbours = new Map<number, NeighbourReport>()
 
@@ -171,6 +172,7 @@ export class Host {
     monitor.on('change', (state) => this.#enqueue(() => this.#wanChanged(state)))
     monitor.on('neighbour', (report) => this.#neighbourChanged(report))
     monitor.on('problem', (err) => this.#log.warn({ err }, 'cannot read the state of the WAN'))
+    this.#logWay()
     // What changed between the first look and now.
     this.#enqueue(() => this.#wanChanged(monitor.state))
     if (this.#owned === null) {
@@ -358,6 +360,7 @@ export class Host {
   async #wanChanged(state: WanState): Promise<void> {
     const listener = this.#listener!
     this.#settings = planWan(state, this.#config)
+    this.#logWay()
     if (state.ifindex !== 0) await this.#tryFollowDevice(state, listener)
     if (this.#packet !== null) native().packetSetFilter(this.#packet.fd, this.#filter())
     this.#refreshPorts()
@@ -415,6 +418,18 @@ export class Host {
     this.#neighbours.set(report.ip, report)
     // While the kernel is still asking, packets wait.
     if (report.mac !== null || report.state === 'failed') this.#listener?.send({ type: 'neighbour', address: report.ip, mac: report.mac })
+  }
+
+  /** Says, each time it changes, by which way packets leave. */
+  #logWay(): void {
+    const { name, mtu, ifindex } = this.wanState
+    const { addresses, routes } = this.#settings
+    const gateway = routes.find(({ prefixLength }) => prefixLength === 0)?.gateway ?? null
+    const way = { wan: name, ifindex, mtu, addresses: addresses.map(formatIpv4), gateway: gateway === null ? null : formatIpv4(gateway) }
+    const text = JSON.stringify(way)
+    if (text === this.#loggedWay) return
+    this.#loggedWay = text
+    this.#log.info(way, 'the WAN')
   }
 
   /** Says once, each time it changes, what keeps new flows from leaving. */

@@ -4,6 +4,7 @@
  * A step is undone only where things still are as tsnat set them: what somebody changed since is theirs. Undoing a step
  * twice, or one whose change was never made, does nothing.
  */
+import { formatPrefix } from '../stack/wire/address.js'
 import { findNamespace } from './namespace.js'
 import type { NetworkNamespace } from './namespace.js'
 import { isErrno } from './netlink-error.js'
@@ -30,9 +31,17 @@ export type Step = { namespace: NamespaceReference } & (
   | { kind: 'reserved-ports'; ports: string }
 )
 
+/** In the words of `ip rule`. */
+const describeRule = ({ source, inputInterface, outputInterface, table }: Rule): string => [
+  ...(source === undefined ? [] : [`from ${formatPrefix(source.address, source.prefixLength)}`]),
+  ...(inputInterface === undefined ? [] : [`iif ${inputInterface}`]),
+  ...(outputInterface === undefined ? [] : [`oif ${outputInterface}`]),
+  `lookup ${table}`,
+].join(' ')
+
 export const describeStep = (step: Step): string => {
   switch (step.kind) {
-    case 'rule': return `policy rule ${step.rule.priority} (table ${step.rule.table})`
+    case 'rule': return `policy rule ${step.rule.priority} (${describeRule(step.rule)})`
     case 'table': return `routing table ${step.table}`
     case 'sysctl': return `${step.key.replaceAll('/', '.')} = ${step.before}`
     case 'reserved-ports': return `reserved ports ${step.ports}`

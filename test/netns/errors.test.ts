@@ -1,5 +1,5 @@
 /** What stands in the way of a start: exactly one line that says what, one that says how to mend it, the right exit code, and nothing left. */
-import { writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ExitCode } from '../../src/errors.js'
@@ -8,8 +8,12 @@ import { CLI, GATEWAY, GatewayLab, SERVER } from './gateway-support.js'
 
 let lab: GatewayLab
 let before: string[]
+/** A run directory that anybody may use. */
+let commonRuns: string
 beforeAll(async () => {
   lab = await GatewayLab.create()
+  commonRuns = lab.lab.temporaryDirectory()
+  chmodSync(commonRuns, 0o777)
   await lab.ip(lab.gateway, 'tuntap add dev taken0 mode tun')
   before = await lab.snapshot()
 })
@@ -58,8 +62,9 @@ describe('permissions', () => {
   it('as somebody else', async () => {
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
     await refused(await upBehind(nobody), { code: ExitCode.permission, says: /^cannot make the folder .*: permission denied$|^missing CAP/, hint: /run .*as root/ })
-    const elsewhere = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', 'TSNAT_RUN_DIR=/tmp/tsnat-of-nobody']
+    const elsewhere = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', `TSNAT_RUN_DIR=${commonRuns}`]
     await refused(await upBehind(elsewhere), { code: ExitCode.permission, says: /^missing CAP_NET_ADMIN and CAP_NET_RAW$/, hint: /^run as root/ })
+    expect(readdirSync(commonRuns)).toEqual([])
   })
 })
 
@@ -80,7 +85,8 @@ describe('/dev/net/tun', () => {
   })
 
   it('forbidden', async () => {
-    const asNobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+net_admin,+net_raw --ambient-caps=+net_admin,+net_raw env TSNAT_RUN_DIR=/tmp/tsnat-of-nobody'
+    const asNobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+net_admin,+net_raw --ambient-caps=+net_admin,+net_raw '
+      + `env TSNAT_RUN_DIR=${commonRuns}`
     const program = privately(`mount -t tmpfs none /dev/net; mknod -m 600 /dev/net/tun c 10 200; set -- ${asNobody} "$@"`)
     await refused(await upBehind(program), { code: ExitCode.permission, says: /^may not open \/dev\/net\/tun$/, hint: /^run as root.*chmod 666/ })
   })
@@ -144,7 +150,7 @@ describe('words', () => {
   })
 
   it('a wrong configuration file: the place in it is named', async () => {
-    const file = join(lab.runs, '..', `errors-${process.pid}.yaml`)
+    const file = join(lab.lab.temporaryDirectory(), 'tsnat.yaml')
     writeFileSync(file, 'wan: eth0\nlimits:\n  flosw: 3\n')
     await refused(await lab.tsnat('up', '--config', file), { code: ExitCode.config, says: /yaml:3:\d+: limits\.flosw is not a known key$/, hint: /did you mean "flows"\?/ })
     await refused(await lab.tsnat('up', '--config', '/nowhere.yaml'), { code: ExitCode.config, says: /\/nowhere\.yaml/, hint: /./ })
