@@ -116,6 +116,8 @@ export class Host {
     if (recovered !== null) this.#log.warn({ undone: recovered.undone }, 'tidied up after an instance that did not end properly')
 
     this.#monitor = await WanMonitor.open(wan, this.#wanNamespace)
+    // From the start: the data plane may ask before traffic is captured.
+    this.#monitor.on('neighbour', (report) => this.#neighbourChanged(report))
     const { state } = this.#monitor
     // It was there a moment ago; on index 0 a packet socket would hear all interfaces.
     if (state.ifindex === 0) throw unknownInterface(wan, this.#wanNamespace)
@@ -170,8 +172,8 @@ export class Host {
     for (const warning of this.#lan.warnings) this.#log.warn(warning)
     const monitor = this.#monitor!
     monitor.on('change', (state) => this.#enqueue(() => this.#wanChanged(state)))
-    monitor.on('neighbour', (report) => this.#neighbourChanged(report))
     monitor.on('problem', (err) => this.#log.warn({ err }, 'cannot read the state of the WAN'))
+    for (const report of this.#neighbours.values()) this.#neighbourChanged(report)
     this.#logWay()
     // What changed between the first look and now.
     this.#enqueue(() => this.#wanChanged(monitor.state))
