@@ -90,6 +90,7 @@ class Worker implements DataPlaneDevices {
 
   run(): void {
     const { pipeline } = this.#plane
+    this.#tick()
     this.#arp?.announce()
     this.#plane.askForGateways(this.#settings.wanSettings)
     this.#tell({ type: 'ready' })
@@ -104,12 +105,8 @@ class Worker implements DataPlaneDevices {
   #turn(): void {
     const { pipeline } = this.#plane
     const woken = this.#native.poll(this.#fds, this.#ready, this.#sleep)
-    this.#native.readClock(this.#clock)
+    const more = this.#tick()
     const exact = this.#clock[0]!
-    const now = Math.floor(exact)
-    this.#now = now
-    const more = pipeline.tick(now)
-    this.#arp?.tick(now)
     if (woken > 0) {
       this.#busyUntil = exact + this.#settings.busyPoll / 1000
       if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan, LAN)
@@ -118,6 +115,15 @@ class Worker implements DataPlaneDevices {
     }
     this.#publish()
     this.#sleep = more || exact < this.#busyUntil ? 0 : TICK
+  }
+
+  /** Reads the clock and does what is due. Returns true when more is due at once. */
+  #tick(): boolean {
+    this.#native.readClock(this.#clock)
+    const now = Math.floor(this.#clock[0]!)
+    this.#now = now
+    this.#arp?.tick(now)
+    return this.#plane.pipeline.tick(now)
   }
 
   #publish(): void {

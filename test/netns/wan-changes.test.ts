@@ -117,6 +117,7 @@ describe('neighbour', () => {
     // The kernel confirms neighbours every half minute or so; here sooner.
     lab.gateway.sysctl('net.ipv4.neigh.eth0.base_reachable_time_ms', how === 'speaks up' ? 30_000 : 500)
     lab.gateway.sysctl('net.ipv4.neigh.eth0.delay_first_probe_time', 1)
+    await lab.ip(lab.gateway, 'neigh flush dev eth0')
     await seesAddress(GATEWAY)
     const first = (await lab.status()).wan.neighbour
     expect(first).toBe(lab.server.mac('eth0'))
@@ -137,7 +138,11 @@ describe('neighbour', () => {
   })
 
   it('unknown at first, and slow to answer: the first packet waits for it', async () => {
+    up.kill('SIGINT')
+    await up.done
     await lab.ip(lab.server, 'link set eth0 arp off')
+    await lab.ip(lab.gateway, 'neigh flush dev eth0')
+    up = await lab.up()
     const fetched = fetchPage(lab.client, `http://${SERVER}/`)
     await lab.untilStatus(({ lan }) => lan.rx.packets > 0)
     await pause(100)
