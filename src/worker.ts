@@ -26,8 +26,8 @@ const CAPTURE_LAN = 0
 const CAPTURE_WAN = 1
 /** Bytes from which the native checksum is faster than the one in JavaScript, measured. */
 const BULK_SUM_BYTES = 192
-/** Sleep at most, so that timers run (µs). */
-const TICK = 500_000
+/** Sleep until something comes. The main thread wakes this one twice a second, so that no timer has to be set for each packet. */
+const FOR_EVER = -1
 
 const WAKE = 0
 const LAN = 1
@@ -114,7 +114,7 @@ class Worker implements DataPlaneDevices {
       if (this.#ready[WAKE] !== 0) this.#takeMessages()
     }
     this.#publish()
-    this.#sleep = more || exact < this.#busyUntil ? 0 : TICK
+    this.#sleep = more || exact < this.#busyUntil ? 0 : FOR_EVER
   }
 
   /** Reads the clock and does what is due. Returns true when more is due at once. */

@@ -5,6 +5,8 @@ import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker-protocol.js'
 
+/** Milliseconds between two calls that let the worker's clock go on while no packets come. */
+const TICK_MILLISECONDS = 500
 /** How long the worker may take to end. Its loop turns at least twice a second. */
 const STOP_MILLISECONDS = 3000
 
@@ -40,6 +42,7 @@ export class WorkerLink {
     this.#port = port1
     const start = { settings: { ...settings, wake: this.#wake } satisfies WorkerSettings, port: port2 }
     this.#worker = new Worker(workerUrl(), { workerData: start, transferList: [port2], name: 'tsnat-data-plane' })
+    const tick = setInterval(() => native().eventSignal(this.#wake), TICK_MILLISECONDS).unref()
     let isReady: () => void
     this.ready = new Promise((resolve) => (isReady = resolve))
     const hear = (message: FromWorker): void => {
@@ -58,6 +61,7 @@ export class WorkerLink {
       })
       this.#worker.once('exit', (code) => {
         this.#hasEnded = true
+        clearInterval(tick)
         // Its last words may still lie in the port: the end of the thread is told by another way.
         for (let last = receiveMessageOnPort(port1); last !== undefined; last = receiveMessageOnPort(port1)) hear(last.message as FromWorker)
         port1.close()

@@ -29,9 +29,6 @@ export const createSlab = (size: number): Slab => {
   return { bytes, view: new DataView(bytes.buffer) }
 }
 
-/** Full batches in a row after which the next may be larger. */
-const FULL_BEFORE_GROWTH = 4
-
 /**
  * Packets in the slab, in order. `at[i]` is the address of the IPv4 header, `length[i]` counts from there, `link[i]` is the
  * index of the neighbour it is to be sent to (see {@link LinkAddresses} in device.ts), 0 on links without addresses.
@@ -44,7 +41,6 @@ export class Batch {
   /** Packets that a receive may put in, 1 to capacity. */
   limit: number
   count = 0
-  #fullInRow = 0
 
   constructor(capacity: number) {
     this.capacity = capacity
@@ -71,16 +67,10 @@ export class Batch {
 
   /**
    * Fits the limit to what a receive brought. A lone packet is sent on before the next is asked for, which would cost a
-   * system call and delay it; when batches keep coming full they grow.
+   * system call and delay it; where there are more, as many as there are.
    */
   adapt(): void {
-    if (this.count < this.limit) {
-      this.limit = Math.max(1, this.count)
-      this.#fullInRow = 0
-    } else if (++this.#fullInRow === FULL_BEFORE_GROWTH) {
-      this.limit = Math.min(this.capacity, this.limit * 2)
-      this.#fullInRow = 0
-    }
+    this.limit = this.count === 1 && this.limit > 1 ? 1 : this.capacity
   }
 }
 
