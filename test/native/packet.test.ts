@@ -53,10 +53,16 @@ describe.skipIf(!privileged)('packet socket', () => {
       run('sysctl', '-qw', `net.ipv6.conf.${name}.disable_ipv6=1`)
       ip(`link set ${name} up`)
     }
+    // Until the kernel has seen the carrier, the interfaces have a queueing discipline that drops everything.
+    for (let tries = 0; ['va', 'vb'].some((name) => /qdisc noop\b|state (?!UP)/.test(ip(`-o link show ${name}`))); tries++) {
+      if (tries === 500) throw new Error('the veth pair does not come up')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
   }
 
-  const readAll = (fd: number, bench: ReturnType<typeof createBench>, before: number): number => {
-    expect(native().poll(Int32Array.of(fd), new Int32Array(1), 1_000_000)).toBe(1)
+  const readAll = (fd: number, bench: ReturnType<typeof createBench>, before: number, patience?: number): number => {
+    const ready = native().poll(Int32Array.of(fd), new Int32Array(1), patience ?? 1_000_000)
+    if (patience === undefined) expect(ready).toBe(1)
     return native().readBatch(fd, true, bench.slab, 0, bench.slab.length, before, bench.at, bench.length, bench.at.length)
   }
 
@@ -166,9 +172,13 @@ describe.skipIf(!privileged)('packet socket', () => {
     for (let i = 0; i < 200; i++) out.put(i, ETHERNET, udp(ends, Buffer.alloc(1000)))
     expect(write(a, out, 14, 200)).toEqual([200, 0, 0])
     const bench = createBench(1 << 20)
-    const count = readAll(b, bench, 14)
-    expect(count).toBeLessThan(200)
-    expect(native().packetDrops(b)).toBe(200 - count)
+    let [count, drops] = [0, 0]
+    for (let tries = 0; count + drops < 200 && tries < 50; tries++) {
+      count += Math.max(0, readAll(b, bench, 14, 20_000))
+      drops += native().packetDrops(b)
+    }
+    expect(drops).toBeGreaterThan(0)
+    expect(count + drops).toBe(200)
     expect(native().packetDrops(b)).toBe(0)
   })
 
