@@ -30,6 +30,8 @@ export default defineConfig({
           name: 'netns',
           include: inNamespaces,
           fileParallelism: false,
+          // Real programs on a machine that others use too: what fails is tried once more, and reported as such.
+          retry: 1,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

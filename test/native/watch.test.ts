@@ -75,9 +75,11 @@ describe('watch in a worker thread', () => {
       parentPort.postMessage(fd)`)
     const [fd] = (await once(worker, 'message')) as [number]
     await settle()
+    const ended = once(worker, 'exit')
+    const told = once(worker, 'message')
     native().eventSignal(fd)
-    expect((await once(worker, 'message'))[0]).toBe('readable')
-    expect((await once(worker, 'exit'))[0]).toBe(0)
+    expect((await told)[0]).toBe('readable')
+    expect((await ended)[0]).toBe(0)
   })
 
   it('ends with the thread when it is terminated', async () => {

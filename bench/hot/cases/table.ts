@@ -28,7 +28,7 @@ const setPacket = (packet: Packet, index: number): void => {
 /** A table with `flows` open flows, made for `capacity`, and its opener. */
 const filled = (flows: number, capacity: number): { table: FlowTable; opener: FlowOpener } => {
   const table = new FlowTable(allocateFlowTable(capacity), random.next())
-  const opener = new FlowOpener(table, ports, ports, random)
+  const opener = new FlowOpener(table, ports, true, random)
   const packet = new Packet()
   for (let index = 0; index < flows; index++) {
     setPacket(packet, index)
