@@ -68,6 +68,8 @@ export class Lab {
     await a.rtnl.addVeth(endA, endB, b.fd)
     await configure(a, endA)
     await configure(b, endB)
+    await a.carrier(endA)
+    await b.carrier(endB)
   }
 
   /** Joins two namespaces by interfaces without link headers; see {@link Line}. `mac` has no meaning here. */

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { TsnatError } from '../../errors.js'
 import { namespaceId } from '../../host/namespace.js'
 import { native } from '../../native.js'
@@ -16,6 +17,10 @@ const namesDirectory = '/run/netns'
 
 /** `net.ipv4.ip_forward` → its file. A key with slashes is taken as it is, for interface names with dots. */
 const sysctlPath = (key: string): string => join('/proc/sys', key.includes('/') ? key : key.replaceAll('.', '/'))
+
+/** How often, and after how many milliseconds again, a new interface is looked at. */
+const CARRIER_TRIES = 1000
+const CARRIER_PAUSE = 5
 
 /**
  * A network namespace without a name, kept alive by a descriptor of this process. Programs started in it and
@@ -81,6 +86,19 @@ export class LabNamespace {
     const index = this.inside(() => native().interfaceIndex(device))
     if (index === 0) throw new TsnatError(`namespace "${this.name}" has no interface "${device}"`, { code: 'LAB_INTERFACE' })
     return index
+  }
+
+  /**
+   * Waits until the kernel has seen the carrier of an interface that is up and has an address, as it does a moment later.
+   * Before that, what is sent is lost.
+   */
+  async carrier({ name, address }: { name: string; address?: string }): Promise<void> {
+    if (address === undefined) return
+    for (let tries = 0; tries < CARRIER_TRIES; tries++) {
+      if (this.inside(() => networkInterfaces())[name] !== undefined) return
+      await setTimeout(CARRIER_PAUSE)
+    }
+    throw new TsnatError(`interface "${name}" in namespace "${this.name}" has no carrier`, { code: 'LAB_INTERFACE' })
   }
 
   /** Hardware address of an interface, `02:00:00:00:00:01`. */
