@@ -92,7 +92,7 @@ export class LabNamespace {
    * Waits until the kernel has seen the carrier of an interface that is up and has an address, as it does a moment later.
    * Before that, what is sent is lost.
    */
-  async carrier({ name, address }: { name: string; address?: string }): Promise<void> {
+  async carrier({ name, address }: { name: string; address?: string | undefined }): Promise<void> {
     if (address === undefined) return
     for (let tries = 0; tries < CARRIER_TRIES; tries++) {
       if (this.inside(() => networkInterfaces())[name] !== undefined) return
