@@ -26,8 +26,10 @@ export interface LinkEnd {
   mtu?: number
 }
 
+const addressesOf = ({ address }: LinkEnd): readonly string[] => [address ?? []].flat()
+
 const configure = async (namespace: LabNamespace, end: LinkEnd): Promise<void> => {
-  for (const prefix of [end.address ?? []].flat()) await namespace.address(end.name, prefix)
+  for (const prefix of addressesOf(end)) await namespace.address(end.name, prefix)
   await namespace.up(end.name)
 }
 
@@ -68,8 +70,7 @@ export class Lab {
     await a.rtnl.addVeth(endA, endB, b.fd)
     await configure(a, endA)
     await configure(b, endB)
-    await a.carrier(endA)
-    await b.carrier(endB)
+    for (const [namespace, end] of [[a, endA], [b, endB]] as const) if (addressesOf(end).length > 0) await namespace.carrier(end.name)
   }
 
   /** Joins two namespaces by interfaces without link headers; see {@link Line}. `mac` has no meaning here. */

@@ -92,13 +92,12 @@ export class LabNamespace {
    * Waits until the kernel has seen the carrier of an interface that is up and has an address, as it does a moment later.
    * Before that, what is sent is lost.
    */
-  async carrier({ name, address }: { name: string; address?: string | undefined }): Promise<void> {
-    if (address === undefined) return
+  async carrier(device: string): Promise<void> {
     for (let tries = 0; tries < CARRIER_TRIES; tries++) {
-      if (this.inside(() => networkInterfaces())[name] !== undefined) return
+      if (this.inside(() => networkInterfaces())[device] !== undefined) return
       await setTimeout(CARRIER_PAUSE)
     }
-    throw new TsnatError(`interface "${name}" in namespace "${this.name}" has no carrier`, { code: 'LAB_INTERFACE' })
+    throw new TsnatError(`interface "${device}" in namespace "${this.name}" has no carrier`, { code: 'LAB_INTERFACE' })
   }
 
   /** Hardware address of an interface, `02:00:00:00:00:01`. */
