@@ -159,8 +159,8 @@ const schema = section({
     .optional()
     .describe('Path of the control socket. /run/tsnat/NAME/control.sock when absent.'),
   busyPoll: integer(0, 1_000_000)
-    .default(0)
-    .describe('Microseconds that the worker looks for more packets before it sleeps; more CPU for less delay.'),
+    .default(50)
+    .describe('Microseconds that the worker looks for more packets before it sleeps; more CPU for less delay. Without effect on a machine with one processor.'),
 })
 
 /** What a file, the flags or a program may give; everything but `wan` has a default. */

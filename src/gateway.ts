@@ -6,6 +6,7 @@
  * Nothing is captured before packets can flow. Whatever was changed on the host is in the journal first, and is undone in
  * reverse at the end, whatever the end was: an orderly stop, a crash of the worker, a failure half-way through the start.
  */
+import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
 import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
@@ -115,7 +116,8 @@ class Gateway implements RunningGateway {
       stats: this.#stats,
       timeouts,
       mssClamp,
-      busyPoll,
+      // With one processor, looking for packets would keep from it those who make them.
+      busyPoll: availableParallelism() > 1 ? busyPoll : 0,
       fragmentBytes: limits.fragmentBytes,
       icmpErrorsPerSecond: limits.icmpErrorsPerSecond,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },

@@ -37,7 +37,7 @@ describe('parseConfig', () => {
       fault: {},
       log: { level: 'info', format: 'auto' },
       socket: '/run/tsnat/default/control.sock',
-      busyPoll: 0,
+      busyPoll: 50,
     })
   })
 

@@ -56,7 +56,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--no-mss-clamp', 'leave the MSS alone')
     .addOption(onOff('--lan-offload', 'checksum and segmentation offloads of the TUN (on)'))
     .addOption(onOff('--wan-offload', 'the same for the packet socket (on)'))
-    .option('--busy-poll <microseconds>', 'look so long for more packets before sleeping (0)')
+    .option('--busy-poll <microseconds>', 'look so long for more packets before sleeping (50)')
     .optionsGroup('Flows:')
     .option('--timeout <class=seconds>', 'udp, udp-unreplied, icmp, tcp-opening, tcp-established, tcp-closing; repeatable', several)
     .option('--limit <name=value>', 'flows, fragment-bytes, icmp-errors-per-second; repeatable', several)
