@@ -2,6 +2,7 @@
  * One of the gateway's interfaces, as the pipeline has it: a device, the batch it receives into, the way out, and what is
  * known of the network behind it.
  */
+import { ZONE_INSIDE } from './nat/flow-table.js'
 import type { NeighbourTable } from './route/neighbours.js'
 import type { RouteTable } from './route/table.js'
 import { Batch, type Region, type Slab } from './stack/batch.js'
@@ -10,7 +11,7 @@ import { Egress } from './stack/egress.js'
 import type { Scratch } from './stack/scratch.js'
 
 /** Zones: which network a packet arrives from. They are part of a flow's keys. */
-export const ZONE_LAN = 0
+export const ZONE_LAN = ZONE_INSIDE
 export const ZONE_WAN = 1
 
 /** Packets received in one turn at most. */

@@ -4,8 +4,10 @@
  */
 import { z } from 'zod'
 import { ExitCode, TsnatError } from './errors.js'
+import { FORWARD, parseForward } from './forward-text.js'
 import { instanceDirectory } from './host/run-directory.js'
 import { nearest } from './nearest.js'
+import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
 
 const integer = (minimum: number, maximum: number) => {
@@ -48,6 +50,16 @@ const isPortSet = (value: string): boolean =>
     const [first, last = first] = range.split('-').map(Number)
     return first! >= 1 && first! <= last! && last! <= 65535
   })
+
+const behaviour = () =>
+  section({
+    mapping: oneOf(...MAPPINGS)
+      .default('endpoint-independent')
+      .describe('When an inside endpoint keeps its outside port; "shared": a port serves several of them as long as their remotes differ, as netfilter does.'),
+    filtering: oneOf(...DEPENDENCES)
+      .default('address-dependent')
+      .describe('Who else may send to it: anybody, the addresses it has sent to, nobody.'),
+  }).prefault({})
 
 const faults = () =>
   section({
@@ -124,6 +136,22 @@ const schema = section({
   })
     .prefault({})
     .describe('What may be left to the kernel and the network card. Off: tsnat computes checksums and segments itself.'),
+  nat: section({
+    tcp: behaviour().describe('How TCP is mapped and filtered (RFC 5382).'),
+    udp: behaviour().describe('How UDP is mapped and filtered (RFC 4787).'),
+    icmp: behaviour().describe('How ICMP queries are mapped (RFC 5508); nothing unasked for comes in.'),
+    portHold: integer(0, 86_400)
+      .default(120)
+      .describe('Seconds that an outside port of an endpoint-independent filter rests before another inside host gets it (RFC 6888 REQ-8).'),
+  })
+    .prefault({})
+    .describe('How the NAT behaves towards the outside, in the words of RFC 4787.'),
+  forwards: z
+    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80" or "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24"`), {
+      error: 'must be a list',
+    })
+    .default([])
+    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it.'),
   timeouts: section({
     udp: seconds().default(300).describe('UDP flow with replies (RFC 4787 REQ-5: at least 120, 300 recommended).'),
     udpUnreplied: seconds().default(300).describe('UDP flow that was never answered (RFC 4787 REQ-5 applies too).'),

@@ -4,7 +4,12 @@
  */
 import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { closeAddressesExcept } from './nat/expire.js'
-import { FlowTable } from './nat/flow-table.js'
+import { Admission } from './admission.js'
+import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
+import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
+import { type Forward, Forwards } from './nat/forwards.js'
+import { Mappings } from './nat/mappings.js'
+import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
 import { PortPool } from './nat/port-pool.js'
 import type { RandomSource } from './nat/random.js'
@@ -19,6 +24,7 @@ import { FragmentTable } from './stack/fragments.js'
 import { HeldPackets } from './stack/held.js'
 import { Scratch } from './stack/scratch.js'
 import { TokenBucket } from './stack/token-bucket.js'
+import { PROTOCOL_TCP } from './stack/wire/ipv4.js'
 import type { PortRange, WanSettings, WorkerSettings } from './worker-protocol.js'
 
 /** Receive regions: small enough to stay in the cache, large enough for several superpackets. */
@@ -34,7 +40,7 @@ const ERROR_BURST = 50
 
 export type DataPlaneSettings = Pick<
   WorkerSettings,
-  'table' | 'stats' | 'wanSettings' | 'ports' | 'timeouts' | 'mssClamp' | 'fragmentBytes' | 'icmpErrorsPerSecond'
+  'table' | 'stats' | 'wanSettings' | 'ports' | 'behaviours' | 'forwards' | 'portHold' | 'timeouts' | 'mssClamp' | 'fragmentBytes' | 'icmpErrorsPerSecond'
 > & {
   readonly lan: { readonly mtu: number; readonly address: number }
   /** Addresses that no kernel has: the gateway answers pings there. */
@@ -62,6 +68,9 @@ export class DataPlane {
   readonly neighbours: NeighbourTable
   readonly #routes = new RouteTable()
   readonly #ports: PortPool
+  readonly #mappings: Mappings
+  readonly #forwards: Forwards
+  readonly #admission: Admission
 
   constructor(settings: DataPlaneSettings, devices: DataPlaneDevices) {
     let end = 0
@@ -90,11 +99,22 @@ export class DataPlane {
       mtu: settings.wanSettings.mtu, ownAddress: 0, localAddresses: settings.ownedAddresses ?? [],
       routes: this.#routes, neighbours: devices.wanHasNeighbours ? this.neighbours : null,
     })
+    this.#mappings = new Mappings(this.table, devices.random.next())
+    this.#forwards = new Forwards(settings.forwards)
+    const hold = new PortHold(settings.portHold)
+    this.table.onClose = (flow) => this.#endMapping(flow, hold)
+    const opener = new FlowOpener({
+      table: this.table, mappings: this.#mappings, ports: this.#ports, forwards: this.#forwards, hold,
+      keepIdentifiers: settings.ownedAddresses !== null, random: devices.random,
+    })
+    this.#admission = new Admission({
+      lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(settings.behaviours),
+    })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, lan, wan,
       table: this.table,
-      opener: new FlowOpener(this.table, this.#ports, settings.ownedAddresses !== null, devices.random),
+      admission: this.#admission,
       fragments: new FragmentTable(fragmentHeld, FRAGMENT_SECONDS, devices.random.next()),
       held: fragmentHeld,
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
@@ -112,7 +132,20 @@ export class DataPlane {
     wan.up = settings.up
     wan.mtu = settings.mtu
     this.#routes.replace(settings.routes)
-    closeAddressesExcept(this.table, new Set(settings.addresses))
+    this.#admission.addresses = new Set(settings.addresses)
+    closeAddressesExcept(this.table, this.#admission.addresses)
+  }
+
+  /** A flow ends. When its mapping ends with it, the outside port rests, if strangers could have sent to it (RFC 6888 REQ-8). */
+  #endMapping(flow: number, hold: PortHold): void {
+    const side = this.#mappings.insideSide(flow) * SIDE_WORDS
+    const isOpen = this.#mappings.behaviourOf(flow) >>> 2 === ENDPOINT_INDEPENDENT
+    if (!this.#mappings.remove(flow) || !isOpen) return
+    const { sides } = this.table
+    const protocol = sides[side + SIDE_META]! & 0xff
+    if (protocol === PROTOCOL_TCP) return
+    const outside = side ^ SIDE_WORDS
+    hold.release(sides[outside + SIDE_DESTINATION]!, protocol, sides[outside + SIDE_PORTS]! & 0xffff, sides[side + SIDE_SOURCE]!, sides[side + SIDE_PORTS]! >>> 16, this.table.now)
   }
 
   /** The gateways of default routes will be needed: they are asked for before a burst of packets has to wait. */
@@ -125,8 +158,9 @@ export class DataPlane {
     }
   }
 
-  setPorts(ports: readonly PortRange[]): void {
+  setPorts(ports: readonly PortRange[], forwards: readonly Forward[]): void {
     this.#ports.replace(portsOf(ports))
+    this.#forwards.replace(forwards)
   }
 
   learnNeighbour(address: number, high: number, low: number): void {

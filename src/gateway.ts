@@ -109,11 +109,13 @@ class Gateway implements RunningGateway {
   }
 
   #workerSettings(): Omit<WorkerSettings, 'wake'> {
-    const { limits, timeouts, mssClamp, busyPoll, fault } = this.#config
+    const { limits, timeouts, mssClamp, busyPoll, fault, nat } = this.#config
     return {
       ...this.#host.workerSettings(),
       table: this.#table,
       stats: this.#stats,
+      behaviours: nat,
+      portHold: nat.portHold,
       timeouts,
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.

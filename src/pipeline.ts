@@ -4,25 +4,27 @@
  *     receive ─► parse ─┬─ later fragment ─► whose datagram? ──────────────┐
  *                       ├─ ICMP error ─────► whose quote? ─► translateError ─► push
  *                       └─ find flow ─┬─ hit ──────────────────────────────┤
- *                                     └─ miss ─► open (LAN only) ──────────┴─► forward: TTL, MTU, next hop, track,
+ *                                     └─ miss ─► admission ─► open ────────┴─► forward: TTL, MTU, next hop, track,
  *                                                                               translate ─► push ─► send
+ *
+ * Admission (admission.ts) says what may open a flow: what comes from the LAN, outwards or back into the LAN (hairpin); what
+ * comes from the WAN to a forwarded port or to a mapping that admits its sender.
  *
  * A packet of a known flow does only what stands on the hit line. Every function here returns 0 when the packet went on its
  * way (or waits for something) and a drop code when it did not; the code is counted in one place, `#receive`. Nothing below
  * throws, logs or allocates for a packet. A refused packet leaves no trace in the flow table.
  */
+import type { Admission } from './admission.js'
 import { type Attachment, ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { expire } from './nat/expire.js'
 import { type FlowTable, SIDE_HOP, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
-import { type FlowOpener, openerDrop } from './nat/open-flow.js'
 import { hasPassed, track } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
-import { isDirectedBroadcast } from './route/table.js'
 import type { WaitingPackets } from './route/waiting.js'
-import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
+import { isInvalidSource } from './stack/address-class.js'
 import type { Slab } from './stack/batch.js'
 import { DROPPED_OWNER, ECHO_OWNER, type FragmentTable, UNKNOWN_OWNER } from './stack/fragments.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
@@ -46,7 +48,7 @@ export interface PipelineParts {
   readonly lan: Attachment
   readonly wan: Attachment
   readonly table: FlowTable
-  readonly opener: FlowOpener
+  readonly admission: Admission
   readonly fragments: FragmentTable
   /** Where `fragments` keeps its packets. */
   readonly held: HeldPackets
@@ -66,7 +68,7 @@ export class Pipeline {
   readonly #attachments: readonly Attachment[]
   readonly #slab: Slab
   readonly #scratch: Scratch
-  readonly #opener: FlowOpener
+  readonly #admission: Admission
   readonly #fragments: FragmentTable
   readonly #held: HeldPackets
   readonly #waiting: WaitingPackets
@@ -89,7 +91,7 @@ export class Pipeline {
     this.table = parts.table
     this.#slab = parts.slab
     this.#scratch = parts.scratch
-    this.#opener = parts.opener
+    this.#admission = parts.admission
     this.#fragments = parts.fragments
     this.#held = parts.held
     this.#waiting = parts.waiting
@@ -185,8 +187,9 @@ export class Pipeline {
 
   /** A packet of no flow: for the gateway itself, the first of a new flow, or refused. */
   #miss(packet: Packet, from: Attachment): number {
-    if (from.localAddresses.has(packet.destination)) return this.#local(packet, from)
-    if (from.zone !== ZONE_LAN) return Drop['no-flow']
+    // On the WAN's own addresses only pings are the gateway's: ports may be forwarded or somebody's mapping.
+    const isOurs = from.zone === ZONE_LAN || packet.icmpType === icmp4.ECHO_REQUEST
+    if (isOurs && from.localAddresses.has(packet.destination)) return this.#local(packet, from)
     const side = this.#open(packet, from)
     if (side < 0) return -side
     const drop = this.#forward(packet, side, from)
@@ -194,23 +197,17 @@ export class Pipeline {
     return drop
   }
 
-  /** Opens a flow for a packet from the LAN. Returns its original side, or -(drop code). */
+  /** Opens a flow for a packet of none. Returns its original side, or -(drop code). */
   #open(packet: Packet, from: Attachment): number {
-    if (isInvalidSource(packet.source)) return -Drop['invalid-source']
-    if (isInvalidDestination(packet.destination)) return -Drop['invalid-destination']
-    const refused = openerDrop(packet)
-    if (refused !== 0) return -refused
-    const to = this.wan
-    const route = to.routes!.lookup(packet.destination)
-    if (route === undefined || !to.up || route.source === 0) {
-      this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET, 0)
-      return -(!to.up ? Drop['wan-down'] : route === undefined ? Drop['no-route'] : Drop['no-address'])
+    const admission = this.#admission
+    const refused = admission.plan(packet, from)
+    if (refused !== 0) {
+      if (from.zone === ZONE_LAN && isUnroutable(refused)) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET, 0)
+      return -refused
     }
-    if (isDirectedBroadcast(route, packet.destination)) return -Drop['invalid-destination']
-    // What would stop the packet stops it before anything is committed (RFC 1812 5.2.1).
-    const unfit = this.#checkPath(packet, from, to)
+    const unfit = this.#checkPath(packet, from, admission.egress)
     if (unfit !== 0) return -unfit
-    const side = this.#opener.open(packet, from.zone, to.zone, route.source, this.#second)
+    const side = admission.commit(packet, from, this.#second)
     if (side < 0) {
       this.#stats[STAT_REFUSED]!++
       // No resources is a passing state, hence the soft error (RFC 6888 REQ-8).
@@ -388,3 +385,6 @@ export class Pipeline {
     from.egress.push(at, writeError(this.#slab, at, room, packet, type, code, word, source), link)
   }
 }
+
+/** Refusals that tell the sender that there is no way. */
+const isUnroutable = (drop: number): boolean => drop === Drop['no-route'] || drop === Drop['no-address'] || drop === Drop['wan-down']

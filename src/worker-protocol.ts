@@ -1,5 +1,7 @@
 /** What the main thread and the data plane tell each other. */
 import type { MessagePort } from 'node:worker_threads'
+import type { Behaviours } from './nat/behaviour.js'
+import type { Forward } from './nat/forwards.js'
 import type { FlowTableMemory } from './nat/flow-table.js'
 import type { Timeouts } from './nat/timeouts.js'
 import type { Route } from './route/table.js'
@@ -33,6 +35,10 @@ export interface WorkerSettings {
   /** Addresses that tsnat answers ARP for and resolves neighbours with; null: the kernel resolves. */
   readonly ownedAddresses: readonly number[] | null
   readonly ports: readonly PortRange[]
+  readonly behaviours: Behaviours
+  readonly forwards: readonly Forward[]
+  /** Seconds that an outside port rests after its mapping has ended. */
+  readonly portHold: number
   readonly timeouts: Timeouts
   readonly mssClamp: boolean
   readonly fragmentBytes: number
@@ -58,7 +64,7 @@ export type ToWorker =
   | { readonly type: 'wan'; readonly settings: WanSettings }
   | { readonly type: 'wan-device'; readonly handle: WanHandle }
   | { readonly type: 'lan-mtu'; readonly mtu: number }
-  | { readonly type: 'ports'; readonly ports: readonly PortRange[] }
+  | { readonly type: 'ports'; readonly ports: readonly PortRange[]; readonly forwards: readonly Forward[] }
   /** The answer to an 'ask'; mac null: nobody there. */
   | { readonly type: 'neighbour'; readonly address: number; readonly mac: { readonly high: number; readonly low: number } | null }
   /** Pairs of flow index and generation. */

@@ -199,7 +199,7 @@ class Worker implements DataPlaneDevices {
         pipeline.lan.mtu = message.mtu
         return
       case 'ports':
-        plane.setPorts(message.ports)
+        plane.setPorts(message.ports, message.forwards)
         return
       case 'neighbour':
         if (message.mac === null) plane.failNeighbour(message.address, this.#now)

@@ -20,6 +20,9 @@ const failure = (run: () => unknown): TsnatError => {
 }
 const complaint = (input: unknown): string => failure(() => parseConfig(input)).message
 
+/** RFC 4787 with the filter that it recommends where strictness counts. */
+const BEHAVIOUR = { mapping: 'endpoint-independent', filtering: 'address-dependent' }
+
 describe('parseConfig', () => {
   it('needs no more than the WAN interface and fills in every default', () => {
     expect(parseConfig({ wan: 'eth0' })).toEqual({
@@ -32,6 +35,8 @@ describe('parseConfig', () => {
       capture: 'default',
       mssClamp: true,
       offload: { lan: true, wan: true },
+      nat: { tcp: BEHAVIOUR, udp: BEHAVIOUR, icmp: BEHAVIOUR, portHold: 120 },
+      forwards: [],
       timeouts: { udp: 300, udpUnreplied: 300, icmp: 60, tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240 },
       limits: { flows: 262144, fragmentBytes: 4194304, icmpErrorsPerSecond: 1000 },
       fault: {},
@@ -54,6 +59,13 @@ describe('parseConfig', () => {
       capture: { iif: ['br0', 'lan1'] },
       mssClamp: false,
       offload: { lan: false, wan: false },
+      nat: {
+        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent' },
+        udp: { mapping: 'address-dependent', filtering: 'endpoint-independent' },
+        icmp: { mapping: 'address-and-port-dependent', filtering: 'address-dependent' },
+        portHold: 0,
+      },
+      forwards: ['tcp:8080:192.168.5.1:80', 'udp:5000-5010:192.168.5.1:6000@198.51.100.0/24'],
       timeouts: { udp: 1, udpUnreplied: 2, icmp: 3, tcpOpening: 4, tcpEstablished: 5, tcpClosing: 6 },
       limits: { flows: 1, fragmentBytes: 65536, icmpErrorsPerSecond: 0 },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },
@@ -100,6 +112,12 @@ describe('parseConfig', () => {
   })
 
   it.each([
+    [{ wan: 'eth0', nat: { udp: { mapping: 'cone' } } }, 'nat.udp.mapping is "cone", but must be one of endpoint-independent, address-dependent'],
+    [{ wan: 'eth0', nat: { tcp: { filtering: 'shared' } } }, 'nat.tcp.filtering is "shared", but must be one of endpoint-independent'],
+    [{ wan: 'eth0', nat: { portHold: -1 } }, 'nat.portHold is -1, but must be a whole number from 0 to 86400'],
+    [{ wan: 'eth0', forwards: 'tcp:80:10.0.0.2:80' }, 'forwards is "tcp:80:10.0.0.2:80", but must be a list'],
+    [{ wan: 'eth0', forwards: ['icmp:80:10.0.0.2:80'] }, 'forwards.0 is "icmp:80:10.0.0.2:80", but must be such as "tcp:8080:10.77.0.2:80"'],
+    [{ wan: 'eth0', forwards: ['tcp:9-8:10.0.0.2:80'] }, 'forwards.0 is "tcp:9-8:10.0.0.2:80", but must be such as'],
     [{ name: 'Büro' }, 'name is "Büro", but must be 1 to 15 characters out of a-z, 0-9 and "-"'],
     [{ name: 'sixteen-letters-' }, 'name is "sixteen-letters-", but must be 1 to 15'],
     [{ wan: 'eth 0' }, 'wan is "eth 0", but must be an interface name'],

@@ -112,7 +112,7 @@ describe('changes of the WAN', () => {
   it('the ports count for new flows only', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.setPorts([[40000, 40001]])
+    gateway.plane.setPorts([[40000, 40001]], [])
     gateway.fromLan(buildUdp(UDP)).fromLan(buildUdp({ ...UDP, source: B }))
     const [, kept, other] = gateway.toWan().map(({ bytes }) => from(bytes))
     expect(kept).toBe(`${E}:5000`)

@@ -72,7 +72,7 @@ describe('the path of a packet', () => {
     expect(gateway.toWan()).toEqual([])
     expect(gateway.toLan()).toEqual([])
     expect(gateway.flows).toBe(0)
-    expect(gateway.drops).toEqual({ 'invalid-source': 14, 'invalid-destination': 14, 'no-flow': 21 })
+    expect(gateway.drops).toEqual({ 'invalid-source': 28, 'invalid-destination': 14, 'no-flow': 7 })
   })
 
   it('RTR-10: nothing goes to the broadcast address of the network outside', () => {

@@ -7,7 +7,7 @@ import { dirname, relative, resolve } from 'node:path'
 /** What the worker is made of. None of it knows anything outside, and none of it needs a package. */
 const BASE = ['src/errors', 'src/drop', 'src/native']
 const DATA_PLANE = [
-  ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/attachment', 'src/data-plane', 'src/stats',
+  ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
   'src/publish-stats', 'src/worker-protocol', 'src/worker',
 ]
 
@@ -21,7 +21,7 @@ const DIRECTIONS = [
 ]
 
 /** Files that may put translation and routing together. Others may at most name the types of both. */
-const COMPOSERS = ['src/pipeline', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
+const COMPOSERS = ['src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
 
 /** Folders that only some may import. */
 const RESERVED = [

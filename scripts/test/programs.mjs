@@ -19,6 +19,9 @@ const PACKAGES = {
   tcpdump: 'tcpdump',
   traceroute: 'traceroute',
   tshark: 'tshark',
+  turnserver: 'coturn',
+  turnutils_natdiscovery: 'coturn',
+  turnutils_stunclient: 'coturn',
 }
 
 /** Debian's packages start their services when this does not forbid it. */
@@ -62,6 +65,6 @@ export const installMissing = () => {
     console.log('   this is no Debian: install them by hand')
     return missing
   }
-  install(missing.map((program) => PACKAGES[program]))
+  install([...new Set(missing.map((program) => PACKAGES[program]))])
   return missingPrograms()
 }

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config.js'
 import { ExitCode, TsnatError } from '../errors.js'
+import { parseForward } from '../forward-text.js'
 import { reservePorts, canReservePorts } from '../host/changes.js'
 import { Guard, type GuardScope } from '../host/guard.js'
 import { Journal } from '../host/journal.js'
@@ -13,11 +14,12 @@ import { Lan } from '../host/lan.js'
 import { gatewayAddressOf } from '../host/lan-subnet.js'
 import { unknownInterface } from '../host/interface-error.js'
 import { openNamespace, ownNamespace, type NetworkNamespace } from '../host/namespace.js'
-import { formatPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
-import { defaultPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
+import { formatPorts, intersectPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
+import { defaultPorts, type HostPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
 import { preflight } from '../host/preflight.js'
 import { RAW_LIMITS, RAW_MARK, RawWan } from '../host/raw-wan.js'
 import { WanMonitor, type NeighbourReport, type WanState } from '../host/wan.js'
+import type { Forward } from '../nat/forwards.js'
 import { native } from '../native.js'
 import { wanFilter } from '../stack/device/filter.js'
 import { openPacket, type PacketHandle } from '../stack/device/packet.js'
@@ -25,6 +27,7 @@ import { openTun, type TunHandle } from '../stack/device/tun.js'
 import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
 import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
 import { packetError, tunError } from './device-error.js'
+import { forwardedPorts, usableForwards } from './forward-plan.js'
 import { ownedAddresses, planWan, requireUnowned, troubles } from './wan-plan.js'
 
 /** Milliseconds between two looks at the ports that the host's own sockets hold. */
@@ -68,6 +71,12 @@ export class Host {
   /** Ports that may be used, before those that the host's sockets hold are taken out. */
   #allowed: PortSet = []
   #usable: PortSet = []
+  /** Configured forwards, and what of them no socket of the host keeps off. */
+  readonly #forwards: readonly Forward[]
+  #usableForwards: readonly Forward[] = []
+  /** Ports that are tsnat's and not a socket's of the host, by protocol, and those of either protocol. */
+  #guardedPorts: HostPorts = { tcp: [], udp: [] }
+  #anyPorts: PortSet = []
   #journal: Journal | null = null
   #monitor: WanMonitor | null = null
   #lan: Lan | null = null
@@ -85,6 +94,7 @@ export class Host {
   /** WAN changes are worked off one after the other. */
   #changes: Promise<void> = Promise.resolve()
   #reported = ''
+  #reportedTaken = ''
   #loggedWay = ''
   /** Next hop addresses and what is known of them, for the status. */
   readonly #neighbours = new Map<number, NeighbourReport>()
@@ -97,6 +107,7 @@ export class Host {
     const { address, length } = parsePrefix(config.lanAddress)!
     this.#subnet = { address, prefixLength: length }
     this.#owned = ownedAddresses(config)
+    this.#forwards = config.forwards.map((text) => parseForward(text)!)
   }
 
   async open(): Promise<void> {
@@ -106,7 +117,7 @@ export class Host {
       wan: {
         namespace: this.#wanNamespace.id,
         interface: wan,
-        ports: this.#owned === null ? formatPorts(this.#allowed) : null,
+        ports: this.#owned === null ? formatPorts(this.#heard) : null,
         addresses: (this.#owned ?? []).map(({ address }) => formatIpv4(address)),
       },
       lan: { namespace: this.#lanNamespace.id, interface: lan },
@@ -143,13 +154,14 @@ export class Host {
     return Journal.open(name, claims)
   }
 
-  workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'ports'> {
+  workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'ports' | 'forwards'> {
     return {
       lan: { tun: this.tun, mtu: this.#lanMtu, address: this.gatewayAddress },
       wan: this.#wanHandle(),
       wanSettings: this.#settings,
       ownedAddresses: this.#owned === null ? null : this.#owned.map(({ address }) => address),
       ports: rangesOf(this.#usable),
+      forwards: this.#usableForwards,
     }
   }
 
@@ -281,8 +293,14 @@ export class Host {
   }
 
   async #reservePorts(): Promise<void> {
-    if (canReservePorts(this.#wanNamespace)) await reservePorts(this.#journal!, this.#wanNamespace, this.#allowed)
+    if (canReservePorts(this.#wanNamespace)) await reservePorts(this.#journal!, this.#wanNamespace, this.#heard)
     else this.#log.warn('ip_local_reserved_ports cannot be written here: the kernel may choose the same ports for connections of its own')
+  }
+
+  /** Ports that packets may come to. */
+  get #heard(): PortSet {
+    const { tcp, udp } = forwardedPorts(this.#forwards)
+    return unitePorts(this.#allowed, unitePorts(tcp, udp))
   }
 
   #kernelAddresses(): number[] {
@@ -291,18 +309,37 @@ export class Host {
 
   /** Takes out the ports that sockets of the host hold. Returns true when that changed something. */
   #refreshPorts(): boolean {
-    const before = formatPorts(this.#usable)
-    if (this.#owned !== null) this.#usable = this.#allowed
-    else {
-      const { tcp, udp } = hostPorts(this.#wanNamespace, this.#kernelAddresses())
-      this.#usable = usablePorts(this.#allowed, unitePorts(tcp, udp))
+    if (this.#owned !== null) {
+      this.#usable = this.#allowed
+      this.#usableForwards = this.#forwards
+    } else {
+      const held = hostPorts(this.#wanNamespace, this.#kernelAddresses())
+      this.#usable = usablePorts(this.#allowed, unitePorts(held.tcp, held.udp))
+      this.#usableForwards = usableForwards(this.#forwards, held)
+      this.#reportTaken(held)
     }
-    return formatPorts(this.#usable) !== before
+    const { tcp, udp } = forwardedPorts(this.#usableForwards)
+    const before = this.#guardedPorts
+    const after = { tcp: unitePorts(this.#usable, tcp), udp: unitePorts(this.#usable, udp) }
+    if (formatPorts(after.tcp) === formatPorts(before.tcp) && formatPorts(after.udp) === formatPorts(before.udp)) return false
+    this.#guardedPorts = after
+    this.#anyPorts = unitePorts(after.tcp, after.udp)
+    return true
+  }
+
+  /** Says, each time it changes, which forwards the host's own sockets keep off. */
+  #reportTaken(held: HostPorts): void {
+    const forwarded = forwardedPorts(this.#forwards)
+    const taken = { tcp: formatPorts(intersectPorts(forwarded.tcp, held.tcp)), udp: formatPorts(intersectPorts(forwarded.udp, held.udp)) }
+    const text = JSON.stringify(taken)
+    if (text === this.#reportedTaken) return
+    this.#reportedTaken = text
+    if (taken.tcp !== '' || taken.udp !== '') this.#log.warn(taken, 'a program of this host has forwarded ports: they are its own, not forwarded')
   }
 
   #filter(): Uint8Array {
     const { addresses } = this.#settings
-    return wanFilter({ addresses, ports: this.#owned === null ? rangesOf(this.#allowed) : null, arp: this.#owned !== null })
+    return wanFilter({ addresses, ports: this.#owned === null ? rangesOf(this.#heard) : null, arp: this.#owned !== null })
   }
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
@@ -321,7 +358,7 @@ export class Host {
       mark: RAW_MARK,
       namespace: this.#wanNamespace,
       addresses: () => this.#settings.addresses,
-      ports: () => this.#usable,
+      ports: () => this.#anyPorts,
       wanMtu: () => this.wanState.mtu,
       lanMtu: () => this.#lanMtu,
       onError: (err) => this.#log.warn({ err }, 'raw socket'),
@@ -350,7 +387,7 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    return this.#owned === null ? { addresses, tcp: this.#usable, udp: this.#usable } : { addresses: [], tcp: [], udp: [], whole: addresses }
+    return this.#owned === null ? { addresses, ...this.#guardedPorts } : { addresses: [], tcp: [], udp: [], whole: addresses }
   }
 
   #enqueue(work: () => Promise<void>): void {
@@ -366,7 +403,7 @@ export class Host {
     if (state.ifindex !== 0) await this.#tryFollowDevice(state, listener)
     if (this.#packet !== null) native().packetSetFilter(this.#packet.fd, this.#filter())
     this.#refreshPorts()
-    listener.send({ type: 'ports', ports: rangesOf(this.#usable) })
+    listener.send(this.#portsMessage())
     await this.#guard?.update(this.#guardScope())
     listener.send({ type: 'wan', settings: this.#settings })
     await this.#lan?.updateWanAddresses(this.#kernelAddresses())
@@ -410,9 +447,13 @@ export class Host {
     listener.send({ type: 'lan-mtu', mtu })
   }
 
+  #portsMessage(): ToWorker {
+    return { type: 'ports', ports: rangesOf(this.#usable), forwards: this.#usableForwards }
+  }
+
   async #portsChanged(): Promise<void> {
     if (!this.#refreshPorts()) return
-    this.#listener!.send({ type: 'ports', ports: rangesOf(this.#usable) })
+    this.#listener!.send(this.#portsMessage())
     await this.#guard?.update(this.#guardScope())
   }
 

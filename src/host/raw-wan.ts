@@ -13,6 +13,7 @@
  * read from the pair a batch at a time, and the next batch only when the last one was sent: what the network does not take
  * at once waits in the pair, and when that is full the worker's writes fail and are counted there.
  */
+import { constants } from 'node:os'
 import { ExitCode, TsnatError } from '../errors.js'
 import { native, WRITE_ERRNO, WRITE_FAILED } from '../native.js'
 import { HEADROOM, PACKET_MAX } from '../stack/batch.js'
@@ -154,12 +155,14 @@ export class RawWan {
   /** Takes packets from the data plane and hands them to the send socket, until there are none. */
   #drain(): void {
     const count = this.#native.readBatch(this.#end, true, this.#slab, 0, SLAB_BYTES, vnet.LENGTH, this.#at, this.#length, BATCH)
+    // An empty message: the data plane has closed its end. It would be readable for ever.
+    if (count > 0 && this.#length[0] === 0) return
+    // It has closed its end before it has read all.
+    if (count === -constants.errno.ECONNRESET) return
     if (count < 0) {
       this.#fail(new Error(`cannot read from the data plane: errno ${-count}`))
       return
     }
-    // An empty message: the data plane has closed its end. It would be readable for ever.
-    if (count > 0 && this.#length[0] === 0) return
     if (count === 0) {
       this.#native.watchRearm(this.#watch)
       return

@@ -1,5 +1,5 @@
 /** Forgets flows: those idle for longer than their class allows, and those whose external address is gone. */
-import { FLOW_SEEN, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_WORDS } from './flow-table.js'
+import { FLOW_SEEN, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 
 /**
  * Closes at most `budget` expired flows, the oldest of each class first. Times are whole seconds, cut off, so a flow goes when
@@ -26,7 +26,9 @@ export const expire = (table: FlowTable, timeouts: Int32Array, now: number, budg
 export const closeAddressesExcept = (table: FlowTable, addresses: ReadonlySet<number>): number => {
   let closed = 0
   for (let flow = 0; flow < table.used; flow++) {
-    if (table.isLive(flow) && !addresses.has(table.sides[(flow * 2 + 1) * SIDE_WORDS + SIDE_DESTINATION]!)) {
+    // The outside endpoint is where packets of the side opposite to the inside host's are addressed to.
+    const side = table.zoneOf(flow * 2) === ZONE_INSIDE ? flow * 2 + 1 : flow * 2
+    if (table.isLive(flow) && !addresses.has(table.sides[side * SIDE_WORDS + SIDE_DESTINATION]!)) {
       table.close(flow)
       closed++
     }

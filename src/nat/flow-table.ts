@@ -12,8 +12,7 @@
  *             source, destination, ports, meta (protocol | zone << 8 | egress << 16), deltas (l3 << 16 | l4),
  *             hop (next hop << 16 | route generation), bytes (float64)
  *     flows   8 int32 a flow: last seen (s), status (events | class << 16), previous, next, mark, packets × 2, generation
- *     index   open addressing with linear probing over (hash, side + 1) pairs; at most 3/4 full; deletion shifts back, so
- *             there are no tombstones and a miss ends at the first empty slot
+ *     index   of both sides by hash of their keys, hash-index.ts
  *
  * A live flow is on the list of its timeout class, least recently seen first; a dead one on the free list. `generation` is
  * odd while the flow lives and grows by one at each open and close, so that a reader beside the writer can tell a torn or
@@ -24,8 +23,10 @@
  * Costs: find 1 index line and 1 side line when the flow is hot; open and close O(1) expected; touch O(1), and no list
  * work within the same second.
  *
- * Memory: 64 + 32 bytes a flow, and 8 bytes an index slot with 2.7 to 5.3 slots a flow.
+ * Memory: 64 + 32 bytes a flow, and 8 bytes an index slot with 2.5 to 5 slots a flow.
  */
+
+import { HashIndex, hashWords, indexSlots } from './hash-index.js'
 
 export const SIDE_WORDS = 8
 export const SIDE_SOURCE = 0
@@ -46,6 +47,9 @@ export const FLOW_MARK = 4
 /** Packets of the original side; the reply side's follow. */
 export const FLOW_PACKETS = 5
 export const FLOW_GENERATION = 7
+
+/** The zone of the inside: packets from there open flows outward. Other zones are outside. */
+export const ZONE_INSIDE = 0
 
 /** Bits of SIDE_META that are part of the key. */
 export const META_KEY = 0xffff
@@ -73,15 +77,9 @@ export interface FlowTableMemory {
   readonly buffer: SharedArrayBuffer
 }
 
-const indexSlots = (capacity: number): number => {
-  let slots = 16
-  while (slots * 3 < capacity * 2 * 4) slots *= 2
-  return slots
-}
-
 /** Memory for `capacity` flows (1 to 16 777 216), zeroed. It can be handed to another thread. */
 export const allocateFlowTable = (capacity: number): FlowTableMemory => {
-  const slots = indexSlots(capacity)
+  const slots = indexSlots(capacity * 2)
   const bytes = HEADER_WORDS * 4 + capacity * (2 * SIDE_WORDS + FLOW_WORDS) * 4 + slots * 8
   return { capacity, slots, buffer: new SharedArrayBuffer(bytes) }
 }
@@ -109,26 +107,18 @@ export class FlowColumns {
   }
 }
 
-/** Seeded hash of a key: 32 bits, well mixed in the low ones (two multiplications a word, MurmurHash3's finaliser shape). */
-const hashKey = (seed: number, source: number, destination: number, ports: number, meta: number): number => {
-  let hash = Math.imul(source ^ seed, 0x9e3779b1)
-  hash = Math.imul((hash ^ (hash >>> 15)) + destination, 0x85ebca6b)
-  hash = Math.imul((hash ^ (hash >>> 13)) + ports, 0xc2b2ae35)
-  hash = Math.imul((hash ^ (hash >>> 16)) + meta, 0x27d4eb2f)
-  return hash ^ (hash >>> 15)
-}
-
 export class FlowTable {
   readonly columns: FlowColumns
   readonly sides: Int32Array
   readonly bytes: Float64Array
   readonly flows: Int32Array
-  readonly #index: Int32Array
-  readonly #mask: number
+  readonly #index: HashIndex
   readonly #seed: number
   readonly #header: Int32Array
   readonly #heads = new Int32Array(CLASSES_MAX).fill(NONE)
   readonly #tails = new Int32Array(CLASSES_MAX).fill(NONE)
+  /** Told of each flow that ends, before anything of it is forgotten. */
+  onClose: (flow: number) => void = () => {}
   /** Head of the list of flows that were used before. */
   #free = NONE
   /** Flows from here on have never been used; their memory is untouched, thus not yet resident. */
@@ -140,9 +130,8 @@ export class FlowTable {
     this.sides = this.columns.sides
     this.bytes = this.columns.bytes
     this.flows = this.columns.flows
-    this.#index = this.columns.index
+    this.#index = new HashIndex(this.columns.index)
     this.#header = this.columns.header
-    this.#mask = memory.slots - 1
     this.#seed = seed | 0
   }
 
@@ -158,22 +147,18 @@ export class FlowTable {
 
   /** The side whose key this is, or -1. `meta` is `protocol | zone << 8`. */
   find(source: number, destination: number, ports: number, meta: number): number {
-    const hash = hashKey(this.#seed, source, destination, ports, meta)
+    const hash = hashWords(this.#seed, source, destination, ports, meta)
     const index = this.#index
     const sides = this.sides
-    let slot = hash & this.#mask
-    for (;;) {
-      const entry = index[slot * 2 + 1]!
-      if (entry === 0) return NONE
-      if (index[slot * 2] === hash) {
-        const at = (entry - 1) * SIDE_WORDS
-        if (
-          sides[at + SIDE_PORTS] === ports && sides[at + SIDE_SOURCE] === source &&
-          sides[at + SIDE_DESTINATION] === destination && (sides[at + SIDE_META]! & META_KEY) === meta
-        ) return entry - 1
-      }
-      slot = (slot + 1) & this.#mask
+    for (let slot = index.first(hash); slot >= 0; slot = index.next(slot, hash)) {
+      const side = index.numberAt(slot)
+      const at = side * SIDE_WORDS
+      if (
+        sides[at + SIDE_PORTS] === ports && sides[at + SIDE_SOURCE] === source &&
+        sides[at + SIDE_DESTINATION] === destination && (sides[at + SIDE_META]! & META_KEY) === meta
+      ) return side
     }
+    return NONE
   }
 
   /** Takes a flow that is not in use, unindexed and on no class list; -1 when the table is full. Its columns are zero. */
@@ -220,8 +205,7 @@ export class FlowTable {
 
   /** Makes both sides findable and puts the flow on the list of `timeoutClass`. Both keys must be set and be in no other flow. */
   open(flow: number, timeoutClass: number, now: number): void {
-    this.#insert(flow * 2)
-    this.#insert(flow * 2 + 1)
+    for (let side = flow * 2; side <= flow * 2 + 1; side++) this.#index.insert(this.#hashOfSide(side), side)
     const at = flow * FLOW_WORDS
     this.flows[at + FLOW_SEEN] = now
     this.flows[at + FLOW_STATUS] = timeoutClass << 16
@@ -231,12 +215,12 @@ export class FlowTable {
     this.#header[HEADER_OPENED]!++
   }
 
-  /** Forgets a live flow. */
+  /** Forgets a live flow. Its keys stay readable until it is taken again. */
   close(flow: number): void {
     const at = flow * FLOW_WORDS
+    this.onClose(flow)
     this.flows[at + FLOW_GENERATION]!++
-    this.#remove(flow * 2)
-    this.#remove(flow * 2 + 1)
+    for (let side = flow * 2; side <= flow * 2 + 1; side++) this.#index.remove(this.#hashOfSide(side), side)
     this.#unlink(flow, this.classOf(flow))
     this.giveBack(flow)
     this.#header[HEADER_COUNT]!--
@@ -290,6 +274,11 @@ export class FlowTable {
     return this.#heads[timeoutClass]!
   }
 
+  /** Seconds, as last set. */
+  get now(): number {
+    return this.#header[HEADER_NOW]!
+  }
+
   /** Publishes the clock, for readers. */
   setNow(now: number): void {
     this.#header[HEADER_NOW] = now
@@ -324,36 +313,8 @@ export class FlowTable {
   #hashOfSide(side: number): number {
     const at = side * SIDE_WORDS
     const sides = this.sides
-    return hashKey(
+    return hashWords(
       this.#seed, sides[at + SIDE_SOURCE]!, sides[at + SIDE_DESTINATION]!, sides[at + SIDE_PORTS]!, sides[at + SIDE_META]! & META_KEY,
     )
-  }
-
-  #insert(side: number): void {
-    const hash = this.#hashOfSide(side)
-    const index = this.#index
-    let slot = hash & this.#mask
-    while (index[slot * 2 + 1] !== 0) slot = (slot + 1) & this.#mask
-    index[slot * 2] = hash
-    index[slot * 2 + 1] = side + 1
-  }
-
-  /** Empties the side's slot, then moves each later entry of the run back if the hole is at or after its home. */
-  #remove(side: number): void {
-    const index = this.#index
-    const mask = this.#mask
-    let hole = this.#hashOfSide(side) & mask
-    while (index[hole * 2 + 1] !== side + 1) hole = (hole + 1) & mask
-    let slot = (hole + 1) & mask
-    while (index[slot * 2 + 1] !== 0) {
-      const home = index[slot * 2]! & mask
-      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        index[hole * 2] = index[slot * 2]!
-        index[hole * 2 + 1] = index[slot * 2 + 1]!
-        hole = slot
-      }
-      slot = (slot + 1) & mask
-    }
-    index[hole * 2 + 1] = 0
   }
 }

@@ -7,7 +7,11 @@ import type { Packet } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
-import type { FlowTable } from './flow-table.js'
+import { SHARED } from './behaviour.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import type { Forwards } from './forwards.js'
+import type { Mappings } from './mappings.js'
+import type { PortHold } from './port-hold.js'
 import { isLowerClass, type PortPool } from './port-pool.js'
 import type { RandomSource } from './random.js'
 import { advance } from './tcp-state.js'
@@ -36,76 +40,159 @@ export const openerDrop = (packet: Packet): number => {
 /** Remotes found without a free port of a class in this second are not searched again: a search of a full class costs too much to be asked for at will. */
 const EXHAUSTED_SLOTS = 256
 
+/** What a packet of a new flow becomes, but for its source port. */
+export interface Rewrite {
+  /** Zone that it leaves by, where its replies arrive. */
+  egress: number
+  /** Address that replaces its source. */
+  source: number
+  /** Address and port (ICMP: type) that replace its destination; its own where nothing changes. */
+  destination: number
+  destinationPort: number
+}
+
+export interface FlowOpenerParts {
+  readonly table: FlowTable
+  readonly mappings: Mappings
+  /** External TCP and UDP ports, and ICMP query identifiers. */
+  readonly ports: PortPool
+  readonly forwards: Forwards
+  readonly hold: PortHold
+  /**
+   * Use an ICMP identifier unchanged where it is free. Not where the host's kernel has the address too: a reply to a ping of
+   * the host itself that went through here would reach it twice.
+   */
+  readonly keepIdentifiers: boolean
+  readonly random: RandomSource
+}
+
 export class FlowOpener {
   readonly #table: FlowTable
+  readonly #mappings: Mappings
   readonly #ports: PortPool
   readonly #keepIdentifiers: boolean
+  readonly #forwards: Forwards
+  readonly #hold: PortHold
   readonly #random: RandomSource
   readonly #exhaustedKeys = new Int32Array(EXHAUSTED_SLOTS)
   readonly #exhaustedAt = new Int32Array(EXHAUSTED_SLOTS).fill(-1)
-  // The reply key under construction, for #isFree.
-  #remote = 0
-  #external = 0
-  #remotePort = 0
-  #meta = 0
-  #isFree = (port: number): boolean =>
-    this.#table.find(this.#remote, this.#external, (this.#remotePort << 16) | port, this.#meta) < 0
+  // The flow under construction, for #isFree.
+  #packet!: Packet
+  #rewrite!: Rewrite
+  #behaviour = 0
+  #now = 0
+  /** An outside port is free for an exclusive mapping when no mapping has it and it does not rest; and always only when the reply key is. */
+  readonly #isFree = (port: number): boolean => {
+    const { source } = this.#rewrite
+    const { protocol, source: inside, ports } = this.#packet
+    if (this.#mappings.findOutside(source, port, protocol) >= 0 || this.#forwards.has(protocol, source, port)) return false
+    if (this.#behaviour !== SHARED && !this.#hold.isFree(source, protocol, port, inside, ports >>> 16, this.#now)) return false
+    return !this.#isTaken(port)
+  }
 
-  /**
-   * @param ports external TCP and UDP ports, and ICMP query identifiers
-   * @param keepIdentifiers use an identifier unchanged where it is free. Not where the host's kernel has the address too: a
-   *   reply to a ping of the host itself that went through here would reach it twice
-   */
-  constructor(table: FlowTable, ports: PortPool, keepIdentifiers: boolean, random: RandomSource) {
-    this.#table = table
-    this.#ports = ports
-    this.#keepIdentifiers = keepIdentifiers
-    this.#random = random
+  constructor(parts: FlowOpenerParts) {
+    this.#table = parts.table
+    this.#mappings = parts.mappings
+    this.#ports = parts.ports
+    this.#keepIdentifiers = parts.keepIdentifiers
+    this.#forwards = parts.forwards
+    this.#hold = parts.hold
+    this.#random = parts.random
   }
 
   /**
-   * Opens the flow of `packet`, not yet counting it (`track` does), for which `openerDrop` returned 0, with source translation to `external`.
-   * @param zone where the packet came from; @param egress the zone it leaves by, where replies arrive
-   * @param now seconds
+   * Opens the flow of `packet` from inside, not yet counting it (`track` does), for which `openerDrop` returned 0. The inside
+   * endpoint keeps its outside endpoint where the behaviour says so, whatever source address `rewrite` has; otherwise a port is chosen.
+   * @param behaviour packed, behaviour.ts; @param now seconds
    * @returns the original side, or -(drop code)
    */
-  open(packet: Packet, zone: number, egress: number, external: number, now: number): number {
-    const table = this.#table
-    const { protocol } = packet
-    const isIcmp = protocol === ipv4.PROTOCOL_ICMP
-    const inside = packet.ports >>> 16
-    this.#remote = packet.destination
-    this.#external = external
-    this.#remotePort = packet.ports & 0xffff
-    this.#meta = protocol | (egress << 8)
-
-    const flow = table.take()
+  openFromInside(packet: Packet, zone: number, rewrite: Rewrite, behaviour: number, now: number): number {
+    const sibling = behaviour === SHARED
+      ? -1
+      : this.#mappings.findInside(packet.source, packet.destination, packet.ports, packet.protocol | (zone << 8), behaviour & 3)
+    this.#packet = packet
+    this.#rewrite = rewrite
+    this.#behaviour = behaviour
+    this.#now = now
+    const flow = this.#table.take()
     if (flow < 0) return -Drop['table-full']
-    const port = this.#choose(isIcmp && !this.#keepIdentifiers ? 0 : inside, now)
-    if (port < 0) {
-      table.giveBack(flow)
+    if (sibling >= 0) rewrite.source = this.#addressOf(sibling)
+    const port = sibling < 0 ? this.#choose() : this.#portOf(sibling)
+    if (port < 0 || (sibling >= 0 && this.#isTaken(port))) {
+      this.#table.giveBack(flow)
       return -Drop['ports-exhausted']
     }
-    table.setKey(flow * 2, packet.source, packet.destination, packet.ports, protocol | (zone << 8) | (egress << 16))
-    table.setKey(flow * 2 + 1, packet.destination, external, (this.#remotePort << 16) | port, this.#meta | (zone << 16))
-    storeDeltas(table, flow, protocol)
-    table.open(flow, isIcmp ? CLASS_ICMP : protocol === ipv4.PROTOCOL_TCP ? CLASS_TCP_OPENING : CLASS_UDP_UNREPLIED, now)
-    if (protocol === ipv4.PROTOCOL_TCP) table.setEvents(flow, advance(0, packet.tcpFlags, 0))
+    this.#commit(flow, packet, zone, rewrite, port)
+    if (behaviour !== SHARED) this.#mappings.add(flow, sibling, behaviour, false)
     return flow * 2
   }
 
-  /** @param inside the port or identifier to keep if that can be; 0 for none */
-  #choose(inside: number, now: number): number {
-    const kind = (this.#remotePort << 16) ^ this.#meta ^ (isLowerClass(inside) ? 0x8000 : 0)
-    const remote = Math.imul(this.#remote, 0x9e3779b1) ^ Math.imul(kind, 0x85ebca6b) ^ this.#external
-    const slot = (remote >>> 24) % EXHAUSTED_SLOTS
-    const known = this.#exhaustedAt[slot] === now && this.#exhaustedKeys[slot] === remote
+  /**
+   * Opens the flow of `packet` from outside to the inside endpoint in `rewrite`; its source stays as it is. With `sibling`
+   * it belongs to that flow's mapping.
+   * @returns the original side, or -(drop code)
+   */
+  openFromOutside(packet: Packet, zone: number, rewrite: Rewrite, sibling: number, now: number): number {
+    this.#now = now
+    const table = this.#table
+    const flow = table.take()
+    if (flow < 0) return -Drop['table-full']
+    const port = packet.ports >>> 16
+    if (table.find(rewrite.destination, rewrite.source, (rewrite.destinationPort << 16) | port, packet.protocol | (rewrite.egress << 8)) >= 0) {
+      table.giveBack(flow)
+      return -Drop['ports-exhausted']
+    }
+    this.#commit(flow, packet, zone, rewrite, port)
+    if (sibling >= 0) this.#mappings.add(flow, sibling, this.#mappings.behaviourOf(sibling), true)
+    return flow * 2
+  }
+
+  /** Whether the reply key of the flow under construction is another flow's. */
+  #isTaken(port: number): boolean {
+    const { source, destination, destinationPort, egress } = this.#rewrite
+    return this.#table.find(destination, source, (destinationPort << 16) | port, this.#packet.protocol | (egress << 8)) >= 0
+  }
+
+  #addressOf(sibling: number): number {
+    const side = this.#mappings.insideSide(sibling) ^ 1
+    return this.#table.sides[side * SIDE_WORDS + SIDE_DESTINATION]!
+  }
+
+  #portOf(sibling: number): number {
+    const side = this.#mappings.insideSide(sibling) ^ 1
+    return this.#table.sides[side * SIDE_WORDS + SIDE_PORTS]! & 0xffff
+  }
+
+  #commit(flow: number, packet: Packet, zone: number, rewrite: Rewrite, port: number): void {
+    const table = this.#table
+    const { protocol } = packet
+    const { egress, source, destination, destinationPort } = rewrite
+    table.setKey(flow * 2, packet.source, packet.destination, packet.ports, protocol | (zone << 8) | (egress << 16))
+    table.setKey(flow * 2 + 1, destination, source, (destinationPort << 16) | port, protocol | (egress << 8) | (zone << 16))
+    storeDeltas(table, flow, protocol)
+    table.open(flow, openingClass(protocol), this.#now)
+    if (protocol === ipv4.PROTOCOL_TCP) table.setEvents(flow, advance(0, packet.tcpFlags, 0))
+  }
+
+  #choose(): number {
+    const { protocol, ports } = this.#packet
+    // The port or identifier to keep if that can be; 0 for none.
+    const inside = protocol === ipv4.PROTOCOL_ICMP && !this.#keepIdentifiers ? 0 : ports >>> 16
+    const { destination, destinationPort, source } = this.#rewrite
+    // An exclusive port is taken towards every remote; a shared one only towards this.
+    const remote = this.#behaviour === SHARED ? Math.imul(destination, 0x9e3779b1) ^ Math.imul(destinationPort << 16, 0x85ebca6b) : 1
+    const key = remote ^ Math.imul(protocol ^ (isLowerClass(inside) ? 0x8000 : 0), 0x85ebca6b) ^ source
+    const slot = (Math.imul(key, 0x9e3779b1) >>> 24) % EXHAUSTED_SLOTS
+    const known = this.#exhaustedAt[slot] === this.#now && this.#exhaustedKeys[slot] === key
     if (known) return this.#ports.has(inside) && this.#isFree(inside) ? inside : -1
     const port = this.#ports.choose(inside, this.#random, this.#isFree)
     if (port < 0) {
-      this.#exhaustedKeys[slot] = remote
-      this.#exhaustedAt[slot] = now
+      this.#exhaustedKeys[slot] = key
+      this.#exhaustedAt[slot] = this.#now
     }
     return port
   }
 }
+
+const openingClass = (protocol: number): number =>
+  protocol === ipv4.PROTOCOL_ICMP ? CLASS_ICMP : protocol === ipv4.PROTOCOL_TCP ? CLASS_TCP_OPENING : CLASS_UDP_UNREPLIED

@@ -50,6 +50,9 @@ export const timeoutClassOf = (events: number): number => {
   return (events & BOTH_ACK) === BOTH_ACK ? CLASS_TCP_ESTABLISHED : CLASS_TCP_OPENING
 }
 
+/** Whether the reply side has sent anything but RSTs since the flow began anew. */
+export const hasReplied = (events: number): boolean => (events & ((SYN | ACK | FIN) << 1)) !== 0
+
 /** The word conntrack would use. */
 export const stateName = (events: number): string => {
   if ((events & RST) !== 0) return 'CLOSE'

@@ -1,13 +1,15 @@
 /**
  * What a packet does to its flow: counters, last-seen time, state, timeout class.
  *
- * Both directions refresh (RFC 4787 REQ-6 demands outbound, allows inbound). ICMP errors about a flow never come here, so
- * they neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
+ * Both directions refresh a flow that was opened from inside (RFC 4787 REQ-6 demands outbound, allows inbound). One that was
+ * opened from outside is refreshed by what the inside sends: nobody outside can keep a mapping alive by himself, not by
+ * leading an unanswered TCP flow from one timeout class to another either. ICMP errors about a flow never come here, so they
+ * neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
  */
 import type { Packet } from '../stack/parse.js'
 import { PROTOCOL_TCP } from '../stack/wire/ipv4.js'
-import { type FlowTable, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES } from './flow-table.js'
-import { advance, isSteady, timeoutClassOf, UNSTEADY_FLAGS } from './tcp-state.js'
+import { type FlowTable, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, SIDE_META, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
+import { advance, hasReplied, isSteady, timeoutClassOf, UNSTEADY_FLAGS } from './tcp-state.js'
 import { CLASS_UDP, CLASS_UDP_UNREPLIED } from './timeouts.js'
 
 /** Event of UDP and ICMP flows: a packet came back. */
@@ -19,8 +21,9 @@ export const track = (table: FlowTable, side: number, packet: Packet, now: numbe
   const direction = side & 1
   table.bytes[side * 4 + SIDE_BYTES]! += packet.length
   table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
-  if (packet.protocol === PROTOCOL_TCP) trackTcp(table, flow, direction, packet.tcpFlags, now)
-  else trackReply(table, flow, direction, now)
+  const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
+  if (packet.protocol === PROTOCOL_TCP) trackTcp(table, flow, direction, packet.tcpFlags, isKept, now)
+  else trackReply(table, flow, direction, isKept, now)
 }
 
 /** Whether a packet of the flow has been let through. */
@@ -29,23 +32,30 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
   return table.flows[at] !== 0 || table.flows[at + 1] !== 0
 }
 
-const trackTcp = (table: FlowTable, flow: number, direction: number, flags: number, now: number): void => {
+/** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
+export const isAnswered = (table: FlowTable, flow: number): boolean => {
+  const events = table.eventsOf(flow)
+  const isTcp = (table.sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff) === PROTOCOL_TCP
+  return isTcp ? hasReplied(events) : (events & EVENT_REPLIED) !== 0
+}
+
+const trackTcp = (table: FlowTable, flow: number, direction: number, flags: number, isKept: boolean, now: number): void => {
   const events = table.eventsOf(flow)
   if (!isSteady(events) || (flags & UNSTEADY_FLAGS) !== 0) {
     const after = advance(events, flags, direction)
     if (after !== events) {
       table.setEvents(flow, after)
       const timeoutClass = timeoutClassOf(after)
-      if (timeoutClass !== table.classOf(flow)) {
+      if (timeoutClass !== table.classOf(flow) && (isKept || hasReplied(after))) {
         table.setClass(flow, timeoutClass, now)
         return
       }
     }
   }
-  table.touch(flow, now)
+  if (isKept) table.touch(flow, now)
 }
 
-const trackReply = (table: FlowTable, flow: number, direction: number, now: number): void => {
+const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
   if (direction === 1 && table.eventsOf(flow) === 0) {
     table.setEvents(flow, EVENT_REPLIED)
     if (table.classOf(flow) === CLASS_UDP_UNREPLIED) {
@@ -53,5 +63,5 @@ const trackReply = (table: FlowTable, flow: number, direction: number, now: numb
       return
     }
   }
-  table.touch(flow, now)
+  if (isKept) table.touch(flow, now)
 }

@@ -3,6 +3,8 @@
  * comes out of the other, translated. No privilege, no kernel, no waiting.
  */
 import { DataPlane } from '../data-plane.js'
+import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
+import type { Forward } from '../nat/forwards.js'
 import { allocateFlowTable } from '../nat/flow-table.js'
 import type { RandomSource } from '../nat/random.js'
 import { DEFAULT_TIMEOUTS, type Timeouts } from '../nat/timeouts.js'
@@ -26,6 +28,11 @@ export interface MemoryGatewayOptions {
   wanMtu?: number
   /** External ports. Default 1-65535. */
   ports?: readonly PortRange[]
+  /** Mapping and filtering by protocol. Default: netfilter's. */
+  behaviours?: Behaviours
+  forwards?: readonly Forward[]
+  /** Seconds that an outside port rests. Default 120. */
+  portHold?: number
   timeouts?: Partial<Timeouts>
   flows?: number
   fragmentBytes?: number
@@ -83,6 +90,9 @@ export class MemoryGateway {
           routes: options.routes ?? [{ destination: 0, prefixLength: 0, gateway: null, source: addresses[0] ?? 0 }],
         },
         ports: options.ports ?? [[1, 65535]],
+        behaviours: options.behaviours ?? { tcp: NETFILTER, udp: NETFILTER, icmp: NETFILTER },
+        forwards: options.forwards ?? [],
+        portHold: options.portHold ?? 120,
         timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
         mssClamp: options.mssClamp ?? true,
         fragmentBytes: options.fragmentBytes ?? 1 << 20,

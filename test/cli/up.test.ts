@@ -39,6 +39,7 @@ describe('flags of up', () => {
         '--wan=eth1', '--lan=tun7', '--name=lab', '--lan-address=192.168.9.2/24', '--lan-mtu=9000', '--capture=iif=br0,lan1',
         '--wan-address=owned:198.51.100.7/24,198.51.100.8/24', '--wan-gateway=198.51.100.1', '--wan-driver=packet', '--ports=1024-2047',
         '--no-mss-clamp', '--lan-offload=off', '--wan-offload=on', '--busy-poll=50', '--timeout=udp=30', '--timeout', 'tcp-established=99',
+        '--nat=udp.filtering=endpoint-independent', '--nat', 'port-hold=7', '--forward=tcp:8080:192.168.9.3:80', '--forward', 'udp:53:192.168.9.3:53',
         '--limit', 'fragment-bytes=70000', '--fault=lan.in.loss=0.05', '--fault', 'wan.out.seed=9', '--log-level=debug', '--log-format=json',
         '--socket=/tmp/s.sock',
       ]),
@@ -54,6 +55,13 @@ describe('flags of up', () => {
       capture: { iif: ['br0', 'lan1'] },
       mssClamp: false,
       offload: { lan: false, wan: true },
+      nat: {
+        tcp: { mapping: 'endpoint-independent', filtering: 'address-dependent' },
+        udp: { mapping: 'endpoint-independent', filtering: 'endpoint-independent' },
+        icmp: { mapping: 'endpoint-independent', filtering: 'address-dependent' },
+        portHold: 7,
+      },
+      forwards: ['tcp:8080:192.168.9.3:80', 'udp:53:192.168.9.3:53'],
       timeouts: { udp: 30, udpUnreplied: 300, icmp: 60, tcpOpening: 240, tcpEstablished: 99, tcpClosing: 240 },
       limits: { flows: 262144, fragmentBytes: 70000, icmpErrorsPerSecond: 1000 },
       fault: {
@@ -77,6 +85,9 @@ describe('flags of up', () => {
   it.each([
     [['--lan-mtu', 'big'], '--lan-mtu: lanMtu is "big", but must be a whole number from 576 to 65535'],
     [['--timeout', 'udp=soon'], '--timeout udp: timeouts.udp is "soon", but must be'],
+    [['--nat', 'udp.mapping=cone'], '--nat udp.mapping: nat.udp.mapping is "cone", but must be one of'],
+    [['--nat', 'sctp.mapping=shared'], '--nat sctp.mapping: nat.sctp is not a known key'],
+    [['--forward', 'tcp:8080'], '--forward: forwards.0 is "tcp:8080", but must be such as'],
     [['--timeout', 'upd=1'], '--timeout upd: timeouts.upd is not a known key'],
     [['--timeout', '=1'], '--timeout =1: there is no "="'],
     [['--fault', 'lan.loss=0.1'], '--fault lan.loss: fault.lan.loss is not a known key'],

@@ -1,8 +1,9 @@
 /** Makes steps: real packets, real packets with harm done, noise; honest and lying virtio headers. */
+import { type Behaviour, DEPENDENCES, MAPPINGS } from '../../src/nat/behaviour.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { VnetHeader } from '../../src/stack/device/memory.js'
 import { buildFragments, buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, buildTcp, buildUdp } from '../../src/testing/packets.js'
-import { A, B, bytesOf, E, G, headerOf, NOTHING, P, Q, superpacket, u16, unfinish } from '../stack/support.js'
+import { A, B, bytesOf, E, G, headerOf, ip, NOTHING, P, Q, superpacket, u16, unfinish } from '../stack/support.js'
 import type { PlaneOptions, Step, StepPacket } from './plane.js'
 
 export type Random = (bound: number) => number
@@ -25,6 +26,8 @@ const OFFLOADS: readonly Offloads[] = [
   ...[false, true].flatMap((tcp) => [false, true].map((udp) => ({ checksum: true, tcp, udp }))),
 ]
 
+const behaviourFrom = (random: Random): Behaviour => ({ mapping: pick(random, MAPPINGS), filtering: pick(random, DEPENDENCES) })
+
 export const randomOptions = (random: Random): PlaneOptions => ({
   lanMtu: pick(random, [1500, 1500, 9000, 576, 1280, 65535]),
   wanMtu: pick(random, [1500, 1500, 1400, 9000, 576, 68]),
@@ -36,6 +39,8 @@ export const randomOptions = (random: Random): PlaneOptions => ({
   fragmentBytes: pick(random, [2048, 16 << 10, 256 << 10]),
   mssClamp: random(4) !== 0,
   owned: random(3) === 0,
+  behaviours: { tcp: behaviourFrom(random), udp: behaviourFrom(random), icmp: behaviourFrom(random) },
+  forwards: random(2) === 0 ? [] : [{ protocol: pick(random, [6, 17]), external: null, firstPort: 80, lastPort: 700, address: ip(pick(random, [A, B])), port: 5000, from: 0, fromMask: 0 }],
 })
 
 const INTERESTING = [0, 1, 2, 4, 5, 7, 8, 15, 16, 17, 20, 40, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0xfe, 0xff]

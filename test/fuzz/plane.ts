@@ -1,6 +1,8 @@
 /** A whole data plane between two guarded devices, driven by steps that can be written down and played again. */
 import { DataPlane } from '../../src/data-plane.js'
+import { type Behaviours, NETFILTER } from '../../src/nat/behaviour.js'
 import { allocateFlowTable } from '../../src/nat/flow-table.js'
+import type { Forward } from '../../src/nat/forwards.js'
 import { DEFAULT_TIMEOUTS } from '../../src/nat/timeouts.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { SentPacket, VnetHeader } from '../../src/stack/device/memory.js'
@@ -21,6 +23,9 @@ export interface PlaneOptions {
   mssClamp: boolean
   /** The gateway alone has the external address. */
   owned?: boolean
+  /** Default: netfilter's. */
+  behaviours?: Behaviours
+  forwards?: Forward[]
 }
 
 export interface StepPacket {
@@ -53,6 +58,9 @@ export class FuzzPlane {
         stats: allocateStats(),
         wanSettings: wanSettings(true, options.wanMtu, true),
         ports: options.ports,
+        behaviours: options.behaviours ?? { tcp: NETFILTER, udp: NETFILTER, icmp: NETFILTER },
+        forwards: options.forwards ?? [],
+        portHold: 120,
         timeouts: DEFAULT_TIMEOUTS,
         mssClamp: options.mssClamp,
         fragmentBytes: options.fragmentBytes,

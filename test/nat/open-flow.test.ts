@@ -1,29 +1,23 @@
 import { describe, expect, it } from 'vitest'
 import { Drop } from '../../src/drop.js'
-import { allocateFlowTable, FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../../src/nat/flow-table.js'
-import { FlowOpener, openerDrop } from '../../src/nat/open-flow.js'
-import { PortPool } from '../../src/nat/port-pool.js'
+import { SIDE_DESTINATION, SIDE_SOURCE, SIDE_WORDS } from '../../src/nat/flow-table.js'
+import { openerDrop } from '../../src/nat/open-flow.js'
 import { stateName } from '../../src/nat/tcp-state.js'
 import { CLASS_ICMP, CLASS_TCP_OPENING, CLASS_UDP_UNREPLIED } from '../../src/nat/timeouts.js'
 import type { Packet } from '../../src/stack/parse.js'
 import { ACK, FIN, RST, SYN } from '../../src/stack/wire/tcp.js'
-import { MemoryGateway, seededRandom } from '../../src/testing/memory-gateway.js'
+import { MemoryGateway } from '../../src/testing/memory-gateway.js'
 import { buildIcmp, buildIcmpEcho, buildIpv4, buildTcp, buildUdp } from '../../src/testing/packets.js'
 import { A, B, E, from, headerOf, icmp, ip, P, parsed, Q, to, u16 } from '../stack/support.js'
+import { openerOf } from './support.js'
 
 const packetOf = (bytes: Uint8Array): Packet => parsed(bytes).packet
 const udp = (source: string, sourcePort: number, destination = P, destinationPort = 53): Uint8Array =>
   buildUdp({ source, destination, sourcePort, destinationPort })
 const ports = (first: number, last: number): readonly (readonly [number, number])[] => [[first, last]]
 
-const setUp = (first: number, last: number, capacity = 1000) => {
-  const table = new FlowTable(allocateFlowTable(capacity), 1)
-  const pool = (): PortPool => new PortPool(Array.from({ length: last - first + 1 }, (_, index) => first + index))
-  const opener = new FlowOpener(table, pool(), true, seededRandom(1))
-  const open = (bytes: Uint8Array, now = 0): number => opener.open(packetOf(bytes), 0, 1, ip(E), now)
-  const externalPort = (side: number): number => table.sides[(side ^ 1) * SIDE_WORDS + SIDE_PORTS]! & 0xffff
-  return { table, open, externalPort }
-}
+const setUp = (first: number, last: number, capacity = 1000) =>
+  openerOf({ ports: Array.from({ length: last - first + 1 }, (_, index) => first + index), capacity })
 
 describe('openerDrop', () => {
   it('lets UDP, a first SYN and ICMP queries open', () => {

@@ -1,20 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { allocateFlowTable, FlowTable } from '../../src/nat/flow-table.js'
-import { FlowOpener } from '../../src/nat/open-flow.js'
-import { PortPool } from '../../src/nat/port-pool.js'
 import { translate } from '../../src/nat/translate.js'
 import type { VnetHeader } from '../../src/stack/device/memory.js'
 import { ACK, SYN } from '../../src/stack/wire/tcp.js'
 import { checkPacket } from '../../src/testing/check-packet.js'
-import { seededRandom } from '../../src/testing/memory-gateway.js'
 import { buildFragments, buildIcmp, buildIcmpEcho, buildIpv4, buildTcp, buildUdp } from '../../src/testing/packets.js'
 import { A, AT, bytesOf, E, from, headerOf, ip, NOTHING, P, parsed, same, superpacket, taken, to, u16, u32, unfinish } from '../stack/support.js'
+import { openerOf } from './support.js'
 
 /** Opens a flow with `first` through external port 40000 and translates `packet` on the given direction. */
 const through = (first: Uint8Array, bytes: Uint8Array, direction: 0 | 1 = 0, header: VnetHeader = NOTHING): Uint8Array => {
-  const table = new FlowTable(allocateFlowTable(4), 1)
-  const pool = (): PortPool => new PortPool([40000])
-  const side = new FlowOpener(table, pool(), true, seededRandom(1)).open(parsed(first).packet, 0, 1, ip(E), 0)
+  const { table, open } = openerOf({ ports: [40000], capacity: 4 })
+  const side = open(first)
   const { slab, packet } = parsed(bytes, header)
   const before = slab.bytes.slice()
   translate(slab.view, packet, table, side | direction)

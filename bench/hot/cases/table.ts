@@ -1,5 +1,9 @@
 /** The flow table alone. */
 import { allocateFlowTable, FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../../../src/nat/flow-table.js'
+import { SHARED } from '../../../src/nat/behaviour.js'
+import { Forwards } from '../../../src/nat/forwards.js'
+import { Mappings } from '../../../src/nat/mappings.js'
+import { PortHold } from '../../../src/nat/port-hold.js'
 import { FlowOpener } from '../../../src/nat/open-flow.js'
 import { PortPool } from '../../../src/nat/port-pool.js'
 import { Packet } from '../../../src/stack/parse.js'
@@ -25,14 +29,21 @@ const setPacket = (packet: Packet, index: number): void => {
   packet.ports = ((1024 + (index & 0x7fff)) << 16) | 53
 }
 
+const open = (opener: FlowOpener, packet: Packet): number => {
+  const rewrite = { egress: ZONE_WAN, source: EXTERNAL, destination: packet.destination, destinationPort: packet.ports & 0xffff }
+  return opener.openFromInside(packet, ZONE_LAN, rewrite, SHARED, 0)
+}
+
 /** A table with `flows` open flows, made for `capacity`, and its opener. */
 const filled = (flows: number, capacity: number): { table: FlowTable; opener: FlowOpener } => {
   const table = new FlowTable(allocateFlowTable(capacity), random.next())
-  const opener = new FlowOpener(table, ports, true, random)
+  const opener = new FlowOpener({
+    table, mappings: new Mappings(table, random.next()), ports, forwards: new Forwards([]), hold: new PortHold(0), keepIdentifiers: true, random,
+  })
   const packet = new Packet()
   for (let index = 0; index < flows; index++) {
     setPacket(packet, index)
-    if (opener.open(packet, ZONE_LAN, ZONE_WAN, EXTERNAL, 0) < 0) throw new Error(`flow ${index} was refused`)
+    if (open(opener, packet) < 0) throw new Error(`flow ${index} was refused`)
   }
   return { table, opener }
 }
@@ -89,7 +100,7 @@ export const openAndClose = (flows: number): Case => {
     run: () => {
       for (let done = 0; done < PER_CALL; done++) {
         setPacket(packet, index++)
-        opened[done] = opener.open(packet, ZONE_LAN, ZONE_WAN, EXTERNAL, 0) >> 1
+        opened[done] = open(opener, packet) >> 1
       }
       for (let done = 0; done < PER_CALL; done++) table.close(opened[done]!)
     },

@@ -24,6 +24,8 @@ export interface UpFlags {
   mssClamp?: boolean
   lanOffload?: 'on' | 'off'
   wanOffload?: 'on' | 'off'
+  nat?: string[]
+  forward?: string[]
   timeout?: string[]
   limit?: string[]
   fault?: string[]
@@ -58,6 +60,8 @@ export const addUpFlags = (command: Command): Command =>
     .addOption(onOff('--wan-offload', 'the same for the packet socket (on)'))
     .option('--busy-poll <microseconds>', 'look so long for more packets before sleeping (50)')
     .optionsGroup('Flows:')
+    .option('--nat <name=value>', 'udp.mapping=address-dependent, tcp.filtering=endpoint-independent, port-hold=120 …; repeatable', several)
+    .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80; repeatable', several)
     .option('--timeout <class=seconds>', 'udp, udp-unreplied, icmp, tcp-opening, tcp-established, tcp-closing; repeatable', several)
     .option('--limit <name=value>', 'flows, fragment-bytes, icmp-errors-per-second; repeatable', several)
     .optionsGroup('Running:')
@@ -125,6 +129,11 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['log', 'format'], flags.logFormat, '--log-format')
   set(['socket'], flags.socket, '--socket')
   set(['busyPoll'], flags.busyPoll === undefined ? undefined : value(flags.busyPoll), '--busy-poll')
+  for (const text of flags.nat ?? []) {
+    const [name, given] = pair('--nat', text)
+    set(['nat', ...name.split('.').map(camel)], value(given), `--nat ${name}`)
+  }
+  set(['forwards'], flags.forward, '--forward')
   for (const text of flags.timeout ?? []) {
     const [name, given] = pair('--timeout', text)
     set(['timeouts', camel(name)], value(given), `--timeout ${name}`)
