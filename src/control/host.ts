@@ -6,7 +6,6 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config.js'
 import { ExitCode, TsnatError } from '../errors.js'
-import { parseForward } from '../forward-text.js'
 import { reservePorts, canReservePorts } from '../host/changes.js'
 import { Guard, type GuardScope } from '../host/guard.js'
 import { Journal } from '../host/journal.js'
@@ -14,12 +13,10 @@ import { Lan } from '../host/lan.js'
 import { gatewayAddressOf } from '../host/lan-subnet.js'
 import { unknownInterface } from '../host/interface-error.js'
 import { openNamespace, ownNamespace, type NetworkNamespace } from '../host/namespace.js'
-import { formatPorts, intersectPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
-import { defaultPorts, type HostPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
+import { formatPorts, type PortSet } from '../host/port-set.js'
 import { preflight } from '../host/preflight.js'
 import { RAW_LIMITS, RAW_MARK, RawWan } from '../host/raw-wan.js'
 import { WanMonitor, type NeighbourReport, type WanState } from '../host/wan.js'
-import type { Forward } from '../nat/forwards.js'
 import { native } from '../native.js'
 import { wanFilter } from '../stack/device/filter.js'
 import { openPacket, type PacketHandle } from '../stack/device/packet.js'
@@ -27,14 +24,13 @@ import { openTun, type TunHandle } from '../stack/device/tun.js'
 import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
 import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
 import { packetError, tunError } from './device-error.js'
-import { forwardedPorts, usableForwards } from './forward-plan.js'
+import { PortPlan } from './port-plan.js'
 import { ownedAddresses, planWan, requireUnowned, troubles } from './wan-plan.js'
 
 /** Milliseconds between two looks at the ports that the host's own sockets hold. */
 const PORTS_INTERVAL = 5000
 /** Milliseconds after which an interface that could not be opened is tried again, unless it changes before. */
 const RETRY_INTERVAL = 1000
-const ALL_PORTS = '1-65535'
 
 /** What the host tells the data plane, and the gateway when it cannot go on. */
 export interface HostListener {
@@ -68,15 +64,7 @@ export class Host {
   readonly #lanNamespace: NetworkNamespace
   readonly #subnet: { address: number; prefixLength: number }
   readonly #owned
-  /** Ports that may be used, before those that the host's sockets hold are taken out. */
-  #allowed: PortSet = []
-  #usable: PortSet = []
-  /** Configured forwards, and what of them no socket of the host keeps off. */
-  readonly #forwards: readonly Forward[]
-  #usableForwards: readonly Forward[] = []
-  /** Ports that are tsnat's and not a socket's of the host, by protocol, and those of either protocol. */
-  #guardedPorts: HostPorts = { tcp: [], udp: [] }
-  #anyPorts: PortSet = []
+  readonly #ports: PortPlan
   #journal: Journal | null = null
   #monitor: WanMonitor | null = null
   #lan: Lan | null = null
@@ -94,7 +82,6 @@ export class Host {
   /** WAN changes are worked off one after the other. */
   #changes: Promise<void> = Promise.resolve()
   #reported = ''
-  #reportedTaken = ''
   #loggedWay = ''
   /** Next hop addresses and what is known of them, for the status. */
   readonly #neighbours = new Map<number, NeighbourReport>()
@@ -107,17 +94,16 @@ export class Host {
     const { address, length } = parsePrefix(config.lanAddress)!
     this.#subnet = { address, prefixLength: length }
     this.#owned = ownedAddresses(config)
-    this.#forwards = config.forwards.map((text) => parseForward(text)!)
+    this.#ports = new PortPlan(config, wanNamespace, log)
   }
 
   async open(): Promise<void> {
     const { name, wan, lan, offload } = this.#config
-    this.#allowed = this.#choosePorts()
     const claims = {
       wan: {
         namespace: this.#wanNamespace.id,
         interface: wan,
-        ports: this.#owned === null ? formatPorts(this.#heard) : null,
+        ports: this.#owned === null ? formatPorts(this.#ports.heard) : null,
         addresses: (this.#owned ?? []).map(({ address }) => formatIpv4(address)),
       },
       lan: { namespace: this.#lanNamespace.id, interface: lan },
@@ -135,7 +121,7 @@ export class Host {
     if (this.#owned !== null) requireUnowned(state, this.#owned)
     this.#settings = planWan(state, this.#config)
     this.#lanMtu = this.#config.lanMtu ?? state.mtu
-    this.#refreshPorts()
+    this.#ports.refresh(this.#kernelAddresses())
     try {
       this.#tun = this.#lanNamespace.run(() => openTun(lan, offload.lan))
     } catch (error) {
@@ -160,8 +146,8 @@ export class Host {
       wan: this.#wanHandle(),
       wanSettings: this.#settings,
       ownedAddresses: this.#owned === null ? null : this.#owned.map(({ address }) => address),
-      ports: rangesOf(this.#usable),
-      forwards: this.#usableForwards,
+      ports: rangesOf(this.#ports.usable),
+      forwards: this.#ports.forwards,
     }
   }
 
@@ -263,7 +249,7 @@ export class Host {
   }
 
   get ports(): PortSet {
-    return this.#usable
+    return this.#ports.usable
   }
 
   get wanHasOffloads(): boolean {
@@ -285,61 +271,18 @@ export class Host {
     return troubles(this.wanState, this.#settings)
   }
 
-  #choosePorts(): PortSet {
-    const { ports } = this.#config
-    if (ports !== undefined) return parsePorts(ports)
-    if (this.#owned !== null) return parsePorts(ALL_PORTS)
-    return defaultPorts(localPortRange(this.#wanNamespace), canReservePorts(this.#wanNamespace))
-  }
-
   async #reservePorts(): Promise<void> {
-    if (canReservePorts(this.#wanNamespace)) await reservePorts(this.#journal!, this.#wanNamespace, this.#heard)
+    if (canReservePorts(this.#wanNamespace)) await reservePorts(this.#journal!, this.#wanNamespace, this.#ports.heard)
     else this.#log.warn('ip_local_reserved_ports cannot be written here: the kernel may choose the same ports for connections of its own')
-  }
-
-  /** Ports that packets may come to. */
-  get #heard(): PortSet {
-    const { tcp, udp } = forwardedPorts(this.#forwards)
-    return unitePorts(this.#allowed, unitePorts(tcp, udp))
   }
 
   #kernelAddresses(): number[] {
     return this.#monitor!.state.addresses.map(({ address }) => address)
   }
 
-  /** Takes out the ports that sockets of the host hold. Returns true when that changed something. */
-  #refreshPorts(): boolean {
-    if (this.#owned !== null) {
-      this.#usable = this.#allowed
-      this.#usableForwards = this.#forwards
-    } else {
-      const held = hostPorts(this.#wanNamespace, this.#kernelAddresses())
-      this.#usable = usablePorts(this.#allowed, unitePorts(held.tcp, held.udp))
-      this.#usableForwards = usableForwards(this.#forwards, held)
-      this.#reportTaken(held)
-    }
-    const { tcp, udp } = forwardedPorts(this.#usableForwards)
-    const before = this.#guardedPorts
-    const after = { tcp: unitePorts(this.#usable, tcp), udp: unitePorts(this.#usable, udp) }
-    if (formatPorts(after.tcp) === formatPorts(before.tcp) && formatPorts(after.udp) === formatPorts(before.udp)) return false
-    this.#guardedPorts = after
-    this.#anyPorts = unitePorts(after.tcp, after.udp)
-    return true
-  }
-
-  /** Says, each time it changes, which forwards the host's own sockets keep off. */
-  #reportTaken(held: HostPorts): void {
-    const forwarded = forwardedPorts(this.#forwards)
-    const taken = { tcp: formatPorts(intersectPorts(forwarded.tcp, held.tcp)), udp: formatPorts(intersectPorts(forwarded.udp, held.udp)) }
-    const text = JSON.stringify(taken)
-    if (text === this.#reportedTaken) return
-    this.#reportedTaken = text
-    if (taken.tcp !== '' || taken.udp !== '') this.#log.warn(taken, 'a program of this host has forwarded ports: they are its own, not forwarded')
-  }
-
   #filter(): Uint8Array {
     const { addresses } = this.#settings
-    return wanFilter({ addresses, ports: this.#owned === null ? rangesOf(this.#heard) : null, arp: this.#owned !== null })
+    return wanFilter({ addresses, ports: this.#owned === null ? rangesOf(this.#ports.heard) : null, arp: this.#owned !== null })
   }
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
@@ -358,7 +301,7 @@ export class Host {
       mark: RAW_MARK,
       namespace: this.#wanNamespace,
       addresses: () => this.#settings.addresses,
-      ports: () => this.#anyPorts,
+      ports: () => this.#ports.any,
       wanMtu: () => this.wanState.mtu,
       lanMtu: () => this.#lanMtu,
       onError: (err) => this.#log.warn({ err }, 'raw socket'),
@@ -387,7 +330,7 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    return this.#owned === null ? { addresses, ...this.#guardedPorts } : { addresses: [], tcp: [], udp: [], whole: addresses }
+    return this.#owned === null ? { addresses, ...this.#ports.guarded } : { addresses: [], tcp: [], udp: [], whole: addresses }
   }
 
   #enqueue(work: () => Promise<void>): void {
@@ -402,7 +345,7 @@ export class Host {
     this.#logWay()
     if (state.ifindex !== 0) await this.#tryFollowDevice(state, listener)
     if (this.#packet !== null) native().packetSetFilter(this.#packet.fd, this.#filter())
-    this.#refreshPorts()
+    this.#ports.refresh(this.#kernelAddresses())
     listener.send(this.#portsMessage())
     await this.#guard?.update(this.#guardScope())
     listener.send({ type: 'wan', settings: this.#settings })
@@ -448,11 +391,11 @@ export class Host {
   }
 
   #portsMessage(): ToWorker {
-    return { type: 'ports', ports: rangesOf(this.#usable), forwards: this.#usableForwards }
+    return { type: 'ports', ports: rangesOf(this.#ports.usable), forwards: this.#ports.forwards }
   }
 
   async #portsChanged(): Promise<void> {
-    if (!this.#refreshPorts()) return
+    if (!this.#ports.refresh(this.#kernelAddresses())) return
     this.#listener!.send(this.#portsMessage())
     await this.#guard?.update(this.#guardScope())
   }

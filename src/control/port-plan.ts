@@ -1,0 +1,79 @@
+/**
+ * Which outside ports are tsnat's: those that are allowed and those of the forwards, without what sockets of the host hold
+ * on a shared address. The host's sockets come and go, so it is asked again from time to time (`refresh`).
+ */
+import type { Logger } from 'pino'
+import type { Config } from '../config.js'
+import { parseForward } from '../forward-text.js'
+import { canReservePorts } from '../host/changes.js'
+import type { NetworkNamespace } from '../host/namespace.js'
+import { formatPorts, intersectPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
+import { defaultPorts, type HostPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
+import type { Forward } from '../nat/forwards.js'
+import { forwardedPorts, usableForwards } from './forward-plan.js'
+
+const ALL_PORTS = '1-65535'
+
+export class PortPlan {
+  readonly #log: Logger
+  readonly #namespace: NetworkNamespace
+  /** The kernel has the WAN's addresses too. */
+  readonly #isShared: boolean
+  /** Ports that may be used, before those that the host's sockets hold are taken out. */
+  readonly #allowed: PortSet
+  readonly #forwards: readonly Forward[]
+  #reportedTaken = ''
+  /** Ports for new mappings. */
+  usable: PortSet = []
+  /** Forwards that no socket of the host keeps off. */
+  forwards: readonly Forward[] = []
+  /** Ports that are tsnat's and not a socket's of the host, by protocol, and those of either protocol. */
+  guarded: HostPorts = { tcp: [], udp: [] }
+  any: PortSet = []
+
+  constructor(config: Pick<Config, 'ports' | 'forwards' | 'wanAddress'>, namespace: NetworkNamespace, log: Logger) {
+    this.#log = log
+    this.#namespace = namespace
+    this.#isShared = config.wanAddress === 'shared'
+    this.#forwards = config.forwards.map((text) => parseForward(text)!)
+    if (config.ports !== undefined) this.#allowed = parsePorts(config.ports)
+    else if (!this.#isShared) this.#allowed = parsePorts(ALL_PORTS)
+    else this.#allowed = defaultPorts(localPortRange(namespace), canReservePorts(namespace))
+  }
+
+  /** Ports that packets may come to. */
+  get heard(): PortSet {
+    const { tcp, udp } = forwardedPorts(this.#forwards)
+    return unitePorts(this.#allowed, unitePorts(tcp, udp))
+  }
+
+  /** Takes out what sockets of the host hold on these addresses. Returns true when that changed something. */
+  refresh(kernelAddresses: readonly number[]): boolean {
+    if (this.#isShared) {
+      const held = hostPorts(this.#namespace, kernelAddresses)
+      this.usable = usablePorts(this.#allowed, unitePorts(held.tcp, held.udp))
+      this.forwards = usableForwards(this.#forwards, held)
+      this.#reportTaken(held)
+    } else {
+      this.usable = this.#allowed
+      this.forwards = this.#forwards
+    }
+    const { tcp, udp } = forwardedPorts(this.forwards)
+    const before = this.guarded
+    const after = { tcp: unitePorts(this.usable, tcp), udp: unitePorts(this.usable, udp) }
+    if (formatPorts(after.tcp) === formatPorts(before.tcp) && formatPorts(after.udp) === formatPorts(before.udp)) return false
+    this.guarded = after
+    this.any = unitePorts(after.tcp, after.udp)
+    return true
+  }
+
+  /** Says, each time it changes, which forwards the host's own sockets keep off. */
+  #reportTaken(held: HostPorts): void {
+    const forwarded = forwardedPorts(this.#forwards)
+    const taken = { tcp: formatPorts(intersectPorts(forwarded.tcp, held.tcp)), udp: formatPorts(intersectPorts(forwarded.udp, held.udp)) }
+    const text = JSON.stringify(taken)
+    if (text === this.#reportedTaken) return
+    this.#reportedTaken = text
+    if (taken.tcp !== '' || taken.udp !== '') this.#log.warn(taken, 'a program of this host has forwarded ports: they are its own, not forwarded')
+  }
+}
