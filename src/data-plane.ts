@@ -33,14 +33,12 @@ const SCRATCH_BYTES = 4 << 20
 const WAITING_BYTES = 1 << 20
 /** Extra room, for devices that need some of the slab. */
 const EXTRA_BYTES = 16 << 20
-/** Seconds that the fragments of a datagram may take (RFC 791 3.2 suggests 15, RFC 1122 60; Linux has 30). */
-const FRAGMENT_SECONDS = 30
 /** ICMP errors that may be sent at once. */
 const ERROR_BURST = 50
 
 export type DataPlaneSettings = Pick<
   WorkerSettings,
-  'table' | 'stats' | 'wanSettings' | 'ports' | 'behaviours' | 'forwards' | 'portHold' | 'timeouts' | 'mssClamp' | 'fragmentBytes' | 'icmpErrorsPerSecond'
+  'table' | 'stats' | 'wanSettings' | 'ports' | 'forwards' | 'behaviour' | 'mssClamp'
 > & {
   readonly lan: { readonly mtu: number; readonly address: number }
   /** Addresses that no kernel has: the gateway answers pings there. */
@@ -73,12 +71,13 @@ export class DataPlane {
   readonly #admission: Admission
 
   constructor(settings: DataPlaneSettings, devices: DataPlaneDevices) {
+    const { nat, timeouts, limits } = settings.behaviour
     let end = 0
     const region = (size: number): Region => ({ start: end, end: (end += size) })
     const lanRegion = region(RECEIVE_BYTES)
     const wanRegion = region(RECEIVE_BYTES)
     const scratchRegion = region(SCRATCH_BYTES)
-    const fragmentRegion = region(settings.fragmentBytes)
+    const fragmentRegion = region(limits.fragmentBytes)
     const waitingRegion = region(WAITING_BYTES)
     const lanExtra = region(EXTRA_BYTES)
     const wanExtra = region(EXTRA_BYTES)
@@ -101,25 +100,25 @@ export class DataPlane {
     })
     this.#mappings = new Mappings(this.table, devices.random.next())
     this.#forwards = new Forwards(settings.forwards)
-    const hold = new PortHold(settings.portHold)
+    const hold = new PortHold(nat.ports.hold)
     this.table.onClose = (flow) => this.#endMapping(flow, hold)
     const opener = new FlowOpener({
       table: this.table, mappings: this.#mappings, ports: this.#ports, forwards: this.#forwards, hold,
       keepIdentifiers: settings.ownedAddresses !== null, random: devices.random,
     })
     this.#admission = new Admission({
-      lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(settings.behaviours),
+      lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(nat),
     })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, lan, wan,
       table: this.table,
       admission: this.#admission,
-      fragments: new FragmentTable(fragmentHeld, FRAGMENT_SECONDS, devices.random.next()),
+      fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
-      errorLimit: new TokenBucket(settings.icmpErrorsPerSecond, ERROR_BURST),
-      timeouts: timeoutColumn(settings.timeouts),
+      errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
+      timeouts: timeoutColumn(timeouts),
       mssClamp: settings.mssClamp,
       stats: settings.stats,
     })

@@ -114,14 +114,10 @@ class Gateway implements RunningGateway {
       ...this.#host.workerSettings(),
       table: this.#table,
       stats: this.#stats,
-      behaviours: nat,
-      portHold: nat.portHold,
-      timeouts,
+      behaviour: { nat, timeouts, limits },
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
-      fragmentBytes: limits.fragmentBytes,
-      icmpErrorsPerSecond: limits.icmpErrorsPerSecond,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
     }
   }

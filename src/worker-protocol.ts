@@ -1,9 +1,8 @@
 /** What the main thread and the data plane tell each other. */
 import type { MessagePort } from 'node:worker_threads'
-import type { Behaviours } from './nat/behaviour.js'
 import type { Forward } from './nat/forwards.js'
 import type { FlowTableMemory } from './nat/flow-table.js'
-import type { Timeouts } from './nat/timeouts.js'
+import type { Profile } from './nat/profiles.js'
 import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
@@ -35,14 +34,10 @@ export interface WorkerSettings {
   /** Addresses that tsnat answers ARP for and resolves neighbours with; null: the kernel resolves. */
   readonly ownedAddresses: readonly number[] | null
   readonly ports: readonly PortRange[]
-  readonly behaviours: Behaviours
   readonly forwards: readonly Forward[]
-  /** Seconds that an outside port rests after its mapping has ended. */
-  readonly portHold: number
-  readonly timeouts: Timeouts
+  /** How it behaves: a profile, and what was set on top of it. */
+  readonly behaviour: Profile
   readonly mssClamp: boolean
-  readonly fragmentBytes: number
-  readonly icmpErrorsPerSecond: number
   /** Microseconds to go on asking the devices after the last packet before sleeping. */
   readonly busyPoll: number
   readonly fault: { readonly lan: FaultSettings | null; readonly wan: FaultSettings | null }

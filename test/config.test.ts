@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { configJsonSchema, parseConfig } from '../src/config.js'
 import { loadConfig, mergeConfig, parseConfigText } from '../src/config-file.js'
 import { ExitCode, TsnatError } from '../src/errors.js'
+import { PROFILES } from '../src/nat/profiles.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'tsnat-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -21,7 +22,6 @@ const failure = (run: () => unknown): TsnatError => {
 const complaint = (input: unknown): string => failure(() => parseConfig(input)).message
 
 /** RFC 4787 with the filter that it recommends where strictness counts. */
-const BEHAVIOUR = { mapping: 'endpoint-independent', filtering: 'address-dependent' }
 
 describe('parseConfig', () => {
   it('needs no more than the WAN interface and fills in every default', () => {
@@ -35,10 +35,9 @@ describe('parseConfig', () => {
       capture: 'default',
       mssClamp: true,
       offload: { lan: true, wan: true },
-      nat: { tcp: BEHAVIOUR, udp: BEHAVIOUR, icmp: BEHAVIOUR, portHold: 120 },
+      profile: 'behave',
+      ...PROFILES.behave,
       forwards: [],
-      timeouts: { udp: 300, udpUnreplied: 300, icmp: 60, tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240 },
-      limits: { flows: 262144, fragmentBytes: 4194304, icmpErrorsPerSecond: 1000 },
       fault: {},
       log: { level: 'info', format: 'auto' },
       socket: '/run/tsnat/default/control.sock',
@@ -60,14 +59,23 @@ describe('parseConfig', () => {
       mssClamp: false,
       offload: { lan: false, wan: false },
       nat: {
-        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent' },
+        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent', window: false, pickup: true, unsolicitedSyn: 'drop' },
         udp: { mapping: 'address-dependent', filtering: 'endpoint-independent' },
         icmp: { mapping: 'address-and-port-dependent', filtering: 'address-dependent' },
-        portHold: 0,
+        otherProtocols: 'by-address',
+        ports: { selection: 'random', parity: true, hold: 0, blockSize: 512, blocksPerHost: 2 },
+        pool: '198.51.100.7,198.51.100.9-198.51.100.12,198.18.0.0/30',
+        pooling: 'paired-soft',
+        deterministic: { inside: '192.168.5.0/29', reserved: 2048, dynamic: 2, perHost: 5000 },
+        rules: [{ from: '192.168.5.0/30', to: '0.0.0.0/0', protocol: 'udp', ports: '53,5000-5010', mapping: 'shared', filtering: 'address-dependent', selection: 'sequential', flows: 7, translate: false }],
       },
+      profile: 'linux',
       forwards: ['tcp:8080:192.168.5.1:80', 'udp:5000-5010:192.168.5.1:6000@198.51.100.0/24'],
-      timeouts: { udp: 1, udpUnreplied: 2, icmp: 3, tcpOpening: 4, tcpEstablished: 5, tcpClosing: 6 },
-      limits: { flows: 1, fragmentBytes: 65536, icmpErrorsPerSecond: 0 },
+      timeouts: { ...PROFILES.linux.timeouts, udp: 1, fragments: 2, tcpSynSent: 4 },
+      limits: {
+        flows: 1, flowsPerSource: 2, newFlowsPerSource: 3, halfOpen: 4, halfOpenPerSource: 5, fragmentBytes: 65536, icmpErrorsPerSecond: 0,
+        refusal: 'silent', makeRoom: false,
+      },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },
       log: { level: 'debug', format: 'pretty' },
       socket: '/tmp/x.sock',
@@ -100,8 +108,8 @@ describe('parseConfig', () => {
   it.each([
     [{ wan: 'eth0', wanDrvier: 'raw' }, 'wanDrvier', 'did you mean "wanDriver"? Known here: name, wan, '],
     [{ wan: 'eth0', 'wan-driver': 'raw' }, 'wan-driver', 'did you mean "wanDriver"? '],
-    [{ wan: 'eth0', limits: { flow: 5 } }, 'limits.flow', 'did you mean "flows"? Known here: flows, fragmentBytes, icmpErrorsPerSecond'],
-    [{ wan: 'eth0', timeouts: { zebra: 5 } }, 'timeouts.zebra', 'Known here: udp, udpUnreplied, icmp, tcpOpening, tcpEstablished, tcpClosing'],
+    [{ wan: 'eth0', limits: { flow: 5 } }, 'limits.flow', 'did you mean "flows"? Known here: flows, flowsPerSource, '],
+    [{ wan: 'eth0', timeouts: { zebra: 5 } }, 'timeouts.zebra', 'Known here: udp, udpStream, icmp, tcpSynSent, '],
     [{ wan: 'eth0', capture: { iiff: ['a'] } }, 'capture.iiff', 'did you mean "iif"? Known here: iif'],
     [{ wan: 'eth0', wanAddress: { ownd: ['198.51.100.7/24'] } }, 'wanAddress.ownd', 'did you mean "owned"? Known here: owned, gateway'],
     [{ wan: 'eth0', fault: { lan: { in: { los: 1 } } } }, 'fault.lan.in.los', 'did you mean "loss"? Known here: loss, duplicate, corrupt, reorder, seed'],
@@ -114,7 +122,7 @@ describe('parseConfig', () => {
   it.each([
     [{ wan: 'eth0', nat: { udp: { mapping: 'cone' } } }, 'nat.udp.mapping is "cone", but must be one of endpoint-independent, address-dependent'],
     [{ wan: 'eth0', nat: { tcp: { filtering: 'shared' } } }, 'nat.tcp.filtering is "shared", but must be one of endpoint-independent'],
-    [{ wan: 'eth0', nat: { portHold: -1 } }, 'nat.portHold is -1, but must be a whole number from 0 to 86400'],
+    [{ wan: 'eth0', nat: { ports: { hold: -1 } } }, 'nat.ports.hold is -1, but must be a whole number from 0 to 86400'],
     [{ wan: 'eth0', forwards: 'tcp:80:10.0.0.2:80' }, 'forwards is "tcp:80:10.0.0.2:80", but must be a list'],
     [{ wan: 'eth0', forwards: ['icmp:80:10.0.0.2:80'] }, 'forwards.0 is "icmp:80:10.0.0.2:80", but must be such as "tcp:8080:10.77.0.2:80"'],
     [{ wan: 'eth0', forwards: ['tcp:9-8:10.0.0.2:80'] }, 'forwards.0 is "tcp:9-8:10.0.0.2:80", but must be such as'],
@@ -165,7 +173,7 @@ describe('parseConfig', () => {
 
   it('explains a key in the hint', () => {
     expect(failure(() => parseConfig({ wan: 'eth0', limits: { flows: 0 } })).hint).toBe(
-      'limits.flows: Flows at most. At the limit a new flow is refused; no live flow is evicted.',
+      'limits.flows: Flows at most. At the limit a new flow is refused.',
     )
   })
 

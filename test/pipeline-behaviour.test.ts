@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { readFlows } from '../src/control/flow-reader.js'
 import { type Behaviour, DEPENDENCES, NETFILTER } from '../src/nat/behaviour.js'
-import { DEFAULT_TIMEOUTS, timeoutColumn } from '../src/nat/timeouts.js'
+import { PROFILES } from '../src/nat/profiles.js'
+import { timeoutColumn } from '../src/nat/timeouts.js'
 import { ACK, FIN, RST, SYN } from '../src/stack/wire/tcp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway } from '../src/testing/memory-gateway.js'
@@ -359,7 +360,7 @@ it('CT-1: a flow from outside is listed as it came', () => {
   leave(gateway, 'udp', end(B, 5000), end(P, 1))
   const port = leave(gateway, 'udp', HOST, end(P, 1))
   enter(gateway, 'udp', end(Q, 9), port)
-  const records = [...readFlows(gateway.plane.table.columns, timeoutColumn(DEFAULT_TIMEOUTS), {})].map(({ record }) => record)
+  const records = [...readFlows(gateway.plane.table.columns, timeoutColumn(PROFILES.behave.timeouts), {})].map(({ record }) => record)
   expect(records).toHaveLength(3)
   expect(records[2]).toMatchObject({
     protocol: 'udp', replied: false, assured: false,
@@ -367,6 +368,6 @@ it('CT-1: a flow from outside is listed as it came', () => {
   })
   gateway.fromLan(packet('udp', HOST, end(Q, 9)))
   expect(headerOf(only(gateway.toWan()))).toBe(20)
-  const [, , answered] = [...readFlows(gateway.plane.table.columns, timeoutColumn(DEFAULT_TIMEOUTS), {})]
+  const [, , answered] = [...readFlows(gateway.plane.table.columns, timeoutColumn(PROFILES.behave.timeouts), {})]
   expect(answered!.record).toMatchObject({ replied: true, assured: true, reply: { packets: 1 } })
 })

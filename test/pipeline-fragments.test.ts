@@ -123,7 +123,7 @@ describe('fragments', () => {
   })
 
   it('later fragments of a flow that has ended go nowhere', () => {
-    const gateway = new MemoryGateway({ timeouts: { udpUnreplied: 5 } })
+    const gateway = new MemoryGateway({ timeouts: { udp: 5 } })
     gateway.fromLan(pieces[0]!)
     gateway.advance(6)
     gateway.toWan()
@@ -144,7 +144,7 @@ describe('fragments', () => {
   })
 
   it('UDP-15 (REQ-14): a flood of half datagrams hurts neither whole packets nor fragments in order', () => {
-    const gateway = new MemoryGateway({ fragmentBytes: 64 << 10 })
+    const gateway = new MemoryGateway({ limits: { fragmentBytes: 64 << 10 } })
     for (let id = 0; id < 20_000; id++) {
       gateway.lan.push(buildIpv4({ source: A, destination: P, protocol: 17, id: id & 0xffff, offset: 8, mf: id % 2 === 0, payload: bytesOf(64) }))
     }

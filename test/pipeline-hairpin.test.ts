@@ -4,7 +4,8 @@ import { readFlows } from '../src/control/flow-reader.js'
 import { parseForward } from '../src/forward-text.js'
 import type { Forward } from '../src/nat/forwards.js'
 import { DEPENDENCES, NETFILTER } from '../src/nat/behaviour.js'
-import { DEFAULT_TIMEOUTS, timeoutColumn } from '../src/nat/timeouts.js'
+import { PROFILES } from '../src/nat/profiles.js'
+import { timeoutColumn } from '../src/nat/timeouts.js'
 import { ACK, RST, SYN } from '../src/stack/wire/tcp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import type { MemoryGateway } from '../src/testing/memory-gateway.js'
@@ -147,7 +148,7 @@ describe.each(PROTOCOLS)('a forward of %s', (protocol) => {
       expect(checkPacket(answer)).toEqual([])
       gateway.fromWan(packet(protocol, end(P, 4000), end(E, 8080), ACK, bytesOf(9)))
       expect(to(only(gateway.toLan()))).toBe(`${A}:80`)
-      const [flow] = [...readFlows(gateway.plane.table.columns, timeoutColumn(DEFAULT_TIMEOUTS), {})]
+      const [flow] = [...readFlows(gateway.plane.table.columns, timeoutColumn(PROFILES.behave.timeouts), {})]
       expect(flow!.record).toMatchObject({
         replied: true, original: { src: P, dst: E, sport: 4000, dport: 8080, packets: 2 }, reply: { src: A, dst: P, sport: 80, dport: 4000, packets: 1 },
       })
@@ -251,7 +252,7 @@ describe.each(PROTOCOLS)('a forward of %s', (protocol) => {
   })
 
   it('RTR-16: TTL 1 opens nothing, and a full table says so', () => {
-    const gateway = forwarded({ flows: 1 })
+    const gateway = forwarded({ limits: { flows: 1 } })
     const ends = { source: P, sourcePort: 4000, destination: E, destinationPort: 8080, flags: SYN, ttl: 1 }
     gateway.fromWan(protocol === 'tcp' ? buildTcp(ends) : buildUdp(ends))
     const told = only(gateway.toWan())

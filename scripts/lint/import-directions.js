@@ -31,7 +31,7 @@ const RESERVED = [
 
 /** Packages that only some may import; what is not named here, everything outside of the data plane may. */
 const PACKAGES = [
-  { packages: ['zod'], importers: ['src/config'] },
+  { packages: ['zod'], importers: ['src/config', 'src/config-schema'] },
   { packages: ['commander'], importers: ['src/cli/'] },
 ]
 

@@ -4,7 +4,7 @@ import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
 import type { Config } from '../config.js'
 import { formatPorts } from '../host/port-set.js'
 import { HEADER_CLASSES, HEADER_COUNT, HEADER_EXPIRED, HEADER_OPENED } from '../nat/flow-table.js'
-import { CLASS_ICMP, CLASS_TCP_CLOSING, CLASS_TCP_ESTABLISHED, CLASS_TCP_OPENING, CLASS_UDP, CLASS_UDP_UNREPLIED } from '../nat/timeouts.js'
+import { TIMEOUT_NAMES } from '../nat/timeouts.js'
 import type { Offloads } from '../stack/device/device.js'
 import { formatIpv4, formatMac } from '../stack/wire/address.js'
 import {
@@ -62,7 +62,8 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, u
   const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
   const nextHop = outward?.gateway ?? null
   const mac = nextHop === null ? null : (host.neighbour(nextHop)?.mac ?? null)
-  const count = (...classes: number[]): number => classes.reduce((sum, one) => sum + header[HEADER_CLASSES + one]!, 0)
+  const count = (protocol: string): number =>
+    TIMEOUT_NAMES.reduce((sum, name, one) => (name.startsWith(protocol) ? sum + header[HEADER_CLASSES + one]! : sum), 0)
   const offload = host.wanHasOffloads
   return {
     name: config.name,
@@ -103,9 +104,9 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, u
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,
-      tcp: count(CLASS_TCP_OPENING, CLASS_TCP_ESTABLISHED, CLASS_TCP_CLOSING),
-      udp: count(CLASS_UDP_UNREPLIED, CLASS_UDP),
-      icmp: count(CLASS_ICMP),
+      tcp: count('tcp'),
+      udp: count('udp'),
+      icmp: count('icmp'),
       opened: header[HEADER_OPENED]!,
       expired: header[HEADER_EXPIRED]!,
       refused: stats[STAT_REFUSED]!,

@@ -57,7 +57,7 @@ export const META_KEY = 0xffff
 const NONE = -1
 
 /** Header words of the shared buffer, before the columns. */
-const HEADER_WORDS = 16
+const HEADER_WORDS = 64
 export const HEADER_COUNT = 0
 export const HEADER_OPENED = 1
 export const HEADER_EXPIRED = 2
@@ -65,11 +65,11 @@ export const HEADER_EXPIRED = 2
 export const HEADER_NOW = 3
 /** Flows ever taken: records from there on are untouched. */
 export const HEADER_USED = 4
-/** Live flows by timeout class follow from here. */
-export const HEADER_CLASSES = 8
+/** Live flows by timeout class follow from here, CLASSES_MAX of them. */
+export const HEADER_CLASSES = 32
 
 /** Highest number of timeout classes. */
-export const CLASSES_MAX = 8
+export const CLASSES_MAX = 24
 
 export interface FlowTableMemory {
   readonly capacity: number

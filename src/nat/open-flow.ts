@@ -15,7 +15,7 @@ import type { PortHold } from './port-hold.js'
 import { isLowerClass, type PortPool } from './port-pool.js'
 import type { RandomSource } from './random.js'
 import { advance } from './tcp-state.js'
-import { CLASS_ICMP, CLASS_TCP_OPENING, CLASS_UDP_UNREPLIED } from './timeouts.js'
+import { CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
 import { storeDeltas } from './translate.js'
 
 /** Nobody can be answered at source port 0, which means "none" (RFC 768). */
@@ -195,4 +195,4 @@ export class FlowOpener {
 }
 
 const openingClass = (protocol: number): number =>
-  protocol === ipv4.PROTOCOL_ICMP ? CLASS_ICMP : protocol === ipv4.PROTOCOL_TCP ? CLASS_TCP_OPENING : CLASS_UDP_UNREPLIED
+  protocol === ipv4.PROTOCOL_ICMP ? CLASS_ICMP : protocol === ipv4.PROTOCOL_TCP ? CLASS_TCP_SYN_SENT : CLASS_UDP

@@ -7,7 +7,10 @@
  * Simultaneous open needs nothing special: SYNs may come from both sides in any order (RFC 5382 REQ-2).
  */
 import * as tcp from '../stack/wire/tcp.js'
-import { CLASS_TCP_CLOSING, CLASS_TCP_ESTABLISHED, CLASS_TCP_OPENING } from './timeouts.js'
+import {
+  CLASS_TCP_CLOSE, CLASS_TCP_CLOSE_WAIT, CLASS_TCP_ESTABLISHED, CLASS_TCP_FIN_WAIT, CLASS_TCP_LAST_ACK, CLASS_TCP_SYN_RECV,
+  CLASS_TCP_SYN_SENT, CLASS_TCP_TIME_WAIT,
+} from './timeouts.js'
 
 /** Events come in pairs, original side first: `EVENT << (side & 1)`. */
 const SYN = 1
@@ -46,8 +49,11 @@ export const advance = (events: number, flags: number, direction: number): numbe
 
 /** The timeout class that follows from the events (RFC 5382 REQ-5, RFC 7857 2). */
 export const timeoutClassOf = (events: number): number => {
-  if (isOver(events)) return CLASS_TCP_CLOSING
-  return (events & BOTH_ACK) === BOTH_ACK ? CLASS_TCP_ESTABLISHED : CLASS_TCP_OPENING
+  if ((events & RST) !== 0) return CLASS_TCP_CLOSE
+  if ((events & BOTH_FIN) === BOTH_FIN) return (events & BOTH_FIN_ACKED) !== 0 ? CLASS_TCP_TIME_WAIT : CLASS_TCP_LAST_ACK
+  if ((events & BOTH_FIN) !== 0) return (events & FIN_ACKED) !== 0 ? CLASS_TCP_CLOSE_WAIT : CLASS_TCP_FIN_WAIT
+  if ((events & BOTH_ACK) === BOTH_ACK) return CLASS_TCP_ESTABLISHED
+  return (events & (ACK << 1)) !== 0 ? CLASS_TCP_SYN_RECV : CLASS_TCP_SYN_SENT
 }
 
 /** Whether the reply side has sent anything but RSTs since the flow began anew. */

@@ -10,7 +10,7 @@ import type { Packet } from '../stack/parse.js'
 import { PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import { type FlowTable, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, SIDE_META, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 import { advance, hasReplied, isSteady, timeoutClassOf, UNSTEADY_FLAGS } from './tcp-state.js'
-import { CLASS_UDP, CLASS_UDP_UNREPLIED } from './timeouts.js'
+import { CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
 
 /** Event of UDP and ICMP flows: a packet came back. */
 export const EVENT_REPLIED = 1
@@ -58,8 +58,8 @@ const trackTcp = (table: FlowTable, flow: number, direction: number, flags: numb
 const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
   if (direction === 1 && table.eventsOf(flow) === 0) {
     table.setEvents(flow, EVENT_REPLIED)
-    if (table.classOf(flow) === CLASS_UDP_UNREPLIED) {
-      table.setClass(flow, CLASS_UDP, now)
+    if (table.classOf(flow) === CLASS_UDP) {
+      table.setClass(flow, CLASS_UDP_STREAM, now)
       return
     }
   }

@@ -7,7 +7,8 @@ import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import type { Forward } from '../nat/forwards.js'
 import { allocateFlowTable } from '../nat/flow-table.js'
 import type { RandomSource } from '../nat/random.js'
-import { DEFAULT_TIMEOUTS, type Timeouts } from '../nat/timeouts.js'
+import { type Profile, type ProfileName, PROFILES } from '../nat/profiles.js'
+import type { LimitSettings, NatSettings } from '../nat/settings.js'
 import type { Route } from '../route/table.js'
 import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
@@ -28,15 +29,14 @@ export interface MemoryGatewayOptions {
   wanMtu?: number
   /** External ports. Default 1-65535. */
   ports?: readonly PortRange[]
-  /** Mapping and filtering by protocol. Default: netfilter's. */
+  /** The settings that the others are laid over. Default: `behave`, with netfilter's mapping and filtering. */
+  profile?: ProfileName
+  /** Mapping and filtering by protocol. */
   behaviours?: Behaviours
+  nat?: Partial<NatSettings>
   forwards?: readonly Forward[]
-  /** Seconds that an outside port rests. Default 120. */
-  portHold?: number
-  timeouts?: Partial<Timeouts>
-  flows?: number
-  fragmentBytes?: number
-  icmpErrorsPerSecond?: number
+  timeouts?: Partial<Profile['timeouts']>
+  limits?: Partial<LimitSettings>
   mssClamp?: boolean
   lanOffloads?: Offloads
   wanOffloads?: Offloads
@@ -65,6 +65,19 @@ const address = (text: string): number => {
   return parsed
 }
 
+const NETFILTERS: Behaviours = { tcp: NETFILTER, udp: NETFILTER, icmp: NETFILTER }
+
+/** What the options say, over their profile. Small tables, where they say nothing of that. */
+export const behaviourOf = ({ profile, behaviours, nat, timeouts, limits }: MemoryGatewayOptions): Profile => {
+  const base = PROFILES[profile ?? 'behave']
+  const { tcp, udp, icmp } = behaviours ?? (profile === undefined ? NETFILTERS : base.nat)
+  return {
+    nat: { ...base.nat, udp, icmp, tcp: { ...base.nat.tcp, ...tcp }, ...nat },
+    timeouts: { ...base.timeouts, ...timeouts },
+    limits: { ...base.limits, flows: 4096, fragmentBytes: 1 << 20, ...limits },
+  }
+}
+
 export class MemoryGateway {
   readonly lan: MemoryDevice
   readonly wan: MemoryDevice
@@ -78,10 +91,11 @@ export class MemoryGateway {
   constructor(options: MemoryGatewayOptions = {}) {
     this.lan = new MemoryDevice({ name: 'lan', offloads: options.lanOffloads ?? NO_OFFLOADS })
     this.wan = new MemoryDevice({ name: 'wan', offloads: options.wanOffloads ?? NO_OFFLOADS })
+    const behaviour = behaviourOf(options)
     const addresses = (options.wanAddresses ?? ['203.0.113.1']).map(address)
     this.plane = new DataPlane(
       {
-        table: allocateFlowTable(options.flows ?? 4096),
+        table: allocateFlowTable(behaviour.limits.flows),
         stats: this.stats,
         wanSettings: {
           up: true,
@@ -90,13 +104,9 @@ export class MemoryGateway {
           routes: options.routes ?? [{ destination: 0, prefixLength: 0, gateway: null, source: addresses[0] ?? 0 }],
         },
         ports: options.ports ?? [[1, 65535]],
-        behaviours: options.behaviours ?? { tcp: NETFILTER, udp: NETFILTER, icmp: NETFILTER },
+        behaviour,
         forwards: options.forwards ?? [],
-        portHold: options.portHold ?? 120,
-        timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
         mssClamp: options.mssClamp ?? true,
-        fragmentBytes: options.fragmentBytes ?? 1 << 20,
-        icmpErrorsPerSecond: options.icmpErrorsPerSecond ?? 1000,
         ownedAddresses: (options.ownedAddresses ?? []).map(address),
         lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
       },

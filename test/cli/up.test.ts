@@ -9,6 +9,7 @@ import { addUpFlags, readUpFlags } from '../../src/cli/up/flags.js'
 import { loadConfig } from '../../src/config-file.js'
 import type { Config } from '../../src/config.js'
 import { ExitCode, TsnatError } from '../../src/errors.js'
+import { PROFILES } from '../../src/nat/profiles.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'tsnat-up-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -39,7 +40,7 @@ describe('flags of up', () => {
         '--wan=eth1', '--lan=tun7', '--name=lab', '--lan-address=192.168.9.2/24', '--lan-mtu=9000', '--capture=iif=br0,lan1',
         '--wan-address=owned:198.51.100.7/24,198.51.100.8/24', '--wan-gateway=198.51.100.1', '--wan-driver=packet', '--ports=1024-2047',
         '--no-mss-clamp', '--lan-offload=off', '--wan-offload=on', '--busy-poll=50', '--timeout=udp=30', '--timeout', 'tcp-established=99',
-        '--nat=udp.filtering=endpoint-independent', '--nat', 'port-hold=7', '--forward=tcp:8080:192.168.9.3:80', '--forward', 'udp:53:192.168.9.3:53',
+        '--nat=udp.filtering=endpoint-independent', '--nat', 'ports.hold=7', '--nat-rule=from=10.0.0.0/8,ports=53+99-100,translate=false', '--profile=linux', '--forward=tcp:8080:192.168.9.3:80', '--forward', 'udp:53:192.168.9.3:53',
         '--limit', 'fragment-bytes=70000', '--fault=lan.in.loss=0.05', '--fault', 'wan.out.seed=9', '--log-level=debug', '--log-format=json',
         '--socket=/tmp/s.sock',
       ]),
@@ -55,15 +56,16 @@ describe('flags of up', () => {
       capture: { iif: ['br0', 'lan1'] },
       mssClamp: false,
       offload: { lan: false, wan: true },
+      profile: 'linux',
       nat: {
-        tcp: { mapping: 'endpoint-independent', filtering: 'address-dependent' },
-        udp: { mapping: 'endpoint-independent', filtering: 'endpoint-independent' },
-        icmp: { mapping: 'endpoint-independent', filtering: 'address-dependent' },
-        portHold: 7,
+        ...PROFILES.linux.nat,
+        udp: { ...PROFILES.linux.nat.udp, filtering: 'endpoint-independent' },
+        ports: { ...PROFILES.linux.nat.ports, hold: 7 },
+        rules: [{ from: '10.0.0.0/8', ports: '53,99-100', translate: false }],
       },
       forwards: ['tcp:8080:192.168.9.3:80', 'udp:53:192.168.9.3:53'],
-      timeouts: { udp: 30, udpUnreplied: 300, icmp: 60, tcpOpening: 240, tcpEstablished: 99, tcpClosing: 240 },
-      limits: { flows: 262144, fragmentBytes: 70000, icmpErrorsPerSecond: 1000 },
+      timeouts: { ...PROFILES.linux.timeouts, udp: 30, tcpEstablished: 99 },
+      limits: { ...PROFILES.linux.limits, fragmentBytes: 70000 },
       fault: {
         lan: { in: { loss: 0.05, duplicate: 0, corrupt: 0, reorder: 0, seed: 1 } },
         wan: { out: { loss: 0, duplicate: 0, corrupt: 0, reorder: 0, seed: 9 } },

@@ -1,9 +1,9 @@
 /** A whole data plane between two guarded devices, driven by steps that can be written down and played again. */
 import { DataPlane } from '../../src/data-plane.js'
-import { type Behaviours, NETFILTER } from '../../src/nat/behaviour.js'
+import type { Behaviours } from '../../src/nat/behaviour.js'
 import { allocateFlowTable } from '../../src/nat/flow-table.js'
 import type { Forward } from '../../src/nat/forwards.js'
-import { DEFAULT_TIMEOUTS } from '../../src/nat/timeouts.js'
+import { behaviourOf } from '../../src/testing/memory-gateway.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { SentPacket, VnetHeader } from '../../src/stack/device/memory.js'
 import { allocateStats } from '../../src/stats.js'
@@ -58,13 +58,9 @@ export class FuzzPlane {
         stats: allocateStats(),
         wanSettings: wanSettings(true, options.wanMtu, true),
         ports: options.ports,
-        behaviours: options.behaviours ?? { tcp: NETFILTER, udp: NETFILTER, icmp: NETFILTER },
+        behaviour: behaviourOf({ ...(options.behaviours === undefined ? {} : { behaviours: options.behaviours }), limits: { flows: options.flows, fragmentBytes: options.fragmentBytes } }),
         forwards: options.forwards ?? [],
-        portHold: 120,
-        timeouts: DEFAULT_TIMEOUTS,
         mssClamp: options.mssClamp,
-        fragmentBytes: options.fragmentBytes,
-        icmpErrorsPerSecond: 1000,
         lan: { mtu: options.lanMtu, address: ip(G) },
         ownedAddresses: options.owned === true ? [ip(E)] : null,
       },

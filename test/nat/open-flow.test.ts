@@ -3,7 +3,7 @@ import { Drop } from '../../src/drop.js'
 import { SIDE_DESTINATION, SIDE_SOURCE, SIDE_WORDS } from '../../src/nat/flow-table.js'
 import { openerDrop } from '../../src/nat/open-flow.js'
 import { stateName } from '../../src/nat/tcp-state.js'
-import { CLASS_ICMP, CLASS_TCP_OPENING, CLASS_UDP_UNREPLIED } from '../../src/nat/timeouts.js'
+import { CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_UDP } from '../../src/nat/timeouts.js'
 import type { Packet } from '../../src/stack/parse.js'
 import { ACK, FIN, RST, SYN } from '../../src/stack/wire/tcp.js'
 import { MemoryGateway } from '../../src/testing/memory-gateway.js'
@@ -64,9 +64,9 @@ describe('opening a flow', () => {
     expect(table.egressOf(side ^ 1)).toBe(0)
     expect(table.sides[side * SIDE_WORDS + SIDE_SOURCE]).toBe(ip(A))
     expect(table.sides[(side ^ 1) * SIDE_WORDS + SIDE_DESTINATION]).toBe(ip(E))
-    expect(table.classOf(side >> 1)).toBe(CLASS_TCP_OPENING)
+    expect(table.classOf(side >> 1)).toBe(CLASS_TCP_SYN_SENT)
     expect(stateName(table.eventsOf(side >> 1))).toBe('SYN_SENT')
-    expect(table.classOf(open(udp(A, 1)) >> 1)).toBe(CLASS_UDP_UNREPLIED)
+    expect(table.classOf(open(udp(A, 1)) >> 1)).toBe(CLASS_UDP)
     expect(table.classOf(open(buildIcmpEcho({ source: A, destination: P, identifier: 5 })) >> 1)).toBe(CLASS_ICMP)
   })
 
@@ -144,7 +144,7 @@ describe('refusal, seen from outside', () => {
   })
 
   it('CGN-11: a full table refuses the new and keeps the old', () => {
-    const gateway = new MemoryGateway({ flows: 3 })
+    const gateway = new MemoryGateway({ limits: { flows: 3 } })
     for (let port = 1; port <= 3; port++) gateway.fromLan(udp(A, port))
     expect(gateway.toWan()).toHaveLength(3)
     for (let port = 4; port <= 9; port++) gateway.fromLan(udp(A, port))

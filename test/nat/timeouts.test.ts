@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_TIMEOUTS, type Timeouts, timeoutColumn } from '../../src/nat/timeouts.js'
+import { PROFILES } from '../../src/nat/profiles.js'
+import { TIMEOUT_NAMES, type TimeoutName, timeoutColumn } from '../../src/nat/timeouts.js'
 import { ACK, FIN, RST, SYN } from '../../src/stack/wire/tcp.js'
 import { MemoryGateway } from '../../src/testing/memory-gateway.js'
 import { buildIcmpEcho, buildIcmpError, buildTcp, buildUdp } from '../../src/testing/packets.js'
@@ -12,29 +13,34 @@ const flowBack = (gateway: MemoryGateway, flags: number): MemoryGateway => gatew
 const handshake = (gateway: MemoryGateway): MemoryGateway => flowOut(flowBack(flowOut(gateway, SYN), SYN | ACK), ACK)
 
 /** How a flow gets into each class, its last packet being the last thing done. */
-const WAYS: Record<keyof Timeouts, (gateway: MemoryGateway) => void> = {
-  udpUnreplied: (gateway) => gateway.fromLan(buildUdp(OUT)),
-  udp: (gateway) => gateway.fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK)),
+const WAYS: Partial<Record<TimeoutName, (gateway: MemoryGateway) => void>> = {
+  udp: (gateway) => gateway.fromLan(buildUdp(OUT)),
+  udpStream: (gateway) => gateway.fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK)),
   icmp: (gateway) => gateway.fromLan(buildIcmpEcho({ source: A, destination: P, identifier: 9 })).fromWan(buildIcmpEcho({ source: P, destination: E, identifier: 9, reply: true })),
-  tcpOpening: (gateway) => flowBack(flowOut(gateway, SYN), SYN | ACK),
+  tcpSynSent: (gateway) => flowOut(gateway, SYN),
+  tcpSynRecv: (gateway) => flowBack(flowOut(gateway, SYN), SYN | ACK),
   tcpEstablished: (gateway) => handshake(gateway),
-  tcpClosing: (gateway) => flowBack(flowOut(handshake(gateway), FIN | ACK), FIN | ACK),
+  tcpFinWait: (gateway) => flowOut(handshake(gateway), FIN | ACK),
+  tcpCloseWait: (gateway) => flowBack(flowOut(handshake(gateway), FIN | ACK), ACK),
+  tcpLastAck: (gateway) => flowBack(flowOut(handshake(gateway), FIN | ACK), FIN | ACK),
+  tcpTimeWait: (gateway) => flowOut(flowBack(flowOut(handshake(gateway), FIN | ACK), FIN | ACK), ACK),
+  tcpClose: (gateway) => flowBack(handshake(gateway), RST),
 }
 
 describe('timeouts', () => {
-  it('has the defaults of the standards', () => {
-    expect(DEFAULT_TIMEOUTS.udp).toBeGreaterThanOrEqual(300)
-    expect(DEFAULT_TIMEOUTS.icmp).toBeGreaterThanOrEqual(60)
-    expect(DEFAULT_TIMEOUTS.tcpEstablished).toBeGreaterThanOrEqual(7440)
-    expect(DEFAULT_TIMEOUTS.tcpOpening).toBeGreaterThanOrEqual(240)
-    expect(DEFAULT_TIMEOUTS.tcpClosing).toBeGreaterThanOrEqual(240)
-    expect([...timeoutColumn({ udpUnreplied: 1, udp: 2, icmp: 3, tcpOpening: 4, tcpEstablished: 5, tcpClosing: 6 })]).toEqual([1, 2, 3, 4, 5, 6])
+  it('behave has what the standards ask for', () => {
+    const { timeouts } = PROFILES.behave
+    expect([timeouts.udp, timeouts.udpStream]).toEqual([300, 300])
+    expect(timeouts.icmp).toBe(60)
+    for (const name of ['tcpEstablished', 'tcpFinWait', 'tcpCloseWait', 'tcpUnacknowledged', 'tcpMaxRetrans'] as const) expect(timeouts[name]).toBe(7440)
+    for (const name of ['tcpSynSent', 'tcpSynRecv', 'tcpLastAck', 'tcpTimeWait', 'tcpClose'] as const) expect(timeouts[name]).toBe(240)
+    expect(timeoutColumn(timeouts)).toHaveLength(TIMEOUT_NAMES.length)
   })
 
+  // Each idle time is another, so that a flow in the wrong class shows.
+  const timeouts = Object.fromEntries(TIMEOUT_NAMES.map((name, index) => [name, 100 + index])) as Record<TimeoutName, number>
   for (const [name, prepare] of Object.entries(WAYS)) {
-    // Each idle time is another, so that a flow in the wrong class shows.
-    const timeouts: Timeouts = { udpUnreplied: 301, udp: 302, icmp: 63, tcpOpening: 244, tcpEstablished: 7445, tcpClosing: 246 }
-    const idle = timeouts[name as keyof Timeouts]
+    const idle = timeouts[name as TimeoutName]
     it(`UDP-6, ICMP-2, TCP-5: ${name}: alive at T, gone after`, () => {
       // Also when the last packet comes late in a second: idle time must never be cut short.
       for (const late of [0, 0.9]) {
@@ -93,7 +99,7 @@ describe('timeouts', () => {
 
   it('TCP-14: a new SYN in TIME_WAIT opens again on the same port', () => {
     const gateway = new MemoryGateway()
-    WAYS.tcpClosing(gateway)
+    WAYS.tcpLastAck!(gateway)
     gateway.advance(10)
     handshake(gateway)
     expect(gateway.flows).toBe(1)
@@ -117,7 +123,7 @@ describe('timeouts', () => {
   })
 
   it('ends thousands of flows a bounded number at a time', () => {
-    const gateway = new MemoryGateway({ flows: 5000 })
+    const gateway = new MemoryGateway({ limits: { flows: 5000 } })
     for (let port = 1; port <= 5000; port++) gateway.fromLan(buildUdp({ ...OUT, sourcePort: port }))
     expect(gateway.flows).toBe(5000)
     const { pipeline, table } = gateway.plane

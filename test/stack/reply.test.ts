@@ -79,7 +79,7 @@ describe('RTR-3: when an ICMP error may be sent', () => {
   })
 
   it('RTR-4: no more often than the limit says', () => {
-    const gateway = new MemoryGateway({ icmpErrorsPerSecond: 10 })
+    const gateway = new MemoryGateway({ limits: { icmpErrorsPerSecond: 10 } })
     for (let n = 0; n < 1000; n++) gateway.fromLan(buildUdp({ ...UDP, ttl: 1, sourcePort: n + 1 }))
     expect(gateway.toLan()).toHaveLength(50)
     gateway.advance(1)
@@ -90,7 +90,7 @@ describe('RTR-3: when an ICMP error may be sent', () => {
   })
 
   it('ICMP-9: never where they are switched off', () => {
-    const gateway = new MemoryGateway({ icmpErrorsPerSecond: 0 })
+    const gateway = new MemoryGateway({ limits: { icmpErrorsPerSecond: 0 } })
     gateway.fromLan(buildUdp({ ...UDP, ttl: 1 }))
     expect(gateway.toLan()).toEqual([])
   })

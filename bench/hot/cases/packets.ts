@@ -1,8 +1,7 @@
 /** Whole packets through the data plane, between devices that replay them; and its steps one by one. */
 import { DataPlane } from '../../../src/data-plane.js'
 import { allocateFlowTable } from '../../../src/nat/flow-table.js'
-import { NETFILTER } from '../../../src/nat/behaviour.js'
-import { DEFAULT_TIMEOUTS } from '../../../src/nat/timeouts.js'
+import { behaviourOf } from '../../../src/testing/memory-gateway.js'
 import { translate } from '../../../src/nat/translate.js'
 import { Batch, createSlab, type Slab } from '../../../src/stack/batch.js'
 import { NO_OFFLOADS, type Offloads } from '../../../src/stack/device/device.js'
@@ -80,13 +79,9 @@ const gateway = (lan: Traffic, wan: Traffic, offloads: Offloads) => {
       stats,
       wanSettings: { up: true, mtu: 1500, addresses: [WAN], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: WAN }] },
       ports: [[1, 65535]],
-      behaviours: { tcp: NETFILTER, udp: NETFILTER, icmp: NETFILTER },
+      behaviour: behaviourOf({}),
       forwards: [],
-      portHold: 120,
-      timeouts: DEFAULT_TIMEOUTS,
       mssClamp: true,
-      fragmentBytes: 1 << 20,
-      icmpErrorsPerSecond: 1000,
       lan: { mtu: 1500, address: 0x0a000001 },
     },
     { lan: replay(lan), wan: replay(wan), wanHasNeighbours: false, ask: () => {}, random: seededRandom(3) },

@@ -24,7 +24,9 @@ export interface UpFlags {
   mssClamp?: boolean
   lanOffload?: 'on' | 'off'
   wanOffload?: 'on' | 'off'
+  profile?: string
   nat?: string[]
+  natRule?: string[]
   forward?: string[]
   timeout?: string[]
   limit?: string[]
@@ -60,10 +62,12 @@ export const addUpFlags = (command: Command): Command =>
     .addOption(onOff('--wan-offload', 'the same for the packet socket (on)'))
     .option('--busy-poll <microseconds>', 'look so long for more packets before sleeping (50)')
     .optionsGroup('Flows:')
-    .option('--nat <name=value>', 'udp.mapping=address-dependent, tcp.filtering=endpoint-independent, port-hold=120 …; repeatable', several)
+    .option('--profile <name>', "behave: as the RFCs ask; linux: as the kernel's masquerade (behave)")
+    .option('--nat <name=value>', 'udp.mapping=address-dependent, tcp.window=false, ports.selection=random …; repeatable', several)
+    .option('--nat-rule <key=value,…>', 'flows that behave otherwise: from=10.77.0.0/24,protocol=udp,mapping=shared; repeatable', several)
     .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80; repeatable', several)
-    .option('--timeout <class=seconds>', 'udp, udp-unreplied, icmp, tcp-opening, tcp-established, tcp-closing; repeatable', several)
-    .option('--limit <name=value>', 'flows, fragment-bytes, icmp-errors-per-second; repeatable', several)
+    .option('--timeout <class=seconds>', 'udp, udp-stream, icmp, tcp-syn-sent, tcp-established, tcp-close … as in sysctl; repeatable', several)
+    .option('--limit <name=value>', 'flows, flows-per-source, half-open, refusal …; repeatable', several)
     .optionsGroup('Running:')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (info)')
     .option('--log-format <format>', 'auto, json or pretty (auto: pretty on a terminal)')
@@ -72,14 +76,24 @@ export const addUpFlags = (command: Command): Command =>
 
 const camel = (word: string): string => word.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
-/** Digits become a number; anything else stays text, for the schema to complain about. */
-const value = (text: string): string | number => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text)
+/** Digits become a number, `true` and `false` themselves; anything else stays text, for the schema to complain about. */
+const value = (text: string): string | number | boolean => {
+  if (text === 'true' || text === 'false') return text === 'true'
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
+}
 
 const pair = (flag: string, text: string): [key: string, value: string] => {
   const at = text.indexOf('=')
   if (at < 1) throw usageError(`${flag} ${text}: there is no "="`, `write ${flag} NAME=VALUE; see "tsnat up --help"`)
   return [text.slice(0, at), text.slice(at + 1)]
 }
+
+/** `from=10.77.0.0/24,protocol=udp,ports=53+5000-5010` → a rule. A "+" stands between ports, as the comma is taken. */
+const rule = (text: string): RawConfig =>
+  Object.fromEntries(text.split(',').map((item) => {
+    const [key, given] = pair('--nat-rule', item)
+    return [camel(key), key === 'ports' ? given.replaceAll('+', ',') : value(given)]
+  }))
 
 /** `owned:a,b` → ['a', 'b']; undefined for what begins otherwise. */
 const listAfter = (start: string, text: string | undefined): string[] | undefined =>
@@ -133,6 +147,8 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
     const [name, given] = pair('--nat', text)
     set(['nat', ...name.split('.').map(camel)], value(given), `--nat ${name}`)
   }
+  set(['profile'], flags.profile, '--profile')
+  if (flags.natRule !== undefined) set(['nat', 'rules'], flags.natRule.map(rule), '--nat-rule')
   set(['forwards'], flags.forward, '--forward')
   for (const text of flags.timeout ?? []) {
     const [name, given] = pair('--timeout', text)

@@ -1,0 +1,262 @@
+/**
+ * The schema of the configuration: keys, ranges, defaults, meanings. What a profile decides has no default here but in
+ * nat/profiles.ts. Checking is config.ts.
+ */
+import { z } from 'zod'
+import { FORWARD, parseForward } from './forward-text.js'
+import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
+import { PROFILE_NAMES } from './nat/profiles.js'
+import { OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, UNSOLICITED_SYNS } from './nat/settings.js'
+import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
+import { parsePool } from './nat/pool.js'
+import { parseIpv4, parsePrefix } from './stack/wire/address.js'
+
+const integer = (minimum: number, maximum: number) => {
+  const error = `must be a whole number from ${minimum} to ${maximum}`
+  return z.int({ error }).min(minimum, { error }).max(maximum, { error })
+}
+const ratio = () => {
+  const error = 'must be a number from 0 to 1'
+  return z.number({ error }).min(0, { error }).max(1, { error })
+}
+const text = (pattern: RegExp, error: string) => z.string({ error }).regex(pattern, { error })
+const checked = (pattern: RegExp, valid: (value: string) => boolean, error: string) => text(pattern, error).refine(valid, { error })
+const flag = () => z.boolean({ error: 'must be true or false' })
+const oneOf = <const T extends readonly [string, ...string[]]>(...words: T) =>
+  z.enum(words, { error: `must be one of ${words.join(', ')}` })
+const seconds = () => integer(1, 2_592_000)
+const section = <T extends z.core.$ZodShape>(shape: T) => z.strictObject(shape, { error: 'must be a mapping of keys to values' })
+const list = <T extends z.ZodType>(item: T) => z.array(item, { error: 'must be a list' }).min(1, { error: 'must not be an empty list' })
+
+const interfaceName = () => {
+  const error = 'must be an interface name: 1 to 15 characters, no "/", ":" or space'
+  return checked(/^[^/\s:]{1,15}$/, (name) => name !== '.' && name !== '..', error)
+}
+const NETNS = 'must be the name, path or process id of a network namespace'
+const PREFIX = 'must be an IPv4 address with prefix length, such as 198.51.100.7/24'
+const LAN_ADDRESS = 'must be a host address with prefix length 8 to 30, and not the first of its subnet, such as 10.77.0.2/24'
+const PORTS = 'must be a list of ports and ranges from 1 to 65535, such as 512-599,36864-60999'
+const PORT_LIST = /^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/
+const POOL = 'must be a list of addresses, ranges and networks, such as 203.0.113.1,203.0.113.9-203.0.113.12,198.18.0.0/30'
+const CIDR = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/
+
+/** The kernel's end must be a host address of its subnet, and not the first one, which is tsnat's own. */
+const isLanAddress = (value: string): boolean => {
+  const prefix = parsePrefix(value)
+  if (prefix === null || prefix.length < 8 || prefix.length > 30) return false
+  const host = (prefix.address & ~prefix.mask) >>> 0
+  return host > 1 && host < ~prefix.mask >>> 0
+}
+
+const isPortSet = (value: string): boolean =>
+  value.split(',').every((range) => {
+    const [first, last = first] = range.split('-').map(Number)
+    return first! >= 1 && first! <= last! && last! <= 65535
+  })
+
+const network = () => checked(CIDR, (value) => parsePrefix(value) !== null, 'must be a network, such as 10.77.0.0/24')
+const mapping = () =>
+  oneOf(...MAPPINGS).optional()
+    .describe('When an inside endpoint keeps its outside port; "shared": a port serves several of them as long as their remotes differ, as netfilter does.')
+const filtering = () => oneOf(...DEPENDENCES).optional().describe('Who else may send to it: anybody, the addresses it has sent to, nobody.')
+const selection = () => oneOf(...PORT_SELECTIONS).optional().describe('How an outside port is chosen.')
+
+const natRule = () =>
+  section({
+    from: network().optional().describe('Network of the inside host.'),
+    to: network().optional().describe('Network of the remote.'),
+    protocol: oneOf('tcp', 'udp', 'icmp').optional().describe('Protocol; any when absent.'),
+    ports: checked(PORT_LIST, isPortSet, PORTS).optional().describe('Ports of the remote.'),
+    mapping: mapping(),
+    filtering: filtering(),
+    selection: selection(),
+    flows: integer(1, 16_777_216).optional().describe('Flows of this rule at most.'),
+    translate: flag().optional().describe('false: addresses and ports stay as they are (RFC 6888 REQ-6).'),
+  })
+
+const faults = () =>
+  section({
+    loss: ratio().default(0).describe('Probability that a packet is lost.'),
+    duplicate: ratio().default(0).describe('Probability that a packet is sent twice.'),
+    corrupt: ratio().default(0).describe('Probability that one bit of the payload is flipped.'),
+    reorder: ratio().default(0).describe('Probability that a packet is held back behind later ones.'),
+    seed: integer(0, 0xffffffff).default(1).describe('Start of the random sequence; the same seed gives the same faults.'),
+  })
+const faultSide = (side: string) =>
+  section({
+    in: faults().optional().describe(`Packets that come from the ${side}.`),
+    out: faults().optional().describe(`Packets that go to the ${side}.`),
+  })
+
+const TIMEOUTS: Record<TimeoutName | 'fragments', string> = {
+  udp: 'UDP flow without answer, or younger than 2 s (RFC 4787 REQ-5: at least 120, 300 recommended).',
+  udpStream: 'UDP flow with traffic both ways (the same rule).',
+  icmp: 'ICMP query (RFC 5508 REQ-2: at least 60).',
+  tcpSynSent: 'TCP after the first SYN (RFC 5382 REQ-5: at least 240; RFC 7857 2.1 lets it be less).',
+  tcpSynRecv: 'TCP until both ends have acknowledged (the same rule).',
+  tcpEstablished: 'TCP established (RFC 5382 REQ-5: at least 7440).',
+  tcpFinWait: 'TCP after a FIN of one end (RFC 5382 5: established).',
+  tcpCloseWait: 'TCP after a FIN of one end that was acknowledged (RFC 5382 5: established).',
+  tcpLastAck: 'TCP after FINs of both ends (RFC 5382 REQ-5: at least 240).',
+  tcpTimeWait: 'TCP after FINs of both ends, the last one acknowledged.',
+  tcpClose: 'TCP after a RST (RFC 7857 2.2: 240).',
+  tcpUnacknowledged: 'TCP with data that nobody acknowledges, where that is less than its state allows.',
+  tcpMaxRetrans: 'TCP with a segment that was repeated three times, where that is less than its state allows.',
+  sctp: 'SCTP association that was not answered.',
+  sctpEstablished: 'SCTP association.',
+  gre: 'GRE without answer.',
+  greStream: 'GRE both ways.',
+  generic: 'Other protocols, ESP among them.',
+  fragments: 'Datagram of which not all fragments have come (RFC 791 3.2, RFC 1122 3.3.2).',
+}
+const timeouts = Object.fromEntries(
+  ([...TIMEOUT_NAMES, 'fragments'] as const).map((name) => [name, seconds().optional().describe(TIMEOUTS[name])]),
+) as Record<TimeoutName | 'fragments', z.ZodOptional<z.ZodInt>>
+
+export const schema = section({
+  name: text(/^[a-z0-9-]{1,15}$/, 'must be 1 to 15 characters out of a-z, 0-9 and "-"')
+    .default('default')
+    .describe('Name of this instance. Each instance has its own control socket, interfaces and tables.'),
+  wan: interfaceName().describe('Interface towards the Internet. Its address, routes and neighbours are followed live.'),
+  wanDriver: oneOf('packet', 'raw')
+    .default('packet')
+    .describe('"packet": AF_PACKET socket with offloads. "raw": raw IP sockets, slower, the kernel routes; only with a shared address.'),
+  wanAddress: z
+    .union(
+      [
+        z.literal('shared'),
+        section({
+          owned: list(checked(CIDR, (value) => parsePrefix(value) !== null, PREFIX))
+            .describe('Addresses that only tsnat has. It answers ARP for them; the kernel must not have them.'),
+          gateway: checked(/^[\d.]+$/, (value) => parseIpv4(value) !== null, 'must be an IPv4 address')
+            .optional()
+            .describe('Next hop of all traffic; without it, the default route of the WAN interface says it.'),
+        }),
+      ],
+      { error: 'must be "shared" or a mapping with the key "owned"' },
+    )
+    .default('shared')
+    .describe('"shared": flows leave from the kernel\'s own address. "owned": from addresses that only tsnat has.'),
+  ports: checked(PORT_LIST, isPortSet, PORTS)
+    .optional()
+    .describe(
+      'External ports and ICMP ids for flows. When absent: all of them on owned addresses, on a shared one a part that the kernel is kept off.',
+    ),
+  lan: interfaceName().default('tun0').describe('TUN interface to create for the inside.'),
+  lanAddress: checked(CIDR, isLanAddress, LAN_ADDRESS)
+    .default('10.77.0.2/24')
+    .describe("The kernel's end of the TUN. The first address of the subnet is tsnat's own and answers ping."),
+  lanMtu: integer(576, 65535).optional().describe('MTU of the TUN in bytes. Follows the WAN when absent.'),
+  capture: z
+    .union(
+      [
+        z.literal('default'),
+        z.literal('none'),
+        section({
+          iif: list(interfaceName()).describe('Interfaces whose arriving traffic goes into the TUN; IP forwarding is switched on.'),
+        }),
+      ],
+      { error: 'must be "default", "none" or a mapping with the key "iif"' },
+    )
+    .default('default')
+    .describe(
+      'Which traffic enters: "default" = all that would take the default route, "none" = nothing by itself, {iif: […]} = what arrives there.',
+    ),
+  netns: z
+    .union([text(/./, NETNS), z.int()], { error: NETNS })
+    .transform(String)
+    .optional()
+    .describe('Network namespace (name, path or process id) that the TUN is put into; tsnat stays outside.'),
+  mssClamp: flag().default(true).describe('Lower the MSS of TCP SYNs to what the egress MTU carries.'),
+  offload: section({
+    lan: flag().default(true).describe('Checksum and segmentation offloads of the TUN.'),
+    wan: flag().default(true).describe('Checksum and segmentation offloads of the packet socket.'),
+  })
+    .prefault({})
+    .describe('What may be left to the kernel and the network card. Off: tsnat computes checksums and segments itself.'),
+  profile: oneOf(...PROFILE_NAMES)
+    .default('behave')
+    .describe('"behave": what RFC 4787, 5382, 5508, 7857 and 6888 ask of a NAT. "linux": what the kernel\'s masquerade does. Both are sets of settings, each of which can be set alone.'),
+  nat: section({
+    tcp: section({
+      mapping: mapping(),
+      filtering: filtering(),
+      window: flag().optional().describe('Watch sequence numbers: a segment out of window is dropped and changes nothing.'),
+      pickup: flag().optional().describe('A segment without SYN from inside opens a flow, as for connections that are older than tsnat.'),
+      unsolicitedSyn: oneOf(...UNSOLICITED_SYNS)
+        .optional()
+        .describe('A SYN from outside that nobody waits for: "hold" for 6 s, in case that one comes from inside (RFC 5382 REQ-4), then ICMP 3/3; or "drop".'),
+    }).optional().describe('How TCP is mapped, filtered and watched (RFC 5382).'),
+    udp: section({ mapping: mapping(), filtering: filtering() }).optional().describe('How UDP is mapped and filtered (RFC 4787).'),
+    icmp: section({ mapping: mapping(), filtering: filtering() }).optional().describe('How ICMP queries are mapped (RFC 5508); nothing unasked for comes in.'),
+    otherProtocols: oneOf(...OTHER_PROTOCOLS)
+      .optional()
+      .describe('Protocols other than TCP, UDP, UDP-Lite, ICMP, SCTP, GRE and ESP: refused, or translated by address, one inside host for each remote.'),
+    ports: section({
+      selection: selection(),
+      parity: flag().optional().describe('Even ports become even ones, odd ports odd ones (RFC 4787 REQ-4).'),
+      hold: integer(0, 86_400)
+        .optional()
+        .describe('Seconds that an outside port of an endpoint-independent filter rests before another inside host gets it (RFC 6888 REQ-8).'),
+      blockSize: integer(0, 32_768).optional().describe('Ports of a block that an inside host gets at a time; 0: ports are given one by one.'),
+      blocksPerHost: integer(1, 64).optional().describe('Blocks of one inside host at most.'),
+    }).optional().describe('How outside ports are chosen.'),
+    pool: checked(/^[\d.,/-]+$/, (value) => parsePool(value) !== null, POOL).optional().describe('Outside addresses; the one that the route says when absent.'),
+    pooling: oneOf(...POOLINGS)
+      .optional()
+      .describe('"paired": an inside host has one outside address; "paired-soft": another one when its own is full; "arbitrary": by host and remote.'),
+    deterministic: section({
+      inside: network().describe('Network of the inside hosts.'),
+      reserved: integer(0, 65_000).default(1024).describe('Lowest ports, which nobody gets.'),
+      dynamic: integer(0, 65_535).default(0).describe('Share for hosts that need more than their own: D of RFC 7422; 0 for none.'),
+      perHost: integer(0, 65_535).default(0).describe('Ports of one host at most: M of RFC 7422; 0 for no other bound.'),
+    }).optional().describe('Deterministic NAT (RFC 7422): the ports of an inside host are computed, not logged.'),
+    rules: z.array(natRule(), { error: 'must be a list' }).default([]).describe('Flows that behave otherwise; the first rule that fits counts.'),
+  })
+    .prefault({})
+    .describe('How the NAT behaves towards the outside, in the words of RFC 4787.'),
+  forwards: z
+    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80" or "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24"`), {
+      error: 'must be a list',
+    })
+    .default([])
+    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it.'),
+  timeouts: section(timeouts)
+    .prefault({})
+    .describe('Seconds without a packet after which a flow is forgotten.'),
+  limits: section({
+    flows: integer(1, 16_777_216).optional().describe('Flows at most. At the limit a new flow is refused.'),
+    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: eight times what is left.'),
+    newFlowsPerSource: integer(0, 1_000_000).optional().describe('New flows a second of one inside address, twice as many at once; 0 = no limit.'),
+    halfOpen: integer(0, 16_777_216).optional().describe('TCP flows that are not established yet, in total; 0 = no limit.'),
+    halfOpenPerSource: integer(0, 16_777_216).optional().describe('TCP flows of one inside address that are not established yet; 0 = no limit.'),
+    fragmentBytes: integer(65_536, 1_073_741_824).optional().describe('Bytes at most held of fragments that wait for their first one.'),
+    icmpErrorsPerSecond: integer(0, 1_000_000).optional().describe('ICMP errors of its own that tsnat sends in a second at most; 0 = none.'),
+    refusal: oneOf(...REFUSALS).optional().describe('What the sender of a refused packet is told: ICMP 3/1, ICMP 3/13, nothing.'),
+    makeRoom: flag()
+      .optional()
+      .describe('When all is in use, the oldest unanswered flow of an address that was never answered gives way to one that was, or has none yet.'),
+  })
+    .prefault({})
+    .describe('What tsnat may use at most.'),
+  fault: section({
+    lan: faultSide('LAN').optional().describe('Faults on the LAN side.'),
+    wan: faultSide('WAN').optional().describe('Faults on the WAN side.'),
+  })
+    .prefault({})
+    .describe('Faults made on purpose, to test what is on top. Nothing is done when absent.'),
+  log: section({
+    level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
+      .default('info')
+      .describe('Least important lines that are logged.'),
+    format: oneOf('auto', 'json', 'pretty').default('auto').describe('"auto": readable on a terminal, JSON otherwise.'),
+  })
+    .prefault({})
+    .describe('Log lines on standard error.'),
+  socket: checked(/^\/[^\0]+$/, (path) => Buffer.byteLength(path) <= 107, 'must be an absolute path of at most 107 bytes')
+    .optional()
+    .describe('Path of the control socket. /run/tsnat/NAME/control.sock when absent.'),
+  busyPoll: integer(0, 1_000_000)
+    .default(50)
+    .describe('Microseconds that the worker looks for more packets before it sleeps; more CPU for less delay. Without effect on a machine with one processor.'),
+})

@@ -1,0 +1,27 @@
+/** The text of an address pool. */
+import { parseIpv4, parsePrefix } from '../stack/wire/address.js'
+
+/** Addresses of one pool at most (RFC 6888 REQ-3 asks for no small bound). */
+export const POOL_MAX = 65_536
+
+/** First and last address of `A`, `A-B` or `A/length`, unsigned; null for anything else. */
+const parseItem = (text: string): readonly [first: number, last: number] | null => {
+  if (text.includes('/')) {
+    const prefix = parsePrefix(text)
+    return prefix === null ? null : [(prefix.address & prefix.mask) >>> 0, (prefix.address | ~prefix.mask) >>> 0]
+  }
+  const [first = '', last = first, more] = text.split('-')
+  const [from, to] = [parseIpv4(first), parseIpv4(last)]
+  return from === null || to === null || more !== undefined || from >>> 0 > to >>> 0 ? null : [from >>> 0, to >>> 0]
+}
+
+/** The addresses (int32) of a list of addresses, ranges and networks, each once, in its order; null when it is none. */
+export const parsePool = (text: string): number[] | null => {
+  const found = new Set<number>()
+  for (const item of text.split(',')) {
+    const range = parseItem(item)
+    if (range === null || range[1] - range[0] >= POOL_MAX - found.size) return null
+    for (let address = range[0]; address <= range[1]; address++) found.add(address | 0)
+  }
+  return [...found]
+}
