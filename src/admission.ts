@@ -10,15 +10,26 @@
  *     from the LAN, to anywhere else                       out, by the most specific route
  *     from the WAN, to a forwarded port                    in, to the host it is forwarded to
  *     from the WAN, to the outside endpoint of a mapping   in, if the mapping's filtering admits the sender (RFC 4787 5)
+ *
+ * Limits are looked at last: of the rule that fits, of the inside address, in total. What comes from outside may not use up
+ * the last of the table.
  */
 import type { Attachment } from './attachment.js'
 import { ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
+import { SHARED, UNTRANSLATED } from './nat/behaviour.js'
 import type { FlowTable } from './nat/flow-table.js'
 import { SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import type { Forwards } from './nat/forwards.js'
+import type { Hairpins } from './nat/hairpins.js'
 import type { Mappings } from './nat/mappings.js'
 import { type FlowOpener, openerDrop, type Rewrite } from './nat/open-flow.js'
+import type { PortPool } from './nat/port-pool.js'
+import type { RoomMaker } from './nat/make-room.js'
+import type { Rules } from './nat/rules.js'
+import type { LimitSettings } from './nat/settings.js'
+import type { Sources } from './nat/sources.js'
+import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT } from './nat/timeouts.js'
 import { isDirectedBroadcast } from './route/table.js'
 import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
 import type { Packet } from './stack/parse.js'
@@ -33,7 +44,16 @@ export interface AdmissionParts {
   readonly opener: FlowOpener
   /** Packed behaviours by protocol, behaviour.ts. */
   readonly behaviours: Int32Array
+  readonly rules: Rules
+  readonly sources: Sources
+  readonly hairpins: Hairpins
+  readonly room: RoomMaker
+  readonly ports: PortPool
+  readonly limits: Pick<LimitSettings, 'halfOpen' | 'makeRoom'>
 }
+
+/** Of the flow table, the part that flows from outside leave alone. */
+const INSIDE_SHARE = 16
 
 export class Admission {
   readonly #lan: Attachment
@@ -43,9 +63,17 @@ export class Admission {
   readonly #forwards: Forwards
   readonly #opener: FlowOpener
   readonly #behaviours: Int32Array
+  readonly #rules: Rules
+  readonly #sources: Sources
+  readonly #hairpins: Hairpins
+  readonly #room: RoomMaker
+  readonly #ports: PortPool
+  readonly #limits: AdmissionParts['limits']
   readonly #rewrite: Rewrite = { egress: 0, source: 0, destination: 0, destinationPort: 0 }
   /** The flow to whose mapping a packet from outside is addressed, or -1. */
   #sibling = -1
+  /** The rule that fits the packet, or -1. */
+  #rule = -1
   /** Addresses that are the WAN's own. */
   addresses: ReadonlySet<number> = new Set()
 
@@ -57,6 +85,12 @@ export class Admission {
     this.#forwards = parts.forwards
     this.#opener = parts.opener
     this.#behaviours = parts.behaviours
+    this.#rules = parts.rules
+    this.#sources = parts.sources
+    this.#hairpins = parts.hairpins
+    this.#room = parts.room
+    this.#ports = parts.ports
+    this.#limits = parts.limits
   }
 
   /** The way out of the packet that was planned last. */
@@ -71,13 +105,58 @@ export class Admission {
     if (isInvalidDestination(packet.destination)) return Drop['invalid-destination']
     const refused = openerDrop(packet)
     if (refused !== 0) return refused
+    this.#rule = this.#rules.find(packet)
     return this.addresses.has(packet.destination) ? this.#planHairpin(packet) : this.#planOutward(packet)
   }
 
-  /** Opens the flow that was planned. Returns its original side, or -(drop code). @param now seconds */
+  /** Opens the flow that was planned. Returns its original side, or -(drop code). @param now milliseconds */
   commit(packet: Packet, from: Attachment, now: number): number {
-    if (from.zone !== ZONE_LAN) return this.#opener.openFromOutside(packet, from.zone, this.#rewrite, this.#sibling, now)
-    return this.#opener.openFromInside(packet, from.zone, this.#rewrite, this.#behaviours[packet.protocol]!, now)
+    return from.zone === ZONE_LAN ? this.#openFromInside(packet, from.zone, now) : this.#openFromOutside(packet, from.zone, now)
+  }
+
+  #openFromInside(packet: Packet, zone: number, now: number): number {
+    const rule = this.#rule
+    const behaviour = rule < 0 ? this.#behaviours[packet.protocol]! : this.#rules.behaviour(rule, packet.protocol)
+    const refused = this.#checkLimits(packet, behaviour, now)
+    if (refused !== 0) return -refused
+    const second = Math.floor(now / 1000)
+    let side = this.#opener.openFromInside(packet, zone, this.#rewrite, behaviour, second)
+    if (side < 0 && this.#limits.makeRoom && this.#makeRoom(packet, -side, behaviour)) {
+      side = this.#opener.openFromInside(packet, zone, this.#rewrite, behaviour, second)
+    }
+    if (side < 0) return side
+    this.#sources.opened(side >> 1)
+    this.#hairpins.opened(side >> 1)
+    if (rule >= 0) this.#rules.opened(side >> 1, rule)
+    return side
+  }
+
+  #openFromOutside(packet: Packet, zone: number, now: number): number {
+    const { free, columns } = this.#table
+    if (free * INSIDE_SHARE < columns.capacity) return -Drop['table-full']
+    return this.#opener.openFromOutside(packet, zone, this.#rewrite, this.#sibling, Math.floor(now / 1000))
+  }
+
+  /** Returns 0, or the drop code of the limit that is reached. @param now milliseconds */
+  #checkLimits(packet: Packet, behaviour: number, now: number): number {
+    const { protocol } = packet
+    if (this.#rule >= 0 && this.#rules.isFull(this.#rule)) return Drop['rule-limit']
+    const isTcp = protocol === ipv4.PROTOCOL_TCP
+    const { halfOpen } = this.#limits
+    const table = this.#table
+    if (isTcp && halfOpen > 0 && table.countOf(CLASS_TCP_SYN_SENT) + table.countOf(CLASS_TCP_SYN_RECV) >= halfOpen) return Drop['half-open-limit']
+    const ports = behaviour < SHARED ? this.#ports.size - this.#mappings.countOf(protocol) : table.free
+    return this.#sources.admit(packet.source, isTcp, Math.min(table.free, ports), now)
+  }
+
+  /** Whether something gave way for a packet that was refused with this drop code. */
+  #makeRoom(packet: Packet, refused: number, behaviour: number): boolean {
+    if (refused === Drop['table-full']) return this.#room.makeFlow(packet.source)
+    // A shared port is only taken towards one remote: there, no other flow is in the way of many.
+    if (refused !== Drop['ports-exhausted'] || behaviour >= SHARED) return false
+    const port = this.#room.makePort(packet.source, packet.protocol, this.#rewrite.source)
+    if (port >= 0) this.#opener.offer(port)
+    return port >= 0
   }
 
   #planOutward(packet: Packet): number {
@@ -85,9 +164,11 @@ export class Admission {
     const route = wan.routes!.lookup(packet.destination)
     if (!wan.up) return Drop['wan-down']
     if (route === undefined) return Drop['no-route']
-    if (route.source === 0) return Drop['no-address']
+    const isKept = this.#rule >= 0 && this.#rules.behaviour(this.#rule, packet.protocol) === UNTRANSLATED
+    const source = isKept ? packet.source : route.source
+    if (source === 0) return Drop['no-address']
     if (isDirectedBroadcast(route, packet.destination)) return Drop['invalid-destination']
-    return this.#set(wan.zone, route.source, packet.destination, packet.ports & 0xffff)
+    return this.#set(wan.zone, source, packet.destination, packet.ports & 0xffff)
   }
 
   #planHairpin(packet: Packet): number {

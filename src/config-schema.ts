@@ -235,7 +235,7 @@ export const schema = section({
     refusal: oneOf(...REFUSALS).optional().describe('What the sender of a refused packet is told: ICMP 3/1, ICMP 3/13, nothing.'),
     makeRoom: flag()
       .optional()
-      .describe('When all is in use, the oldest unanswered flow of an address that was never answered gives way to one that was, or has none yet.'),
+      .describe('In a flood of forged inside addresses, flows of addresses that never had an assured one give way to those that had, or have none yet.'),
   })
     .prefault({})
     .describe('What tsnat may use at most.'),

@@ -116,7 +116,7 @@ interface Conflict {
 }
 
 /** Rules between keys. */
-const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns }: z.output<typeof schema>): Conflict | undefined => {
+const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.output<typeof schema>): Conflict | undefined => {
   if (lan === wan) {
     const hint = 'wan is an interface that exists, lan the TUN to create: give them different names'
     return { path: ['lan'], message: `lan and wan are both "${lan}"`, hint }
@@ -124,6 +124,15 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns }: z.output<
   if (wanDriver === 'raw' && wanAddress !== 'shared') {
     const hint = 'raw sockets cannot answer ARP: use wanDriver "packet", or wanAddress "shared"'
     return { path: ['wanDriver'], message: 'wanDriver "raw" cannot have an owned address', hint }
+  }
+  const unbounded = nat.rules.findIndex(({ translate, from }) => translate === false && from === undefined)
+  if (unbounded >= 0) {
+    const hint = 'write the network of the inside hosts whose addresses go out as they are: from: 10.77.0.0/24'
+    return { path: ['nat', 'rules', String(unbounded)], message: `nat.rules.${unbounded} has translate: false, but no from`, hint }
+  }
+  if (wanDriver === 'raw' && nat.rules.some(({ translate }) => translate === false)) {
+    const hint = 'raw sockets send from the kernel\'s own address only: use wanDriver "packet"'
+    return { path: ['wanDriver'], message: 'wanDriver "raw" cannot leave addresses untranslated (nat.rules)', hint }
   }
   if (typeof capture !== 'object') return undefined
   if (netns !== undefined) {

@@ -8,15 +8,20 @@ import { Admission } from './admission.js'
 import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
 import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { type Forward, Forwards } from './nat/forwards.js'
+import { Hairpins } from './nat/hairpins.js'
+import { RoomMaker } from './nat/make-room.js'
 import { Mappings } from './nat/mappings.js'
 import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
 import { PortPool } from './nat/port-pool.js'
 import type { RandomSource } from './nat/random.js'
+import { Rules } from './nat/rules.js'
+import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Pipeline } from './pipeline.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
+import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
 import { WaitingPackets } from './route/waiting.js'
 import { createSlab, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
@@ -31,6 +36,8 @@ import type { PortRange, WanSettings, WorkerSettings } from './worker-protocol.j
 const RECEIVE_BYTES = 512 << 10
 const SCRATCH_BYTES = 4 << 20
 const WAITING_BYTES = 1 << 20
+/** SYNs that nobody waits for. */
+const SYN_BYTES = 64 << 10
 /** Extra room, for devices that need some of the slab. */
 const EXTRA_BYTES = 16 << 20
 /** ICMP errors that may be sent at once. */
@@ -79,6 +86,7 @@ export class DataPlane {
     const scratchRegion = region(SCRATCH_BYTES)
     const fragmentRegion = region(limits.fragmentBytes)
     const waitingRegion = region(WAITING_BYTES)
+    const synRegion = region(SYN_BYTES)
     const lanExtra = region(EXTRA_BYTES)
     const wanExtra = region(EXTRA_BYTES)
     const slab = createSlab(end)
@@ -101,13 +109,25 @@ export class DataPlane {
     this.#mappings = new Mappings(this.table, devices.random.next())
     this.#forwards = new Forwards(settings.forwards)
     const hold = new PortHold(nat.ports.hold)
-    this.table.onClose = (flow) => this.#endMapping(flow, hold)
+    const idle = timeoutColumn(timeouts)
+    const sources = new Sources(this.table, limits, devices.random.next())
+    const rules = new Rules(nat.rules, nat, limits.flows)
+    const hairpins = new Hairpins(this.table, this.#mappings, idle, devices.random.next())
+    const room = new RoomMaker(this.table, sources)
+    this.table.onReclass = (flow, before, after) => sources.reclassed(flow, before, after)
+    this.table.onClose = (flow) => {
+      sources.closed(flow)
+      rules.closed(flow)
+      hairpins.closed(flow)
+      this.#endMapping(flow, hold)
+    }
     const opener = new FlowOpener({
       table: this.table, mappings: this.#mappings, ports: this.#ports, forwards: this.#forwards, hold,
       keepIdentifiers: settings.ownedAddresses !== null, random: devices.random,
     })
     this.#admission = new Admission({
       lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(nat),
+      rules, sources, hairpins, room, ports: this.#ports, limits,
     })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
@@ -117,8 +137,11 @@ export class DataPlane {
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
+      hairpins, sources, room,
+      syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
+      refusal: limits.refusal,
       errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
-      timeouts: timeoutColumn(timeouts),
+      timeouts: idle,
       mssClamp: settings.mssClamp,
       stats: settings.stats,
     })

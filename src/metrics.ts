@@ -66,6 +66,11 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('counter', 'flows_opened_total', 'Flows opened.', [], () => [[status.flows.opened]])
   metric('counter', 'flows_expired_total', 'Flows that ended by their timer.', [], () => [[status.flows.expired]])
   metric('counter', 'flows_refused_total', 'Flows refused at a limit.', [], () => [[status.flows.refused]])
+  metric('gauge', 'inside_addresses', 'Inside addresses that have flows.', [], () => [[status.limits.sources]])
+  metric('gauge', 'half_open_flows', 'TCP flows that are not established yet.', [], () => [[status.limits.halfOpen.count]])
+  metric('gauge', 'held_fragment_bytes', 'Bytes of fragments that wait for the first of their datagram.', [], () => [[status.limits.fragmentBytes.count]])
+  metric('counter', 'icmp_errors_withheld_total', 'ICMP errors that were not sent, because of their limit.', [], () => [[status.limits.icmpErrorsWithheld]])
+  metric('counter', 'flows_gave_way_total', 'Flows that gave way in a flood of forged addresses.', [], () => [[status.limits.gaveWay]])
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
   )

@@ -18,9 +18,14 @@ import type { Admission } from './admission.js'
 import { type Attachment, ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { expire } from './nat/expire.js'
-import { type FlowTable, SIDE_HOP, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
+import type { Hairpins } from './nat/hairpins.js'
+import type { RoomMaker } from './nat/make-room.js'
+import type { LimitSettings } from './nat/settings.js'
+import type { Sources } from './nat/sources.js'
 import { hasPassed, track } from './nat/track.js'
+import type { UnsolicitedSyns } from './nat/unsolicited-syns.js'
 import { translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
 import type { WaitingPackets } from './route/waiting.js'
@@ -37,7 +42,7 @@ import type { TokenBucket } from './stack/token-bucket.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
-import { STAT_DROPS, STAT_REFUSED } from './stats.js'
+import { STAT_DROPS, STAT_ERRORS_WITHHELD, STAT_REFUSED } from './stats.js'
 
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
 const EXPIRE_BUDGET = 512
@@ -53,7 +58,13 @@ export interface PipelineParts {
   /** Where `fragments` keeps its packets. */
   readonly held: HeldPackets
   readonly waiting: WaitingPackets
+  readonly hairpins: Hairpins
+  readonly sources: Sources
+  readonly room: RoomMaker
+  /** null where SYNs that nobody waits for are just dropped. */
+  readonly syns: UnsolicitedSyns | null
   readonly errorLimit: TokenBucket
+  readonly refusal: LimitSettings['refusal']
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly mssClamp: boolean
@@ -65,6 +76,8 @@ export class Pipeline {
   readonly lan: Attachment
   readonly wan: Attachment
   readonly table: FlowTable
+  /** What is used of what is limited. */
+  readonly usage: { readonly sources: Sources; readonly room: RoomMaker; readonly fragments: HeldPackets }
   readonly #attachments: readonly Attachment[]
   readonly #slab: Slab
   readonly #scratch: Scratch
@@ -72,7 +85,11 @@ export class Pipeline {
   readonly #fragments: FragmentTable
   readonly #held: HeldPackets
   readonly #waiting: WaitingPackets
+  readonly #syns: UnsolicitedSyns | null
+  readonly #isKept: (flow: number, now: number) => boolean
   readonly #errorLimit: TokenBucket
+  /** ICMP code for who is refused at a limit, or -1 for none. */
+  readonly #refusal: number
   readonly #timeouts: Int32Array
   readonly #mssClamp: boolean
   readonly #stats: Float64Array
@@ -89,13 +106,17 @@ export class Pipeline {
     this.wan = parts.wan
     this.#attachments = [parts.lan, parts.wan]
     this.table = parts.table
+    this.usage = { sources: parts.sources, room: parts.room, fragments: parts.held }
     this.#slab = parts.slab
     this.#scratch = parts.scratch
     this.#admission = parts.admission
     this.#fragments = parts.fragments
     this.#held = parts.held
     this.#waiting = parts.waiting
+    this.#syns = parts.syns
+    this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
     this.#errorLimit = parts.errorLimit
+    this.#refusal = REFUSAL_CODES[parts.refusal]
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
@@ -107,6 +128,7 @@ export class Pipeline {
    */
   tick(now: number): boolean {
     this.#now = now
+    if (this.#syns !== null) this.#endSyns(this.#syns)
     const second = Math.floor(now / 1000)
     if (second === this.#second && !this.#expiring) return false
     this.#second = second
@@ -118,7 +140,7 @@ export class Pipeline {
     }
     const { neighbours } = this.wan
     if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)
-    this.#expiring = expire(this.table, this.#timeouts, second, EXPIRE_BUDGET) === EXPIRE_BUDGET
+    this.#expiring = expire(this.table, this.#timeouts, second, EXPIRE_BUDGET, this.#isKept) === EXPIRE_BUDGET
     return this.#expiring
   }
 
@@ -191,10 +213,37 @@ export class Pipeline {
     const isOurs = from.zone === ZONE_LAN || packet.icmpType === icmp4.ECHO_REQUEST
     if (isOurs && from.localAddresses.has(packet.destination)) return this.#local(packet, from)
     const side = this.#open(packet, from)
-    if (side < 0) return -side
+    if (side < 0) return this.#refuse(packet, from, -side)
+    if (this.#syns !== null && packet.protocol === ipv4.PROTOCOL_TCP) this.#meetSyn(this.#syns, side)
     const drop = this.#forward(packet, side, from)
     if (drop !== 0) this.#closeUnused(side)
     return drop
+  }
+
+  /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
+  #refuse(packet: Packet, from: Attachment, drop: number): number {
+    if (from.zone === ZONE_LAN) return drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST ? this.#local(packet, from) : drop
+    const isSyn = (packet.tcpFlags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN && this.#admission.addresses.has(packet.destination)
+    if (this.#syns !== null && isSyn && (drop === Drop['no-flow'] || drop === Drop['filtered'])) this.#syns.hold(packet, this.#now)
+    return drop
+  }
+
+  /** The inside opened a connection: a SYN of the other end that came before is forgotten (simultaneous open). */
+  #meetSyn(syns: UnsolicitedSyns, side: number): void {
+    const { sides } = this.table
+    const at = (side ^ 1) * SIDE_WORDS
+    syns.forget(sides[at + SIDE_SOURCE]!, sides[at + SIDE_DESTINATION]!, sides[at + SIDE_PORTS]!)
+  }
+
+  /** Tells those whose SYN nobody wanted. */
+  #endSyns(syns: UnsolicitedSyns): void {
+    const { held } = syns
+    for (let block = syns.takeDue(this.#now); block !== NO_BLOCK; block = syns.takeDue(this.#now)) {
+      parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), this.#packet)
+      this.#report(this.#packet, this.wan, icmp4.UNREACHABLE, icmp4.CODE_PORT, 0)
+      this.flush()
+      held.release(block)
+    }
   }
 
   /** Opens a flow for a packet of none. Returns its original side, or -(drop code). */
@@ -207,11 +256,10 @@ export class Pipeline {
     }
     const unfit = this.#checkPath(packet, from, admission.egress)
     if (unfit !== 0) return -unfit
-    const side = admission.commit(packet, from, this.#second)
+    const side = admission.commit(packet, from, this.#now)
     if (side < 0) {
       this.#stats[STAT_REFUSED]!++
-      // No resources is a passing state, hence the soft error (RFC 6888 REQ-8).
-      this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST, 0)
+      if (this.#refusal >= 0) this.#report(packet, from, icmp4.UNREACHABLE, this.#refusal, 0)
     }
     return side
   }
@@ -372,7 +420,11 @@ export class Pipeline {
 
   /** Tells the sender what became of its packet, where RFC 1812 4.3.2.7 allows it and the rate limit leaves room. */
   #report(packet: Packet, from: Attachment, type: number, code: number, word: number): void {
-    if (!mayReportError(packet) || !this.#errorLimit.take(this.#now)) return
+    if (!mayReportError(packet)) return
+    if (!this.#errorLimit.take(this.#now)) {
+      this.#stats[STAT_ERRORS_WITHHELD]!++
+      return
+    }
     const link = this.#linkTo(packet.source, from)
     if (link < 0 || (link !== 0 && !from.neighbours!.isReachable(link))) return
     const room = Math.min(ERROR_MAX, from.mtu)
@@ -385,6 +437,9 @@ export class Pipeline {
     from.egress.push(at, writeError(this.#slab, at, room, packet, type, code, word, source), link)
   }
 }
+
+/** No resources is a passing state, hence the soft error by default (RFC 6888 REQ-8; RFC 5508 REQ-8 has the other). */
+const REFUSAL_CODES: Readonly<Record<LimitSettings['refusal'], number>> = { 'host-unreachable': icmp4.CODE_HOST, prohibited: icmp4.CODE_ADMIN_PROHIBITED, silent: -1 }
 
 /** Refusals that tell the sender that there is no way. */
 const isUnroutable = (drop: number): boolean => drop === Drop['no-route'] || drop === Drop['no-address'] || drop === Drop['wan-down']

@@ -8,6 +8,7 @@ import { PROFILES } from '../src/nat/profiles.js'
 import { timeoutColumn } from '../src/nat/timeouts.js'
 import { ACK, RST, SYN } from '../src/stack/wire/tcp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
+import { describePacket } from '../src/testing/describe-packet.js'
 import type { MemoryGateway } from '../src/testing/memory-gateway.js'
 import { buildIcmpEcho, buildIcmpError, buildTcp, buildUdp } from '../src/testing/packets.js'
 import { behaving, end, enter, leave, packet, type Protocol } from './behaviours.js'
@@ -43,6 +44,30 @@ describe.each(PROTOCOLS)('hairpin of %s', (protocol) => {
     expect(across(gateway, packet(protocol, end(A, 6000), end(E, b)))).toBe(`${E}:6000 > ${B}:5000`)
     expect(leave(gateway, protocol, end(A, 6000), end(P, 1))).toBe(6000)
     expect(leave(gateway, protocol, end(C, 6000), end(P, 1))).not.toBe(6000)
+  })
+
+  it('UDP-7: a mapping stays while another inside host talks with its owner, and ends when they are silent', () => {
+    const gateway = behaving({}, { timeouts: { udp: 300, udpStream: 300, tcpSynSent: 300, tcpSynRecv: 300, tcpEstablished: 300 } })
+    const b = leave(gateway, protocol, end(B, 5000), end(P, 1))
+    across(gateway, packet(protocol, end(A, 6000), end(E, b)))
+    for (let minute = 0; minute < 30; minute++) {
+      gateway.advance(60)
+      across(gateway, packet(protocol, end(B, 5000), end(E, 6000), minute === 0 ? SYN | ACK : ACK))
+      across(gateway, packet(protocol, end(A, 6000), end(E, b), ACK))
+    }
+    expect(leave(gateway, protocol, end(B, 5000), end(Q, 1))).toBe(b)
+    gateway.advance(1000)
+    expect(gateway.flows).toBe(0)
+  })
+
+  it('UDP-7: not for the sake of a host whose packets the owner never answers', () => {
+    const gateway = behaving({}, { timeouts: { udp: 300, tcpSynSent: 300 } })
+    const b = leave(gateway, protocol, end(B, 5000), end(P, 1))
+    for (let minute = 0; minute < 10; minute++) {
+      across(gateway, packet(protocol, end(A, 6000), end(E, b)))
+      gateway.advance(60)
+    }
+    expect(gateway.plane.table.count).toBe(1)
   })
 
   it('between two sockets of one host, and of a socket to itself', () => {
@@ -126,11 +151,13 @@ describe('an own address as source', () => {
 })
 
 describe('pings to the outside address', () => {
-  it('from inside end here', () => {
+  it('from inside are answered, by that address', () => {
     const gateway = behaving()
     gateway.fromLan(buildIcmpEcho({ source: A, destination: E, identifier: 7 }))
-    expect([...gateway.toLan(), ...gateway.toWan()]).toEqual([])
-    expect(gateway.drops).toEqual({ 'to-gateway': 1 })
+    const answer = only(gateway.toLan())
+    expect(checkPacket(answer)).toEqual([])
+    expect([describePacket(answer), gateway.toWan(), gateway.flows]).toEqual([expect.stringContaining(`${E} > ${A}`), [], 0])
+    expect(gateway.drops).toEqual({})
   })
 })
 

@@ -72,6 +72,24 @@ export interface InterfaceStatus {
   kernelDrops: number
 }
 
+/** What is limited, how far it is used, and the limit; null for none. What was refused at which limit is among the drops. */
+export interface LimitStatus {
+  profile: 'behave' | 'linux'
+  /** Inside addresses that have flows. */
+  sources: number
+  flowsPerSource: number | null
+  newFlowsPerSource: number | null
+  halfOpen: { count: number; limit: number | null }
+  halfOpenPerSource: number | null
+  fragmentBytes: { count: number; limit: number }
+  icmpErrorsPerSecond: number
+  /** ICMP errors that were not sent, because of that limit. */
+  icmpErrorsWithheld: number
+  refusal: 'host-unreachable' | 'prohibited' | 'silent'
+  /** Flows that gave way in a flood. */
+  gaveWay: number
+}
+
 export interface GatewayStatus {
   name: string
   version: string
@@ -94,6 +112,7 @@ export interface GatewayStatus {
     ports: string
   }
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; opened: number; expired: number; refused: number }
+  limits: LimitStatus
   /** Count by drop reason; reasons that never happened are absent. */
   drops: Record<string, number>
 }

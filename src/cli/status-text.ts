@@ -60,6 +60,16 @@ const interfaceLines = ({ up, rx, tx, offloads, kernelDrops }: InterfaceStatus, 
 const stateText = (state: GatewayStatus['state'], stream: TerminalStream): string =>
   paint(stream, state === 'ready' ? 'green' : state === 'degraded' ? 'red' : 'yellow', state)
 
+const limitText = (limit: number | null, unit = ''): string => (limit === null ? 'no limit' : `at most ${grouped(limit)}${unit}`)
+
+const limitLines = ({ limits }: GatewayStatus): string[] => [
+  `profile ${limits.profile}; ${grouped(limits.sources)} inside addresses, flows of each ${limitText(limits.flowsPerSource)}, new ones ${limitText(limits.newFlowsPerSource, ' a second')}`,
+  `half-open TCP ${grouped(limits.halfOpen.count)}, ${limitText(limits.halfOpen.limit)}, of each address ${limitText(limits.halfOpenPerSource)}`,
+  `held fragments ${byteText(limits.fragmentBytes.count)} of ${byteText(limits.fragmentBytes.limit)}; ` +
+    `ICMP errors at most ${grouped(limits.icmpErrorsPerSecond)} a second, ${grouped(limits.icmpErrorsWithheld)} withheld`,
+  ...(limits.gaveWay === 0 ? [] : [`${grouped(limits.gaveWay)} flows of forged addresses gave way`]),
+]
+
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
   const { lan, wan, flows } = status
@@ -87,6 +97,7 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
         `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)})`,
       `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
     ]),
+    block('limits', limitLines(status)),
     block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),
   ].join('')
 }

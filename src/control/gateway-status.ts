@@ -4,11 +4,11 @@ import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
 import type { Config } from '../config.js'
 import { formatPorts } from '../host/port-set.js'
 import { HEADER_CLASSES, HEADER_COUNT, HEADER_EXPIRED, HEADER_OPENED } from '../nat/flow-table.js'
-import { TIMEOUT_NAMES } from '../nat/timeouts.js'
+import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, TIMEOUT_NAMES } from '../nat/timeouts.js'
 import type { Offloads } from '../stack/device/device.js'
 import { formatIpv4, formatMac } from '../stack/wire/address.js'
 import {
-  dropsByName, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_TX_BYTES,
+  dropsByName, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
   STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN,
 } from '../stats.js'
 import { version } from '../version.js'
@@ -54,9 +54,12 @@ const wanCounters = (stats: Float64Array, raw: Host['rawCounters']): ReturnType<
 const offloadStatus = (vnetHeader: boolean, { checksum, tcp, udp }: Offloads): InterfaceStatus['offloads'] =>
   ({ vnetHeader, checksum, tcpSegmentation: tcp, udpSegmentation: udp })
 
+const limitOf = (value: number): number | null => (value === 0 ? null : value)
+
 const captureText = (capture: Config['capture']): string => (typeof capture === 'string' ? capture : `iif=${capture.iif.join(',')}`)
 
 export const describeStatus = ({ config, host, stats, header, capacity, state, uptime }: StatusSources): GatewayStatus => {
+  const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
   const { wanState, wanSettings, tun } = host
   const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
@@ -110,6 +113,19 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, u
       opened: header[HEADER_OPENED]!,
       expired: header[HEADER_EXPIRED]!,
       refused: stats[STAT_REFUSED]!,
+    },
+    limits: {
+      profile: config.profile,
+      sources: stats[STAT_SOURCES]!,
+      flowsPerSource: limitOf(limits.flowsPerSource),
+      newFlowsPerSource: limitOf(limits.newFlowsPerSource),
+      halfOpen: { count: header[HEADER_CLASSES + CLASS_TCP_SYN_SENT]! + header[HEADER_CLASSES + CLASS_TCP_SYN_RECV]!, limit: limitOf(limits.halfOpen) },
+      halfOpenPerSource: limitOf(limits.halfOpenPerSource),
+      fragmentBytes: { count: stats[STAT_FRAGMENT_BYTES]!, limit: limits.fragmentBytes },
+      icmpErrorsPerSecond: limits.icmpErrorsPerSecond,
+      icmpErrorsWithheld: stats[STAT_ERRORS_WITHHELD]!,
+      refusal: limits.refusal,
+      gaveWay: stats[STAT_GAVE_WAY]!,
     },
     drops: dropsByName(stats),
   }

@@ -25,7 +25,7 @@ import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
 import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
 import { packetError, tunError } from './device-error.js'
 import { PortPlan } from './port-plan.js'
-import { ownedAddresses, planWan, requireUnowned, troubles } from './wan-plan.js'
+import { ownedAddresses, planWan, requireUnowned, troubles, untranslatedNetworks } from './wan-plan.js'
 
 /** Milliseconds between two looks at the ports that the host's own sockets hold. */
 const PORTS_INTERVAL = 5000
@@ -64,6 +64,8 @@ export class Host {
   readonly #lanNamespace: NetworkNamespace
   readonly #subnet: { address: number; prefixLength: number }
   readonly #owned
+  /** Inside networks that go out as they are. */
+  readonly #untranslated
   readonly #ports: PortPlan
   #journal: Journal | null = null
   #monitor: WanMonitor | null = null
@@ -94,6 +96,7 @@ export class Host {
     const { address, length } = parsePrefix(config.lanAddress)!
     this.#subnet = { address, prefixLength: length }
     this.#owned = ownedAddresses(config)
+    this.#untranslated = untranslatedNetworks(config)
     this.#ports = new PortPlan(config, wanNamespace, log)
   }
 
@@ -282,7 +285,7 @@ export class Host {
 
   #filter(): Uint8Array {
     const { addresses } = this.#settings
-    return wanFilter({ addresses, ports: this.#owned === null ? rangesOf(this.#ports.heard) : null, arp: this.#owned !== null })
+    return wanFilter({ addresses, networks: this.#untranslated, ports: this.#owned === null ? rangesOf(this.#ports.heard) : null, arp: this.#owned !== null })
   }
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
@@ -330,7 +333,9 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    return this.#owned === null ? { addresses, ...this.#ports.guarded } : { addresses: [], tcp: [], udp: [], whole: addresses }
+    if (this.#owned === null) return { addresses, ...this.#ports.guarded, whole: this.#untranslated }
+    const own = addresses.map((address) => ({ address, mask: -1 }))
+    return { addresses: [], tcp: [], udp: [], whole: [...own, ...this.#untranslated] }
   }
 
   #enqueue(work: () => Promise<void>): void {

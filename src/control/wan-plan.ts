@@ -4,6 +4,7 @@
  */
 import type { Config } from '../config.js'
 import { ExitCode, TsnatError } from '../errors.js'
+import type { Network } from '../host/guard-rules.js'
 import type { WanState } from '../host/wan.js'
 import { chooseSource, type InterfaceAddress } from '../route/source.js'
 import type { Route } from '../route/table.js'
@@ -21,6 +22,13 @@ export const ownedAddresses = ({ wanAddress }: Pick<Config, 'wanAddress'>): Inte
         const { address, length } = parsePrefix(text)!
         return { address, prefixLength: length, primary: true }
       })
+
+/** Networks of inside hosts whose addresses go out as they are, for some remotes or all. */
+export const untranslatedNetworks = ({ nat }: Pick<Config, 'nat'>): Network[] =>
+  nat.rules.flatMap(({ from, translate }) => {
+    const prefix = translate === false && from !== undefined ? parsePrefix(from) : null
+    return prefix === null ? [] : [{ address: prefix.address, mask: prefix.mask }]
+  })
 
 /** @throws TsnatError ADDRESS_CLASH when the kernel has an address that is to be tsnat's alone */
 export const requireUnowned = (state: WanState, owned: readonly InterfaceAddress[]): void => {

@@ -3,14 +3,20 @@ import * as nft from './nft-messages.js'
 import type { Element, Expression, Family, NftMessage } from './nft-messages.js'
 import type { PortSet } from './port-set.js'
 
+export interface Network {
+  /** int32 */
+  readonly address: number
+  readonly mask: number
+}
+
 export interface GuardScope {
   /** tsnat's addresses that the kernel has too, int32. */
   addresses: readonly number[]
   /** Ports that tsnat uses on them: allowed ones, without those that the host's own sockets hold. */
   tcp: PortSet
   udp: PortSet
-  /** Addresses that are tsnat's alone: the ingress guard drops everything to them. */
-  whole?: readonly number[]
+  /** Addresses that are tsnat's alone, as networks: the ingress guard drops everything to them. */
+  whole?: readonly Network[]
 }
 
 const ADDRESSES = 'addresses'
@@ -41,6 +47,19 @@ const { network, transport } = nft.PayloadBase
 const addressElements = (addresses: readonly number[]): Element[] =>
   [...new Set(addresses)].map((address) => ({ key: nft.uint32(address) }))
 
+/** Each is its first address, and the first beyond it marked as an end. They must not overlap: of two, the wider stays. */
+const networkElements = (networks: readonly Network[]): Element[] => {
+  const ranges = networks
+    .map(({ address, mask }) => ({ first: (address & mask) >>> 0, last: ((address & mask) | ~mask) >>> 0 }))
+    .sort((a, b) => a.first - b.first || b.last - a.last)
+  const apart: typeof ranges = []
+  for (const range of ranges) if (range.first > (apart.at(-1)?.last ?? -1)) apart.push(range)
+  return apart.flatMap(({ first, last }) => [
+    { key: nft.uint32(first | 0) },
+    ...(last === 0xffff_ffff ? [] : [{ key: nft.uint32((last + 1) | 0), end: true }]),
+  ])
+}
+
 /** A range is its first port, and the first port beyond it marked as an end; up to 65535 there is no end. */
 const portElements = (ports: PortSet): Element[] => ports.flatMap(({ first, last }) => [
   { key: nft.uint16(first) },
@@ -54,7 +73,7 @@ const chunks = (elements: readonly Element[]): (readonly Element[])[] =>
 
 /** Puts a scope into the empty sets of a table. */
 export const fillSets = (family: Family, table: string, { addresses, tcp, udp, whole = [] }: GuardScope): NftMessage[] =>
-  ([[ADDRESSES, addressElements(addresses)], [WHOLE, addressElements(whole)], [PORTS.tcp, portElements(tcp)], [PORTS.udp, portElements(udp)]] as const)
+  ([[ADDRESSES, addressElements(addresses)], [WHOLE, networkElements(whole)], [PORTS.tcp, portElements(tcp)], [PORTS.udp, portElements(udp)]] as const)
     .flatMap(([set, elements]) => chunks(elements).map((part) => nft.addElements(family, table, set, part)))
 
 const newTable = (family: Family, table: string, chain: string, hook: nft.Hook, scope: GuardScope): NftMessage[] => [
@@ -62,7 +81,7 @@ const newTable = (family: Family, table: string, chain: string, hook: nft.Hook, 
   nft.newSet(family, table, { name: ADDRESSES, id: 1, key: nft.KeyType.address, interval: false }),
   nft.newSet(family, table, { name: PORTS.tcp, id: 2, key: nft.KeyType.port, interval: true }),
   nft.newSet(family, table, { name: PORTS.udp, id: 3, key: nft.KeyType.port, interval: true }),
-  nft.newSet(family, table, { name: WHOLE, id: 4, key: nft.KeyType.address, interval: false }),
+  nft.newSet(family, table, { name: WHOLE, id: 4, key: nft.KeyType.address, interval: true }),
   ...fillSets(family, table, scope),
   nft.newBaseChain(family, table, chain, hook),
 ]

@@ -32,8 +32,10 @@ export interface Behaviours {
   readonly icmp: Behaviour
 }
 
-/** A behaviour as one number: `mapping | filtering << 2`, or SHARED. */
+/** A behaviour as one number: `mapping | filtering << 2`, or one of these. */
 export const SHARED = 0x100
+/** Addresses and ports stay as they are. */
+export const UNTRANSLATED = 0x200
 
 const pack = ({ mapping, filtering }: Behaviour): number =>
   mapping === 'shared' ? SHARED : DEPENDENCES.indexOf(mapping) | (DEPENDENCES.indexOf(filtering) << 2)

@@ -119,6 +119,8 @@ export class FlowTable {
   readonly #tails = new Int32Array(CLASSES_MAX).fill(NONE)
   /** Told of each flow that ends, before anything of it is forgotten. */
   onClose: (flow: number) => void = () => {}
+  /** Told of each flow that goes from one timeout class to another, beforehand. */
+  onReclass: (flow: number, before: number, after: number) => void = () => {}
   /** Head of the list of flows that were used before. */
   #free = NONE
   /** Flows from here on have never been used; their memory is untouched, thus not yet resident. */
@@ -138,6 +140,16 @@ export class FlowTable {
   /** Live flows. */
   get count(): number {
     return this.#header[HEADER_COUNT]!
+  }
+
+  /** Flows that can still be opened. */
+  get free(): number {
+    return this.columns.capacity - this.count
+  }
+
+  /** Live flows of a timeout class. */
+  countOf(timeoutClass: number): number {
+    return this.#header[HEADER_CLASSES + timeoutClass]!
   }
 
   /** Flows ever taken: those from here on are untouched. */
@@ -263,7 +275,9 @@ export class FlowTable {
   /** Moves the flow to another timeout class, as its youngest; `now` becomes its last-seen time. */
   setClass(flow: number, timeoutClass: number, now: number): void {
     const at = flow * FLOW_WORDS
-    this.#unlink(flow, this.classOf(flow))
+    const before = this.classOf(flow)
+    if (before !== timeoutClass) this.onReclass(flow, before, timeoutClass)
+    this.#unlink(flow, before)
     this.flows[at + FLOW_STATUS] = (this.flows[at + FLOW_STATUS]! & 0xffff) | (timeoutClass << 16)
     this.flows[at + FLOW_SEEN] = now
     this.#append(flow, timeoutClass)
@@ -272,6 +286,11 @@ export class FlowTable {
   /** The least recently seen flow of a class, or -1. */
   oldest(timeoutClass: number): number {
     return this.#heads[timeoutClass]!
+  }
+
+  /** The flow of the same class that was seen next after this one, or -1. */
+  younger(flow: number): number {
+    return this.flows[flow * FLOW_WORDS + FLOW_NEXT]!
   }
 
   /** Seconds, as last set. */

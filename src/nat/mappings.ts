@@ -48,6 +48,8 @@ export class Mappings {
   readonly #kind: Uint8Array
   /** The member that the indexes know, marked. */
   readonly #head: Uint8Array
+  /** Mappings by protocol. */
+  readonly #counts = new Int32Array(256)
 
   constructor(table: FlowTable, seed: number) {
     const { capacity } = table.columns
@@ -99,6 +101,16 @@ export class Mappings {
     return filtering === ADDRESS_DEPENDENT ? this.#remotes.has(flow, remote) : filtering === ENDPOINT_INDEPENDENT
   }
 
+  /** Live mappings of a protocol: outside ports in use. */
+  countOf(protocol: number): number {
+    return this.#counts[protocol]!
+  }
+
+  /** Whether a mapping ends with this flow. */
+  endsWith(flow: number): boolean {
+    return this.#head[flow] === 1 && this.#heirOf(flow) === NONE
+  }
+
   /** Index entries; none when no mapping lives. Looks at every slot: for checks, not for packets. */
   countEntries(): number {
     return this.#inside.count() + this.#outside.count() + this.#remotes.countEntries()
@@ -121,6 +133,7 @@ export class Mappings {
   add(flow: number, sibling: number, behaviour: number, fromOutside: boolean): void {
     this.#kind[flow] = MEMBER | behaviour | (fromOutside ? FROM_OUTSIDE : 0)
     if (sibling < 0) {
+      this.#counts[this.#protocolOf(flow)]!++
       this.#next[flow] = flow
       this.#previous[flow] = flow
       this.#enter(flow)
@@ -154,7 +167,9 @@ export class Mappings {
     this.#next[previous] = next
     this.#previous[next] = previous
     if (heir !== NONE) this.#enter(heir)
-    return isHead && heir === NONE
+    if (!isHead || heir !== NONE) return false
+    this.#counts[this.#protocolOf(flow)]!--
+    return true
   }
 
   /** Whether the inside wants the flow: it opened it, or has answered it. */
@@ -201,6 +216,10 @@ export class Mappings {
 
   #hashOutside(address: number, port: number, protocol: number): number {
     return hashWords(this.#seed, address, port, protocol, 0)
+  }
+
+  #protocolOf(flow: number): number {
+    return this.#table.sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff
   }
 
   #hashOfInside(flow: number): number {

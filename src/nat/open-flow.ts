@@ -7,7 +7,7 @@ import type { Packet } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
-import { SHARED } from './behaviour.js'
+import { SHARED, UNTRANSLATED } from './behaviour.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
 import type { Forwards } from './forwards.js'
 import type { Mappings } from './mappings.js'
@@ -81,6 +81,8 @@ export class FlowOpener {
   #rewrite!: Rewrite
   #behaviour = 0
   #now = 0
+  /** A port that was just made free, or -1. */
+  #offered = -1
   /** An outside port is free for an exclusive mapping when no mapping has it and it does not rest; and always only when the reply key is. */
   readonly #isFree = (port: number): boolean => {
     const { source } = this.#rewrite
@@ -100,6 +102,11 @@ export class FlowOpener {
     this.#random = parts.random
   }
 
+  /** A port that was made free: the next flow takes it before it looks for another. */
+  offer(port: number): void {
+    this.#offered = port
+  }
+
   /**
    * Opens the flow of `packet` from inside, not yet counting it (`track` does), for which `openerDrop` returned 0. The inside
    * endpoint keeps its outside endpoint where the behaviour says so, whatever source address `rewrite` has; otherwise a port is chosen.
@@ -107,7 +114,7 @@ export class FlowOpener {
    * @returns the original side, or -(drop code)
    */
   openFromInside(packet: Packet, zone: number, rewrite: Rewrite, behaviour: number, now: number): number {
-    const sibling = behaviour === SHARED
+    const sibling = behaviour === SHARED || behaviour === UNTRANSLATED
       ? -1
       : this.#mappings.findInside(packet.source, packet.destination, packet.ports, packet.protocol | (zone << 8), behaviour & 3)
     this.#packet = packet
@@ -117,13 +124,13 @@ export class FlowOpener {
     const flow = this.#table.take()
     if (flow < 0) return -Drop['table-full']
     if (sibling >= 0) rewrite.source = this.#addressOf(sibling)
-    const port = sibling < 0 ? this.#choose() : this.#portOf(sibling)
-    if (port < 0 || (sibling >= 0 && this.#isTaken(port))) {
+    const port = behaviour === UNTRANSLATED ? packet.ports >>> 16 : sibling < 0 ? this.#choose() : this.#portOf(sibling)
+    if (port < 0 || ((sibling >= 0 || behaviour === UNTRANSLATED) && this.#isTaken(port))) {
       this.#table.giveBack(flow)
       return -Drop['ports-exhausted']
     }
     this.#commit(flow, packet, zone, rewrite, port)
-    if (behaviour !== SHARED) this.#mappings.add(flow, sibling, behaviour, false)
+    if (behaviour < SHARED) this.#mappings.add(flow, sibling, behaviour, false)
     return flow * 2
   }
 
@@ -176,6 +183,9 @@ export class FlowOpener {
 
   #choose(): number {
     const { protocol, ports } = this.#packet
+    const offered = this.#offered
+    this.#offered = -1
+    if (offered >= 0 && this.#ports.has(offered) && this.#isFree(offered)) return offered
     // The port or identifier to keep if that can be; 0 for none.
     const inside = protocol === ipv4.PROTOCOL_ICMP && !this.#keepIdentifiers ? 0 : ports >>> 16
     const { destination, destinationPort, source } = this.#rewrite

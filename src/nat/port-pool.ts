@@ -41,6 +41,11 @@ export class PortPool {
     this.#upper = collect(UPPER_CLASS, 65536)
   }
 
+  /** Ports that may be used. */
+  get size(): number {
+    return this.#lower.length + this.#upper.length
+  }
+
   has(port: number): boolean {
     return this.#allowed[port] === 1
   }

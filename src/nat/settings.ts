@@ -95,8 +95,8 @@ export interface LimitSettings {
   readonly icmpErrorsPerSecond: number
   readonly refusal: (typeof REFUSALS)[number]
   /**
-   * When everything is in use, the oldest unanswered flow of an inside address that nobody has ever answered gives way to an
-   * address that was answered, or has no flow yet. false: nothing that lives ever gives way (RFC 6888 REQ-8, to the letter).
+   * In a flood of forged inside addresses, when everything is in use, flows of addresses that never had an assured one give
+   * way to those that had, or have none yet (make-room.ts). false: nothing that lives ever gives way.
    */
   readonly makeRoom: boolean
 }

@@ -58,6 +58,8 @@ const assemble = (program: Instruction[]): Uint8Array => {
 export interface FilterOptions {
   /** Addresses whose packets are ours, int32. */
   readonly addresses: readonly number[]
+  /** Networks whose packets are all ours: inside hosts that are not translated. */
+  readonly networks?: readonly { readonly address: number; readonly mask: number }[]
   /** Inclusive ranges of external TCP and UDP ports; null: the addresses are ours alone, everything to them is heard. */
   readonly ports: readonly (readonly [first: number, last: number])[] | null
   /** ARP frames are heard too. */
@@ -66,7 +68,7 @@ export interface FilterOptions {
 
 /**
  * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP and UDP to one of the ports, fragments
- * without transport header; and ARP if asked.
+ * without transport header; all IPv4 to one of the networks; and ARP if asked.
  * @throws RangeError when there are more addresses and port ranges than a program can hold (some 200 in all)
  */
 export const wanFilter = (options: FilterOptions): Uint8Array => {
@@ -81,6 +83,14 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     { code: RETURN, k: 0, label: 'not-ipv4' },
     { code: LOAD_WORD, k: NETWORK + 16, label: 'ipv4' },
   ]
+  for (const [index, { address, mask }] of (options.networks ?? []).entries()) {
+    program.push(
+      { code: ALU_AND, k: mask },
+      { code: JUMP_EQUAL, k: address & mask, yes: `network-${index}`, no: `beyond-${index}` },
+      { code: RETURN, k: ACCEPT_ALL, label: `network-${index}` },
+      { code: LOAD_WORD, k: NETWORK + 16, label: `beyond-${index}` },
+    )
+  }
   for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'ours' })
   program.push({ code: RETURN, k: 0 })
   if (options.ports === null) {
