@@ -8,6 +8,7 @@ import { Admission } from './admission.js'
 import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
 import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { type Forward, Forwards } from './nat/forwards.js'
+import { Identifications } from './nat/identification.js'
 import { Mappings } from './nat/mappings.js'
 import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
@@ -117,6 +118,7 @@ export class DataPlane {
       admission: this.#admission,
       fragments: new FragmentTable(fragmentHeld, FRAGMENT_SECONDS, devices.random.next()),
       held: fragmentHeld,
+      identifications: new Identifications(devices.random),
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
       errorLimit: new TokenBucket(settings.icmpErrorsPerSecond, ERROR_BURST),
       timeouts: timeoutColumn(settings.timeouts),
