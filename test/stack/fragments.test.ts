@@ -234,17 +234,17 @@ describe('fragment table', () => {
     expect([...lost]).toEqual([[LIMIT, 1]])
     expect(held.used).toBe(0)
     expect(table.owner(enter(cut(2)[1]))).toBe(DROPPED_OWNER)
-    for (let id = 0; id < FAIR_ENTRIES; id++) enter(cut(id + 100, ip(B))[0])
-    for (let id = 0; id < FAIR_ENTRIES; id++) expect(table.owner(enter(cut(id + 100, ip(B))[1]))).toBe(UNKNOWN_OWNER)
+    for (let id = 0; id < FAIR_ENTRIES; id++) enter(cut(id + 100, B)[0])
+    for (let id = 0; id < FAIR_ENTRIES; id++) expect(table.owner(enter(cut(id + 100, B)[1]))).toBe(UNKNOWN_OWNER)
     expect(table.count).toBe(ENTRIES)
     // One more, and the first of its own goes.
-    enter(cut(200, ip(B))[0])
-    expect(enter(cut(101, ip(B))[1])).toBe(DUPLICATE)
+    enter(cut(200, B)[0])
+    expect(enter(cut(101, B)[1])).toBe(DUPLICATE)
   })
 
   it('FRG-6: one source holds no more than what is free, others what is left', () => {
     const { table, held, packet, enter, expire, lost } = setUp(64 << 10)
-    const fill = (source: number): number => {
+    const fill = (source: string): number => {
       let kept = 0
       for (let id = 0; id < 200; id++) if (table.hold(enter(cut(id, source)[1]), packet)) kept++
       return kept
