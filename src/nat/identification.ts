@@ -3,7 +3,8 @@
  *
  * Inside hosts choose their IDs without knowing of one another. Once they share an outside address, two of their datagrams may
  * be on the way to one host with one ID, and their fragments be joined to one (RFC 7857 9). So what is or may be fragmented
- * gets an ID of the gateway's, different from the 65535 before it towards that destination with that protocol (RFC 6864 5.3).
+ * gets an ID of the gateway's, one that comes again only when the others have been used towards that destination with that
+ * protocol (RFC 6864 5.3). 0 is left out: a raw socket takes it for none, and the kernel gives each fragment another (raw(7)).
  * What is neither, that is, DF alone is set, keeps its own: nobody looks at it (RFC 6864 4.1).
  *
  * An ID is a counter plus an offset. Both depend on (source, destination, protocol) by a keyed hash: destinations share one of
@@ -48,8 +49,9 @@ export class Identifications {
   take(source: number, destination: number, protocol: number, count: number): number {
     const hash = hashWords(this.#seed, source, destination, protocol, 0)
     const counter = hash & (COUNTERS - 1)
-    const first = (this.#counters[counter]! + (hash >>> 16)) & 0xffff
-    this.#counters[counter]! += count
+    let first = (this.#counters[counter]! + (hash >>> 16)) & 0xffff
+    if (first === 0 || first + count > 0x10000) first = 1
+    this.#counters[counter] = first + count - (hash >>> 16)
     return first
   }
 }
