@@ -226,7 +226,7 @@ export const schema = section({
     .describe('Seconds without a packet after which a flow is forgotten.'),
   limits: section({
     flows: integer(1, 16_777_216).optional().describe('Flows at most. At the limit a new flow is refused.'),
-    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: eight times what is left.'),
+    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: sixteen times what is left.'),
     newFlowsPerSource: integer(0, 1_000_000).optional().describe('New flows a second of one inside address, twice as many at once; 0 = no limit.'),
     halfOpen: integer(0, 16_777_216).optional().describe('TCP flows that are not established yet, in total; 0 = no limit.'),
     halfOpenPerSource: integer(0, 16_777_216).optional().describe('TCP flows of one inside address that are not established yet; 0 = no limit.'),

@@ -10,6 +10,7 @@ import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_W
 import { type Forward, Forwards } from './nat/forwards.js'
 import { Hairpins } from './nat/hairpins.js'
 import { RoomMaker } from './nat/make-room.js'
+import { Identifications } from './nat/identification.js'
 import { Mappings } from './nat/mappings.js'
 import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
@@ -136,6 +137,7 @@ export class DataPlane {
       admission: this.#admission,
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
+      identifications: new Identifications(devices.random),
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
       hairpins, sources, room,
       syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
