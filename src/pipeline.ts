@@ -231,7 +231,7 @@ export class Pipeline {
     if (this.#syns !== null && packet.protocol === ipv4.PROTOCOL_TCP) this.#meetSyn(this.#syns, side)
     const drop = this.#forward(packet, side, from)
     if (drop !== 0) this.#closeUnused(side)
-    else this.#events.confirm(side >> 1)
+    this.#events.confirm(side >> 1)
     return drop
   }
 
