@@ -15,7 +15,7 @@
  *
  * Of a port block: 8 inside address, 9 outside address, 10 first and last port.
  *
- * A record that does not fit is missed, and counted. Cost of a write: two atomic operations and a copy of 160 bytes.
+ * A record that does not fit is missed, and counted. Cost of a write: two atomic operations and a copy of the record.
  */
 import { FLOW_WORDS, SIDE_WORDS } from './flow-table.js'
 
