@@ -17,6 +17,7 @@
 import type { Admission } from './admission.js'
 import { type Attachment, ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
+import type { FlowEvents } from './nat/events.js'
 import { expire } from './nat/expire.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
@@ -56,6 +57,7 @@ export interface PipelineParts {
   readonly wan: Attachment
   readonly table: FlowTable
   readonly admission: Admission
+  readonly events: FlowEvents
   readonly fragments: FragmentTable
   /** Where `fragments` keeps its packets. */
   readonly held: HeldPackets
@@ -85,6 +87,7 @@ export class Pipeline {
   readonly #slab: Slab
   readonly #scratch: Scratch
   readonly #admission: Admission
+  readonly #events: FlowEvents
   readonly #fragments: FragmentTable
   readonly #held: HeldPackets
   readonly #identifications: Identifications
@@ -116,6 +119,7 @@ export class Pipeline {
     this.#slab = parts.slab
     this.#scratch = parts.scratch
     this.#admission = parts.admission
+    this.#events = parts.events
     this.#fragments = parts.fragments
     this.#held = parts.held
     this.#identifications = parts.identifications
@@ -192,7 +196,11 @@ export class Pipeline {
     parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
     let drop = Drop['deleted']
     if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
-    else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) drop = this.#forward(packet, owner, this.#attachments[this.table.zoneOf(owner)]!)
+    else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) {
+      const isFirst = !hasPassed(this.table, owner >> 1)
+      drop = this.#forward(packet, owner, this.#attachments[this.table.zoneOf(owner)]!)
+      if (isFirst) this.#events.confirm(owner >> 1)
+    }
     this.#identification = OWN_IDENTIFICATION
     if (drop !== 0) this.#stats[STAT_DROPS + drop]!++
   }
@@ -223,6 +231,7 @@ export class Pipeline {
     if (this.#syns !== null && packet.protocol === ipv4.PROTOCOL_TCP) this.#meetSyn(this.#syns, side)
     const drop = this.#forward(packet, side, from)
     if (drop !== 0) this.#closeUnused(side)
+    this.#events.confirm(side >> 1)
     return drop
   }
 

@@ -121,6 +121,8 @@ export class FlowTable {
   onClose: (flow: number) => void = () => {}
   /** Told of each flow that goes from one timeout class to another, beforehand. */
   onReclass: (flow: number, before: number, after: number) => void = () => {}
+  /** Told of each change of a flow's status by a packet, and of the status word until then. */
+  onChange: (flow: number, before: number) => void = () => {}
   /** Head of the list of flows that were used before. */
   #free = NONE
   /** Flows from here on have never been used; their memory is untouched, thus not yet resident. */
@@ -254,6 +256,11 @@ export class FlowTable {
   /** Low 16 bits of the status: what has been seen of the flow (meaning by protocol, tcp-state.ts). */
   eventsOf(flow: number): number {
     return this.flows[flow * FLOW_WORDS + FLOW_STATUS]! & 0xffff
+  }
+
+  /** Events, and class << 16. */
+  statusOf(flow: number): number {
+    return this.flows[flow * FLOW_WORDS + FLOW_STATUS]!
   }
 
   setEvents(flow: number, events: number): void {

@@ -50,6 +50,8 @@ export class Mappings {
   readonly #head: Uint8Array
   /** Mappings by protocol. */
   readonly #counts = new Int32Array(256)
+  /** Told of the first flow of each mapping that begins. Its end: `remove`. */
+  onBegin: (flow: number) => void = () => {}
 
   constructor(table: FlowTable, seed: number) {
     const { capacity } = table.columns
@@ -147,6 +149,7 @@ export class Mappings {
       this.#previous[after] = flow
     }
     if (isFilteredByAddress(behaviour)) this.#remotes.add(flow, fromOutside)
+    if (sibling < 0) this.onBegin(flow)
   }
 
   /**
@@ -170,6 +173,11 @@ export class Mappings {
     if (!isHead || heir !== NONE) return false
     this.#counts[this.#protocolOf(flow)]!--
     return true
+  }
+
+  /** Whether the flow has a mapping. */
+  isMember(flow: number): boolean {
+    return (this.#kind[flow]! & MEMBER) !== 0
   }
 
   /** Whether the inside wants the flow: it opened it, or has answered it. */
