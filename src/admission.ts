@@ -18,6 +18,8 @@ import type { Attachment } from './attachment.js'
 import { ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { SHARED, UNTRANSLATED } from './nat/behaviour.js'
+import type { AddressPool } from './nat/address-pool.js'
+import type { EndpointChooser } from './nat/choose-endpoint.js'
 import type { FlowTable } from './nat/flow-table.js'
 import { SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import type { Forwards } from './nat/forwards.js'
@@ -42,6 +44,8 @@ export interface AdmissionParts {
   readonly mappings: Mappings
   readonly forwards: Forwards
   readonly opener: FlowOpener
+  readonly chooser: EndpointChooser
+  readonly pool: AddressPool
   /** Packed behaviours by protocol, behaviour.ts. */
   readonly behaviours: Int32Array
   readonly rules: Rules
@@ -62,6 +66,8 @@ export class Admission {
   readonly #mappings: Mappings
   readonly #forwards: Forwards
   readonly #opener: FlowOpener
+  readonly #chooser: EndpointChooser
+  readonly #pool: AddressPool
   readonly #behaviours: Int32Array
   readonly #rules: Rules
   readonly #sources: Sources
@@ -84,6 +90,8 @@ export class Admission {
     this.#mappings = parts.mappings
     this.#forwards = parts.forwards
     this.#opener = parts.opener
+    this.#chooser = parts.chooser
+    this.#pool = parts.pool
     this.#behaviours = parts.behaviours
     this.#rules = parts.rules
     this.#sources = parts.sources
@@ -145,7 +153,7 @@ export class Admission {
     const { halfOpen } = this.#limits
     const table = this.#table
     if (isTcp && halfOpen > 0 && table.countOf(CLASS_TCP_SYN_SENT) + table.countOf(CLASS_TCP_SYN_RECV) >= halfOpen) return Drop['half-open-limit']
-    const ports = behaviour < SHARED ? this.#ports.size - this.#mappings.countOf(protocol) : table.free
+    const ports = behaviour < SHARED ? this.#ports.size * this.#pool.size - this.#mappings.countOf(protocol) : table.free
     return this.#sources.admit(packet.source, isTcp, Math.min(table.free, ports), now)
   }
 
@@ -153,9 +161,9 @@ export class Admission {
   #makeRoom(packet: Packet, refused: number, behaviour: number): boolean {
     if (refused === Drop['table-full']) return this.#room.makeFlow(packet.source)
     // A shared port is only taken towards one remote: there, no other flow is in the way of many.
-    if (refused !== Drop['ports-exhausted'] || behaviour >= SHARED) return false
+    if (refused !== Drop['ports-exhausted'] || behaviour >= SHARED || !this.#chooser.isUnbound) return false
     const port = this.#room.makePort(packet.source, packet.protocol, this.#rewrite.source)
-    if (port >= 0) this.#opener.offer(port)
+    if (port >= 0) this.#chooser.offer(port)
     return port >= 0
   }
 
@@ -165,15 +173,17 @@ export class Admission {
     if (!wan.up) return Drop['wan-down']
     if (route === undefined) return Drop['no-route']
     const isKept = this.#rule >= 0 && this.#rules.behaviour(this.#rule, packet.protocol) === UNTRANSLATED
-    const source = isKept ? packet.source : route.source
+    const source = isKept ? packet.source : this.#pool.isEmpty ? route.source : this.#pool.choose(packet.source, packet.destination, 0)
     if (source === 0) return Drop['no-address']
     if (isDirectedBroadcast(route, packet.destination)) return Drop['invalid-destination']
     return this.#set(wan.zone, source, packet.destination, packet.ports & 0xffff)
   }
 
   #planHairpin(packet: Packet): number {
-    // A host without a mapping appears with the address that it asks; one that has a mapping, with that one's (FlowOpener).
-    return this.#planToOwner(packet, packet.destination, false)
+    // A host without a mapping appears with its address of the pool, where there is none with the address that it asks; one
+    // that has a mapping, with that one's (FlowOpener).
+    const source = this.#pool.choose(packet.source, packet.destination, 0)
+    return this.#planToOwner(packet, source === 0 ? packet.destination : source, false)
   }
 
   #planInward(packet: Packet): number {

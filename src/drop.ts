@@ -34,6 +34,7 @@ const REASONS = [
   ['rate-limit', 'the inside address opens flows faster than it may (limits.newFlowsPerSource)'],
   ['half-open-limit', 'too many TCP flows are not established yet, in total or of the inside address (limits.halfOpen, limits.halfOpenPerSource)'],
   ['rule-limit', 'the rule that fits has as many flows as it may have (nat.rules)'],
+  ['no-ports-for-host', 'the inside host is not of the network of deterministic NAT, so it has no ports'],
   ['fragment-limit', 'too many fragments wait for the first of their datagram, from its source or in all'],
   ['fragment-orphan', 'its datagram\'s first fragment was dropped, or its flow has ended'],
   ['fragment-expired', 'the first fragment of the datagram never came'],

@@ -103,6 +103,8 @@ export class Pipeline {
   readonly #packet = new Packet()
   /** The ID that the datagram in hand leaves with, when that was decided before: by its first fragment, or before it waited. */
   #identification = OWN_IDENTIFICATION
+  /** Told of each second, before flows expire. */
+  onSecond: (second: number) => void = () => {}
   /** Milliseconds, read once a turn. */
   #now = 0
   /** The same in whole seconds. */
@@ -145,6 +147,7 @@ export class Pipeline {
     if (second === this.#second && !this.#expiring) return false
     this.#second = second
     this.table.setNow(second)
+    this.onSecond(second)
     this.#expireFragments(second)
     const { neighbours } = this.wan
     if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)

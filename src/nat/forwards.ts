@@ -51,7 +51,7 @@ export class Forwards {
 
   /** Whether an outside port is some forward's, and thus nobody else's. */
   has(protocol: number, external: number, port: number): boolean {
-    return this.#list.some((forward) =>
+    return this.#list.length > 0 && this.#list.some((forward) =>
       forward.protocol === protocol && port >= forward.firstPort && port <= forward.lastPort &&
       (forward.external === null || forward.external === external))
   }

@@ -1,5 +1,5 @@
 /** The text of an address pool. */
-import { parseIpv4, parsePrefix } from '../stack/wire/address.js'
+import { formatIpv4, parseIpv4, parsePrefix } from '../stack/wire/address.js'
 
 /** Addresses of one pool at most (RFC 6888 REQ-3 asks for no small bound). */
 export const POOL_MAX = 65_536
@@ -24,4 +24,15 @@ export const parsePool = (text: string): number[] | null => {
     for (let address = range[0]; address <= range[1]; address++) found.add(address | 0)
   }
   return [...found]
+}
+
+/** The text of addresses (int32, ascending as unsigned numbers), neighbours as ranges. */
+export const formatPool = (addresses: Iterable<number>): string => {
+  const ranges: [first: number, last: number][] = []
+  for (const address of addresses) {
+    const before = ranges.at(-1)
+    if (before !== undefined && before[1] + 1 === address >>> 0) before[1]++
+    else ranges.push([address >>> 0, address >>> 0])
+  }
+  return ranges.map(([first, last]) => (first === last ? formatIpv4(first) : `${formatIpv4(first)}-${formatIpv4(last)}`)).join(',')
 }
