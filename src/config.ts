@@ -3,6 +3,7 @@
  * only files that know the schema library. Reading files is config-file.ts; flags are cli/up/flags.ts.
  */
 import { z } from 'zod'
+import { type Conflict, natConflict } from './config-nat.js'
 import { schema } from './config-schema.js'
 import { ExitCode, TsnatError } from './errors.js'
 import { instanceDirectory } from './host/run-directory.js'
@@ -108,13 +109,6 @@ const explain = (found: z.core.$ZodIssue, input: unknown, locate: LocateConfig):
   return make('CONFIG_INVALID', complaint, `${name}: ${about}`)
 }
 
-interface Conflict {
-  /** The key to blame. */
-  path: string[]
-  message: string
-  hint: string
-}
-
 /** Rules between keys. */
 const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.output<typeof schema>): Conflict | undefined => {
   if (lan === wan) {
@@ -153,7 +147,9 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.ou
 export const parseConfig = (input: unknown, locate: LocateConfig = () => undefined): Config => {
   const result = schema.safeParse(input)
   if (!result.success) throw explain(result.error.issues[0]!, input, locate)
-  const clash = conflict(result.data)
+  const { nat, timeouts, limits, profile } = result.data
+  const config = { ...result.data, ...over({ nat, timeouts, limits }, PROFILES[profile]), socket: result.data.socket ?? `${instanceDirectory(result.data.name)}/control.sock` }
+  const clash = conflict(result.data) ?? natConflict(config)
   if (clash !== undefined) {
     const place = locate(clash.path)
     throw new TsnatError(`${prefix(place)}${clash.message}`, {
@@ -162,6 +158,5 @@ export const parseConfig = (input: unknown, locate: LocateConfig = () => undefin
       exitCode: place?.flag === true ? ExitCode.usage : ExitCode.config,
     })
   }
-  const { nat, timeouts, limits, profile } = result.data
-  return { ...result.data, ...over({ nat, timeouts, limits }, PROFILES[profile]), socket: result.data.socket ?? `${instanceDirectory(result.data.name)}/control.sock` }
+  return config
 }

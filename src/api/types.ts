@@ -137,6 +137,8 @@ export interface GatewayStatus {
     /** MAC of the next hop, null when unknown or not Ethernet. */
     neighbour: string | null
     ports: string
+    /** Outside addresses that inside hosts are spread over, `203.0.113.9-203.0.113.12`; null: that of the route. */
+    pool: string | null
   }
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; opened: number; expired: number; refused: number }
   limits: LimitStatus

@@ -90,6 +90,7 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
     block('WAN', [
       `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver`,
       `${wan.addressMode} address, ports ${wan.ports}`,
+      ...(wan.pool === null ? [] : [`pool ${wan.pool}`]),
       ...interfaceLines(wan, stream),
     ]),
     block('flows', [

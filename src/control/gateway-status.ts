@@ -105,6 +105,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       nextHop: nextHop === null ? null : formatIpv4(nextHop),
       neighbour: mac === null ? null : formatMac(mac.high, mac.low),
       ports: formatPorts(host.ports),
+      pool: config.nat.pool,
     },
     flows: {
       count: header[HEADER_COUNT]!,

@@ -125,7 +125,7 @@ export class DeterministicPlan {
     const { inside, dynamic, perHost, reserved } = this.settings
     const prefix = parsePrefix(inside)!
     return {
-      time: time.toISOString(), I: `${formatIpv4(prefix.address & prefix.mask)}/${prefix.length}`, O: formatPool(this.#outside),
+      time: time.toISOString(), I: `${formatIpv4(prefix.address & prefix.mask)}/${prefix.length}`, O: formatPool(this.outside),
       D: dynamic, M: perHost, A: SEQUENTIAL, R: reserved,
     }
   }

@@ -83,7 +83,7 @@ export const exampleStatus = (): GatewayStatus => ({
     address: '198.51.100.1',
     nextHop: '198.51.100.254',
     neighbour: '52:54:00:12:34:56',
-    ports: '512-599,36864-60999',
+    pool: null, ports: '512-599,36864-60999',
   },
   flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, opened: 1000, expired: 997, refused: 4 },
   limits: {

@@ -66,10 +66,33 @@ export interface FilterOptions {
   readonly arp: boolean
 }
 
+/** Ranges of addresses in a program at most. */
+const RANGES_MAX = 100
+
+/** Addresses as ranges, ascending as unsigned numbers; where they are too many, those with the smallest gaps between them are one. */
+const addressRanges = (addresses: readonly number[]): [first: number, last: number][] => {
+  const ranges: [first: number, last: number][] = []
+  for (const address of Uint32Array.from(addresses).sort()) {
+    const before = ranges.at(-1)
+    if (before !== undefined && address <= before[1] + 1) before[1] = address
+    else ranges.push([address, address])
+  }
+  const gapBefore = (index: number): number => ranges[index]![0] - ranges[index - 1]![1]
+  const gaps = ranges.slice(1).map((_, index) => gapBefore(index + 1)).sort((a, b) => b - a)
+  const least = gaps[RANGES_MAX - 1] ?? 0
+  const joined: [first: number, last: number][] = []
+  for (const [index, range] of ranges.entries()) {
+    if (index > 0 && gapBefore(index) <= least) joined.at(-1)![1] = range[1]
+    else joined.push([...range])
+  }
+  return joined
+}
+
 /**
  * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP and UDP to one of the ports, fragments
  * without transport header; all IPv4 to one of the networks; and ARP if asked.
- * @throws RangeError when there are more addresses and port ranges than a program can hold (some 200 in all)
+ * Addresses that are ours alone may be any number: of very many, some that lie between them are let through as well.
+ * @throws RangeError when there are more shared addresses and port ranges than a program can hold (some 200 in all)
  */
 export const wanFilter = (options: FilterOptions): Uint8Array => {
   const program: Instruction[] = [
@@ -91,12 +114,18 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
       { code: LOAD_WORD, k: NETWORK + 16, label: `beyond-${index}` },
     )
   }
-  for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'ours' })
-  program.push({ code: RETURN, k: 0 })
   if (options.ports === null) {
-    program.push({ code: RETURN, k: ACCEPT_ALL, label: 'ours' })
+    addressRanges(options.addresses).forEach(([first, last], index) => {
+      program.push({ code: JUMP_GREATER_EQUAL, k: first, yes: `from-${index}`, no: `past-${index}` })
+      program.push({ code: JUMP_GREATER_EQUAL, k: last + 1, yes: `past-${index}`, no: `ours-${index}`, label: `from-${index}` })
+      program.push({ code: RETURN, k: ACCEPT_ALL, label: `ours-${index}` })
+      program.push({ code: JUMP, k: 0, label: `past-${index}` })
+    })
+    program.push({ code: RETURN, k: 0 })
     return assemble(program)
   }
+  for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'ours' })
+  program.push({ code: RETURN, k: 0 })
   program.push(
     { code: LOAD_HALF, k: NETWORK + 6, label: 'ours' },
     { code: JUMP_SET, k: 0x1fff, yes: 'accept-early', no: 'whole' },
