@@ -66,7 +66,7 @@ describe('parseConfig', () => {
         ports: { selection: 'random', parity: true, hold: 0, blockSize: 512, blocksPerHost: 2 },
         pool: '198.51.100.7,198.51.100.9-198.51.100.12,198.18.0.0/30',
         pooling: 'paired-soft',
-        deterministic: { inside: '192.168.5.0/29', reserved: 2048, dynamic: 2, perHost: 20000 },
+        deterministic: { inside: '192.168.5.0/29', reserved: 2048, dynamic: 2, perHost: 30000 },
         rules: [{ from: '192.168.5.0/30', to: '0.0.0.0/0', protocol: 'udp', ports: '53,5000-5010', mapping: 'shared', filtering: 'address-dependent', selection: 'sequential', flows: 7, translate: false }],
       },
       profile: 'linux',
