@@ -188,10 +188,9 @@ export class PortBlocks {
   #columnOf(outside: number): Column {
     let column = this.#columns.get(outside)
     if (column === undefined) {
-      column = {
-        owner: new Int32Array(this.#count), users: new Int32Array(this.#count),
-        index: new HashIndex(new Int32Array(indexSlots(this.#count) * 2)),
-      }
+      const owner = new Int32Array(this.#count)
+      const index = new HashIndex(new Int32Array(indexSlots(this.#count)), this.#count, (block) => this.#hash(owner[block]!))
+      column = { owner, users: new Int32Array(this.#count), index }
       this.#columns.set(outside, column)
     }
     return column

@@ -8,7 +8,7 @@
  * the endpoint that it would have had anyway, its own port, need not be found, and is no member while its inside endpoint has
  * no ring: as long as no port had to be changed, nothing is stored and nothing is looked up.
  *
- * Costs: O(1) expected. Memory: 9 bytes a flow, and 8 bytes an index slot with 1.25 to 2.5 slots a flow; all of it untouched, thus
+ * Costs: O(1) expected. Memory: 9 bytes a flow, and 4 bytes an index slot with 1.25 to 2.5 slots a flow; all of it untouched, thus
  * not resident, until a port has to be changed.
  */
 import { type FlowTable, META_KEY, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
@@ -32,7 +32,7 @@ export class SharedEndpoints {
     const { capacity } = table.columns
     this.#table = table
     this.#seed = seed | 0
-    this.#index = new HashIndex(new Int32Array(indexSlots(capacity) * 2))
+    this.#index = new HashIndex(new Int32Array(indexSlots(capacity)), capacity, (flow) => this.#hashOf(flow))
     this.#next = new Int32Array(capacity)
     this.#previous = new Int32Array(capacity)
     this.#role = new Uint8Array(capacity)
