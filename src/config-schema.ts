@@ -200,6 +200,7 @@ export const schema = section({
       hold: integer(0, 86_400)
         .optional()
         .describe('Seconds that an outside port of an endpoint-independent filter rests before another inside host gets it (RFC 6888 REQ-8).'),
+      holdMax: integer(0, 1_048_576).optional().describe('Ports that rest at a time at most; then the one that rests longest is anybody\'s again.'),
       blockSize: integer(0, 32_768).optional().describe('Ports of a block that an inside host gets at a time; 0: ports are given one by one.'),
       blocksPerHost: integer(1, 64).optional().describe('Blocks of one inside host at most.'),
     }).optional().describe('How outside ports are chosen.'),

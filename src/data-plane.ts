@@ -135,7 +135,7 @@ export class DataPlane {
     })
     this.#mappings = new Mappings(this.table, devices.random.next())
     this.#forwards = new Forwards(settings.forwards)
-    const hold = new PortHold(nat.ports.hold)
+    const hold = new PortHold(nat.ports.hold, nat.ports.holdMax)
     const idle = timeoutColumn(timeouts)
     const sources = new Sources(this.table, limits, devices.random.next())
     const rules = new Rules(nat.rules, nat, limits.flows)

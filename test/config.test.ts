@@ -63,7 +63,7 @@ describe('parseConfig', () => {
         udp: { mapping: 'address-dependent', filtering: 'endpoint-independent' },
         icmp: { mapping: 'address-and-port-dependent', filtering: 'address-dependent' },
         otherProtocols: 'by-address',
-        ports: { selection: 'random', parity: true, hold: 0, blockSize: 512, blocksPerHost: 2 },
+        ports: { selection: 'random', parity: true, hold: 0, holdMax: 7, blockSize: 512, blocksPerHost: 2 },
         pool: '198.51.100.7,198.51.100.9-198.51.100.12,198.18.0.0/30',
         pooling: 'paired-soft',
         deterministic: { inside: '192.168.5.0/29', reserved: 2048, dynamic: 2, perHost: 30000 },
