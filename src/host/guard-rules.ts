@@ -47,13 +47,17 @@ const { network, transport } = nft.PayloadBase
 const addressElements = (addresses: readonly number[]): Element[] =>
   [...new Set(addresses)].map((address) => ({ key: nft.uint32(address) }))
 
-/** Each is its first address, and the first beyond it marked as an end. They must not overlap: of two, the wider stays. */
+/** Ranges: the first address of each, and the first beyond it marked as an end. They must neither overlap nor touch. */
 const networkElements = (networks: readonly Network[]): Element[] => {
   const ranges = networks
     .map(({ address, mask }) => ({ first: (address & mask) >>> 0, last: ((address & mask) | ~mask) >>> 0 }))
-    .sort((a, b) => a.first - b.first || b.last - a.last)
+    .sort((a, b) => a.first - b.first)
   const apart: typeof ranges = []
-  for (const range of ranges) if (range.first > (apart.at(-1)?.last ?? -1)) apart.push(range)
+  for (const range of ranges) {
+    const before = apart.at(-1)
+    if (before !== undefined && range.first <= before.last + 1) before.last = Math.max(before.last, range.last)
+    else apart.push(range)
+  }
   return apart.flatMap(({ first, last }) => [
     { key: nft.uint32(first | 0) },
     ...(last === 0xffff_ffff ? [] : [{ key: nft.uint32((last + 1) | 0), end: true }]),
