@@ -139,6 +139,7 @@ export class DataPlane {
     this.#admission = new Admission({
       lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(nat),
       rules, sources, hairpins, room, ports: this.#ports, limits,
+      passOthers: nat.otherProtocols === 'by-address',
     })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({

@@ -40,12 +40,14 @@ export const UNTRANSLATED = 0x200
 const pack = ({ mapping, filtering }: Behaviour): number =>
   mapping === 'shared' ? SHARED : DEPENDENCES.indexOf(mapping) | (DEPENDENCES.indexOf(filtering) << 2)
 
-/** Packed behaviours, indexed by IP protocol number. */
+/** Packed behaviours, indexed by IP protocol number. UDP-Lite goes with UDP, SCTP with TCP; what has no ports has nothing to keep. */
 export const behaviourColumn = ({ tcp, udp, icmp }: Behaviours): Int32Array => {
   const column = new Int32Array(256).fill(SHARED)
   column[ipv4.PROTOCOL_TCP] = pack(tcp)
   column[ipv4.PROTOCOL_UDP] = pack(udp)
   column[ipv4.PROTOCOL_ICMP] = pack(icmp)
+  column[ipv4.PROTOCOL_UDPLITE] = pack(udp)
+  column[ipv4.PROTOCOL_SCTP] = pack(tcp)
   return column
 }
 

@@ -3,9 +3,10 @@
  * as it was, and nothing that lives is ever evicted to make room (RFC 6888 REQ-8).
  */
 import { Drop } from '../drop.js'
-import type { Packet } from '../stack/parse.js'
+import { isByAddress, type Packet, WHOLE } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
+import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import { SHARED, UNTRANSLATED } from './behaviour.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
@@ -15,7 +16,7 @@ import type { PortHold } from './port-hold.js'
 import { isLowerClass, type PortPool } from './port-pool.js'
 import type { RandomSource } from './random.js'
 import { advance } from './tcp-state.js'
-import { CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
+import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
 import { storeDeltas } from './translate.js'
 
 /** Nobody can be answered at source port 0, which means "none" (RFC 768). */
@@ -23,17 +24,31 @@ const hasSourcePort = (packet: Packet): boolean => packet.ports >>> 16 !== 0
 
 const isFirstSyn = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN
 
-/** 0, or why no flow may start with this packet, which is not a later fragment. */
-export const openerDrop = (packet: Packet): number => {
+/** INIT comes alone (RFC 9260 3.3.2), so it is never in pieces. */
+const isInit = (packet: Packet): boolean => packet.chunkType === sctp.INIT && packet.fragment === WHOLE
+
+/**
+ * 0, or why no flow may start with this packet, which is not a later fragment.
+ * @param passOthers protocols that tsnat does not know may pass. AH may not: it authenticates the addresses (RFC 4302 3.3.3.1).
+ */
+export const openerDrop = (packet: Packet, passOthers = false): number => {
   switch (packet.protocol) {
     case ipv4.PROTOCOL_UDP:
+    case ipv4.PROTOCOL_UDPLITE:
       return hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_TCP:
       return isFirstSyn(packet.tcpFlags) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_ICMP:
       return icmp4.isRequest(packet.icmpType) ? 0 : packet.ports === 0 ? Drop['icmp-refused'] : Drop['not-a-flow-opener']
-    default:
+    case ipv4.PROTOCOL_SCTP:
+      return isInit(packet) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
+    case ipv4.PROTOCOL_GRE:
+    case ipv4.PROTOCOL_ESP:
+      return 0
+    case ipv4.PROTOCOL_AH:
       return Drop['protocol-refused']
+    default:
+      return passOthers ? 0 : Drop['protocol-refused']
   }
 }
 
@@ -181,11 +196,31 @@ export class FlowOpener {
     if (protocol === ipv4.PROTOCOL_TCP) table.setEvents(flow, advance(0, packet.tcpFlags, 0))
   }
 
+  /** The outside port of a forward to the inside endpoint, where it is free towards this remote; else -1. */
+  #forwardedPort(): number {
+    const { protocol, source: inside, ports } = this.#packet
+    const { source, destination } = this.#rewrite
+    if (!this.#forwards.findInside(protocol, inside, ports >>> 16, source, destination)) return -1
+    const port = this.#forwards.outsidePort
+    return this.#mappings.findOutside(source, port, protocol) < 0 && !this.#isTaken(port) ? port : -1
+  }
+
+  /** Without ports there is one flow to a remote, and none where a forward leads that remote to another host. */
+  #chooseNone(): number {
+    const { protocol, source: inside } = this.#packet
+    const { source, destination } = this.#rewrite
+    const isOthers = this.#forwards.find(protocol, source, 0, destination) && this.#forwards.address !== inside
+    return isOthers || this.#isTaken(0) ? -1 : 0
+  }
+
   #choose(): number {
     const { protocol, ports } = this.#packet
+    if (isByAddress(protocol)) return this.#chooseNone()
     const offered = this.#offered
     this.#offered = -1
     if (offered >= 0 && this.#ports.has(offered) && this.#isFree(offered)) return offered
+    const forwarded = this.#forwardedPort()
+    if (forwarded >= 0) return forwarded
     // The port or identifier to keep if that can be; 0 for none.
     const inside = protocol === ipv4.PROTOCOL_ICMP && !this.#keepIdentifiers ? 0 : ports >>> 16
     const { destination, destinationPort, source } = this.#rewrite
@@ -204,5 +239,20 @@ export class FlowOpener {
   }
 }
 
-const openingClass = (protocol: number): number =>
-  protocol === ipv4.PROTOCOL_ICMP ? CLASS_ICMP : protocol === ipv4.PROTOCOL_TCP ? CLASS_TCP_SYN_SENT : CLASS_UDP
+const openingClass = (protocol: number): number => {
+  switch (protocol) {
+    case ipv4.PROTOCOL_TCP:
+      return CLASS_TCP_SYN_SENT
+    case ipv4.PROTOCOL_UDP:
+    case ipv4.PROTOCOL_UDPLITE:
+      return CLASS_UDP
+    case ipv4.PROTOCOL_ICMP:
+      return CLASS_ICMP
+    case ipv4.PROTOCOL_SCTP:
+      return CLASS_SCTP
+    case ipv4.PROTOCOL_GRE:
+      return CLASS_GRE
+    default:
+      return CLASS_GENERIC
+  }
+}
