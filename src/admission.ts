@@ -121,7 +121,7 @@ export class Admission {
 
   #openFromInside(packet: Packet, zone: number, now: number): number {
     const rule = this.#rule
-    const behaviour = this.#behaviourOf(packet)
+    const behaviour = rule < 0 ? this.#behaviours[packet.protocol]! : this.#rules.behaviour(rule, packet.protocol)
     const refused = this.#checkLimits(packet, behaviour, now)
     if (refused !== 0) return -refused
     const second = Math.floor(now / 1000)
@@ -134,12 +134,6 @@ export class Admission {
     this.#hairpins.opened(side >> 1)
     if (rule >= 0) this.#rules.opened(side >> 1, rule)
     return side
-  }
-
-  /** What the rule that fits says, or the settings. Where there are no ports, a mapping has nothing to keep. */
-  #behaviourOf({ protocol }: Packet): number {
-    const behaviour = this.#rule < 0 ? this.#behaviours[protocol]! : this.#rules.behaviour(this.#rule, protocol)
-    return isByAddress(protocol) && behaviour < SHARED ? SHARED : behaviour
   }
 
   #openFromOutside(packet: Packet, zone: number, now: number): number {
