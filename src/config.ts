@@ -6,8 +6,10 @@ import { z } from 'zod'
 import { type Conflict, natConflict } from './config-nat.js'
 import { schema } from './config-schema.js'
 import { ExitCode, TsnatError } from './errors.js'
+import { parseForward } from './forward-text.js'
 import { instanceDirectory } from './host/run-directory.js'
 import { type Profile, PROFILES } from './nat/profiles.js'
+import { PROTOCOL_ICMP } from './stack/wire/ipv4.js'
 import { nearest } from './nearest.js'
 
 /** What a file, the flags or a program may give; everything but `wan` has a default. */
@@ -110,7 +112,7 @@ const explain = (found: z.core.$ZodIssue, input: unknown, locate: LocateConfig):
 }
 
 /** Rules between keys. */
-const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.output<typeof schema>): Conflict | undefined => {
+const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat, forwards }: z.output<typeof schema>): Conflict | undefined => {
   if (lan === wan) {
     const hint = 'wan is an interface that exists, lan the TUN to create: give them different names'
     return { path: ['lan'], message: `lan and wan are both "${lan}"`, hint }
@@ -127,6 +129,11 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.ou
   if (wanDriver === 'raw' && nat.rules.some(({ translate }) => translate === false)) {
     const hint = 'raw sockets send from the kernel\'s own address only: use wanDriver "packet"'
     return { path: ['wanDriver'], message: 'wanDriver "raw" cannot leave addresses untranslated (nat.rules)', hint }
+  }
+  const pings = wanDriver === 'raw' ? forwards.find((text) => parseForward(text)?.protocol === PROTOCOL_ICMP) : undefined
+  if (pings !== undefined) {
+    const hint = 'the kernel answers pings of its addresses itself, beside a raw socket: use wanDriver "packet", or leave that forward out'
+    return { path: ['forwards', String(forwards.indexOf(pings))], message: `wanDriver "raw" cannot forward pings ("${pings}")`, hint }
   }
   if (typeof capture !== 'object') return undefined
   if (netns !== undefined) {

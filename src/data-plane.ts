@@ -158,6 +158,7 @@ export class DataPlane {
     const deterministic = nat.deterministic === null ? null : new DeterministicPlan(nat.deterministic, pool ?? settings.wanSettings.addresses)
     const plan = blockPlan(nat.ports, deterministic)
     this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
+    if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
     this.#chooser = new EndpointChooser({
       table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,
       blocks: this.blocks, deterministic, parity: nat.ports.parity,
@@ -167,6 +168,7 @@ export class DataPlane {
     this.#admission = new Admission({
       lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
+      passOthers: nat.otherProtocols === 'by-address',
     })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({

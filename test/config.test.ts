@@ -182,6 +182,7 @@ describe('parseConfig', () => {
   it.each([
     [{ lan: 'eth0' }, 'lan and wan are both "eth0"'],
     [{ wanDriver: 'raw', wanAddress: { owned: ['198.51.100.7/24'] } }, 'wanDriver "raw" cannot have an owned address'],
+    [{ wanDriver: 'raw', forwards: ['gre:10.0.0.2', 'icmp:10.0.0.2'] }, 'wanDriver "raw" cannot forward pings ("icmp:10.0.0.2")'],
     [{ netns: 'x', capture: { iif: ['br0'] } }, 'capture by iif and netns cannot go together'],
     [{ capture: { iif: ['br0', 'eth0'] } }, 'capture.iif names "eth0", the WAN itself'],
     [{ capture: { iif: ['tun0'] } }, 'capture.iif names "tun0", the TUN itself'],

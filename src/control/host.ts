@@ -23,8 +23,10 @@ import { wanFilter } from '../stack/device/filter.js'
 import { openPacket, type PacketHandle } from '../stack/device/packet.js'
 import { openTun, type TunHandle } from '../stack/device/tun.js'
 import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
+import { PROTOCOL_ESP, PROTOCOL_GRE } from '../stack/wire/ipv4.js'
 import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
 import { packetError, tunError } from './device-error.js'
+import { type PortlessPlan, planPortless } from './forward-plan.js'
 import { PortPlan } from './port-plan.js'
 import { exclusiveAddresses, linkAddresses, ownedAddresses } from './outside-plan.js'
 import { missingFromPool, planWan, requireUnowned, troubles, untranslatedNetworks } from './wan-plan.js'
@@ -69,6 +71,7 @@ export class Host {
   /** Inside networks that go out as they are. */
   readonly #untranslated
   readonly #ports: PortPlan
+  readonly #portless: PortlessPlan
   #journal: Journal | null = null
   #monitor: WanMonitor | null = null
   #lan: Lan | null = null
@@ -100,6 +103,7 @@ export class Host {
     this.#owned = ownedAddresses(config)
     this.#untranslated = untranslatedNetworks(config)
     this.#ports = new PortPlan(config, wanNamespace, log)
+    this.#portless = planPortless(config)
   }
 
   async open(): Promise<void> {
@@ -288,7 +292,9 @@ export class Host {
 
   #filter(): Uint8Array {
     const { addresses } = this.#settings
-    return wanFilter({ addresses, networks: this.#untranslated, ports: this.#owned === null ? rangesOf(this.#ports.heard) : null, arp: this.#owned !== null })
+    const { pings, protocols } = this.#portless
+    const ports = this.#owned === null ? rangesOf(this.#ports.heard) : null
+    return wanFilter({ addresses, networks: this.#untranslated, ports, pings, protocols, arp: this.#owned !== null })
   }
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
@@ -308,6 +314,7 @@ export class Host {
       namespace: this.#wanNamespace,
       addresses: () => this.#settings.addresses,
       ports: () => this.#ports.any,
+      protocols: this.#portless.protocols ?? [PROTOCOL_GRE, PROTOCOL_ESP],
       wanMtu: () => this.wanState.mtu,
       lanMtu: () => this.#lanMtu,
       onError: (err) => this.#log.warn({ err }, 'raw socket'),
@@ -336,7 +343,7 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    if (this.#owned === null) return { addresses, ...this.#ports.guarded, whole: this.#untranslated }
+    if (this.#owned === null) return { addresses, ...this.#ports.guarded, whole: this.#untranslated, forwards: this.#portless.forwards }
     const own = addresses.map((address) => ({ address, mask: -1 }))
     return { addresses: [], tcp: [], udp: [], whole: [...own, ...this.#untranslated] }
   }

@@ -56,12 +56,17 @@ export const isShared = (behaviour: number): boolean => (behaviour & SHARED) !==
 const pack = ({ mapping, filtering }: Behaviour): number =>
   mapping === 'shared' ? SHARED : DEPENDENCES.indexOf(mapping) | (DEPENDENCES.indexOf(filtering) << 2)
 
-/** Packed behaviours, indexed by IP protocol number. @param selection how all of them choose ports */
+/**
+ * Packed behaviours, indexed by IP protocol number. UDP-Lite goes with UDP, SCTP with TCP; what has no ports has nothing to keep.
+ * @param selection how all of them choose ports
+ */
 export const behaviourColumn = ({ tcp, udp, icmp }: Behaviours, selection: PortSelection = 'preserve'): Int32Array => {
   const column = new Int32Array(256).fill(SHARED)
   column[ipv4.PROTOCOL_TCP] = pack(tcp)
   column[ipv4.PROTOCOL_UDP] = pack(udp)
   column[ipv4.PROTOCOL_ICMP] = pack(icmp)
+  column[ipv4.PROTOCOL_UDPLITE] = pack(udp)
+  column[ipv4.PROTOCOL_SCTP] = pack(tcp)
   return column.map((behaviour) => behaviour | (PORT_SELECTIONS.indexOf(selection) << SELECTION_SHIFT))
 }
 

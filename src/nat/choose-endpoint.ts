@@ -1,6 +1,8 @@
 /**
  * Chooses the outside endpoint of a new mapping, or of a new flow where ports are shared: address and port together.
  *
+ *     without ports           its address, if no other flow leads to this remote (GRE, ESP and whatever goes by address)
+ *     from a forwarded port   the forward's outside endpoint, if that is free
  *     deterministic NAT       the inside host's address; a random port of its own range, then of its blocks beyond
  *     port blocks             its address; a random port of its blocks
  *     otherwise               its address; by selection:
@@ -15,7 +17,7 @@
  * towards the remote. Every search is bounded by the ports of one class, and not repeated within a second.
  */
 import { Drop } from '../drop.js'
-import type { Packet } from '../stack/parse.js'
+import { isByAddress, type Packet } from '../stack/parse.js'
 import { PROTOCOL_ICMP } from '../stack/wire/ipv4.js'
 import type { AddressPool } from './address-pool.js'
 import { isShared, SELECT_PRESERVE, SELECT_SEQUENTIAL, selectionOf } from './behaviour.js'
@@ -137,6 +139,9 @@ export class EndpointChooser {
     this.#isRemembered = false
     this.#isOwn = false
     this.#now = now
+    if (isByAddress(packet.protocol)) return this.#chooseNone()
+    const forwarded = this.#chooseForwarded()
+    if (forwarded >= 0) return forwarded
     const port = this.#deterministic !== null
       ? this.#chooseComputed(this.#deterministic)
       : this.#blocks !== null ? this.#chooseAddress(behaviour) : this.#chooseUnbound(zone, behaviour)
@@ -157,6 +162,23 @@ export class EndpointChooser {
   /** A mapping ends, or a flow that shares its port. @param now seconds */
   end(inside: number, outside: number, port: number, now: number): void {
     this.#blocks?.end(outside, port, inside, now)
+  }
+
+  /** Without ports there is one flow to a remote, and none where a forward leads that remote to another host. */
+  #chooseNone(): number {
+    const { protocol, source: inside } = this.#packet
+    const { source, destination } = this.#rewrite
+    const isOthers = this.#forwards.find(protocol, source, 0, destination) && this.#forwards.address !== inside
+    return isOthers || this.isTaken(this.#packet, this.#rewrite, 0) ? -Drop['ports-exhausted'] : 0
+  }
+
+  /** The outside port of a forward to the inside endpoint, where it is free towards this remote; else -1. */
+  #chooseForwarded(): number {
+    const { protocol, source: inside, ports } = this.#packet
+    const { source, destination } = this.#rewrite
+    if (!this.#forwards.findInside(protocol, inside, ports >>> 16, source, destination)) return -1
+    const port = this.#forwards.outsidePort
+    return this.#mappings.findOutside(source, port, protocol) < 0 && !this.isTaken(this.#packet, this.#rewrite, port) ? port : -1
   }
 
   #chooseUnbound(zone: number, behaviour: number): number {

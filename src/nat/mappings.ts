@@ -180,11 +180,6 @@ export class Mappings {
     return true
   }
 
-  /** Whether the flow has a mapping. */
-  isMember(flow: number): boolean {
-    return (this.#kind[flow]! & MEMBER) !== 0
-  }
-
   /** Whether the inside wants the flow: it opened it, or has answered it. */
   isHeld(flow: number): boolean {
     return (this.#kind[flow]! & FROM_OUTSIDE) === 0 || isAnswered(this.#table, flow)

@@ -3,9 +3,10 @@
  * as it was, and nothing that lives is ever evicted to make room (RFC 6888 REQ-8).
  */
 import { Drop } from '../drop.js'
-import type { Packet } from '../stack/parse.js'
+import { type Packet, WHOLE } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
+import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import { BEHAVIOUR_MASK, SHARED, UNTRANSLATED } from './behaviour.js'
 import type { EndpointChooser } from './choose-endpoint.js'
@@ -13,7 +14,7 @@ import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow
 import type { Mappings } from './mappings.js'
 import { below, type RandomSource } from './random.js'
 import { advance } from './tcp-state.js'
-import { CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
+import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
 import { storeDeltas } from './translate.js'
 
 /** Nobody can be answered at source port 0, which means "none" (RFC 768). */
@@ -21,17 +22,31 @@ const hasSourcePort = (packet: Packet): boolean => packet.ports >>> 16 !== 0
 
 const isFirstSyn = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN
 
-/** 0, or why no flow may start with this packet, which is not a later fragment. */
-export const openerDrop = (packet: Packet): number => {
+/** INIT comes alone (RFC 9260 3.3.2), so it is never in pieces. */
+const isInit = (packet: Packet): boolean => packet.chunkType === sctp.INIT && packet.fragment === WHOLE
+
+/**
+ * 0, or why no flow may start with this packet, which is not a later fragment.
+ * @param passOthers protocols that tsnat does not know may pass. AH may not: it authenticates the addresses (RFC 4302 3.3.3.1).
+ */
+export const openerDrop = (packet: Packet, passOthers = false): number => {
   switch (packet.protocol) {
     case ipv4.PROTOCOL_UDP:
+    case ipv4.PROTOCOL_UDPLITE:
       return hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_TCP:
       return isFirstSyn(packet.tcpFlags) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_ICMP:
       return icmp4.isRequest(packet.icmpType) ? 0 : packet.ports === 0 ? Drop['icmp-refused'] : Drop['not-a-flow-opener']
-    default:
+    case ipv4.PROTOCOL_SCTP:
+      return isInit(packet) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
+    case ipv4.PROTOCOL_GRE:
+    case ipv4.PROTOCOL_ESP:
+      return 0
+    case ipv4.PROTOCOL_AH:
       return Drop['protocol-refused']
+    default:
+      return passOthers ? 0 : Drop['protocol-refused']
   }
 }
 
@@ -149,5 +164,20 @@ export class FlowOpener {
   }
 }
 
-const openingClass = (protocol: number): number =>
-  protocol === ipv4.PROTOCOL_ICMP ? CLASS_ICMP : protocol === ipv4.PROTOCOL_TCP ? CLASS_TCP_SYN_SENT : CLASS_UDP
+const openingClass = (protocol: number): number => {
+  switch (protocol) {
+    case ipv4.PROTOCOL_TCP:
+      return CLASS_TCP_SYN_SENT
+    case ipv4.PROTOCOL_UDP:
+    case ipv4.PROTOCOL_UDPLITE:
+      return CLASS_UDP
+    case ipv4.PROTOCOL_ICMP:
+      return CLASS_ICMP
+    case ipv4.PROTOCOL_SCTP:
+      return CLASS_SCTP
+    case ipv4.PROTOCOL_GRE:
+      return CLASS_GRE
+    default:
+      return CLASS_GENERIC
+  }
+}

@@ -60,8 +60,12 @@ export interface FilterOptions {
   readonly addresses: readonly number[]
   /** Networks whose packets are all ours: inside hosts that are not translated. */
   readonly networks?: readonly { readonly address: number; readonly mask: number }[]
-  /** Inclusive ranges of external TCP and UDP ports; null: the addresses are ours alone, everything to them is heard. */
+  /** Inclusive ranges of external ports; null: the addresses are ours alone, everything to them is heard. */
   readonly ports: readonly (readonly [first: number, last: number])[] | null
+  /** Echo requests are heard, too. */
+  readonly pings: boolean
+  /** Protocols without ports that are heard, besides ICMP; null for all. */
+  readonly protocols: readonly number[] | null
   /** ARP frames are heard too. */
   readonly arp: boolean
 }
@@ -89,8 +93,8 @@ const addressRanges = (addresses: readonly number[]): [first: number, last: numb
 }
 
 /**
- * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP and UDP to one of the ports, fragments
- * without transport header; all IPv4 to one of the networks; and ARP if asked.
+ * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP, UDP, UDP-Lite and SCTP to one of the ports,
+ * the protocols named, fragments without transport header; all IPv4 to one of the networks; and ARP if asked.
  * Addresses that are ours alone may be any number: of very many, some that lie between them are let through as well.
  * @throws RangeError when there are more shared addresses and port ranges than a program can hold (some 200 in all)
  */
@@ -139,11 +143,14 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     { code: JUMP_EQUAL, k: 1, yes: 'icmp' },
     { code: JUMP_EQUAL, k: 6, yes: 'ports' },
     { code: JUMP_EQUAL, k: 17, yes: 'ports' },
-    { code: RETURN, k: 0 },
+    { code: JUMP_EQUAL, k: 132, yes: 'ports' },
+    { code: JUMP_EQUAL, k: 136, yes: 'ports' },
+    ...(options.protocols ?? []).map((protocol): Instruction => ({ code: JUMP_EQUAL, k: protocol, yes: 'icmp-other' })),
+    { code: RETURN, k: options.protocols === null ? ACCEPT_ALL : 0 },
     { code: LOAD_HALF_INDEXED, k: NETWORK, label: 'icmp' },
     { code: ALU_AND, k: 0xff00 },
     { code: JUMP_EQUAL, k: 0x0800, yes: 'echo-request', no: 'icmp-other' },
-    { code: RETURN, k: 0, label: 'echo-request' },
+    { code: RETURN, k: options.pings ? ACCEPT_ALL : 0, label: 'echo-request' },
     { code: RETURN, k: ACCEPT_ALL, label: 'icmp-other' },
     { code: LOAD_HALF_INDEXED, k: NETWORK + 2, label: 'ports' },
   )

@@ -23,7 +23,7 @@ const accepts = (program: Uint8Array, destination: number): boolean => {
   }
 }
 
-const heard = (addresses: readonly number[]): Uint8Array => wanFilter({ addresses, ports: null, arp: true })
+const heard = (addresses: readonly number[]): Uint8Array => wanFilter({ addresses, ports: null, pings: true, protocols: null, arp: true })
 
 describe('what the WAN hears for addresses that are tsnat\'s alone', () => {
   it('all that goes to them, ranges and networks, nothing else', () => {
