@@ -1,5 +1,6 @@
 /** RFC 6888, row by row. */
 import { describe, expect, it } from 'vitest'
+import { PROFILES } from '../../src/nat/profiles.js'
 import { SYN } from '../../src/stack/wire/tcp.js'
 import { ROWS, SECTIONS } from './rows.js'
 import {
@@ -129,7 +130,7 @@ describe('behaviour', () => {
     }
     expect([again('udp', free, A), again('tcp', free, B), again('udp', {}, B)]).toEqual([5000, 5000, 5000])
     expect(again('udp', free, B)).not.toBe(5000)
-    const ports = { selection: 'preserve', parity: false, hold: 0, blockSize: 0, blocksPerHost: 8 } as const
+    const ports = { ...PROFILES.behave.nat.ports, hold: 0 }
     expect(again('udp', { ...free, nat: { ports } }, B)).toBe(5000)
   })
 })
@@ -146,7 +147,7 @@ describe('the use of ports', () => {
   })
 
   it('CGN-15: what an inside host gets says nothing of what it gets next', () => {
-    const gateway = gatewayOf('behave', { nat: { ports: { selection: 'random', parity: false, hold: 120, blockSize: 0, blocksPerHost: 8 } } })
+    const gateway = gatewayOf('behave', { nat: { ports: { ...PROFILES.behave.nat.ports, selection: 'random' } } })
     const ports = Array.from({ length: 500 }, (_, count) => leave(gateway, 'tcp', end(A, 1024 + count), end(P, 80)))
     const near = ports.filter((port, index) => index > 0 && Math.abs(port - ports[index - 1]!) < 64)
     expect([near.length < 10, new Set(ports).size]).toEqual([true, 500])

@@ -1,6 +1,7 @@
 /** RFC 7422, row by row. */
 import { describe, expect, it } from 'vitest'
-import { A, E, end, gatewayOf, icmp, back, outward, P, packet, ping, portsOf, swallows, u16 } from './support.js'
+import { DeterministicPlan } from '../../src/nat/deterministic.js'
+import { A, back, E, E2, end, gatewayOf, icmp, ip, outward, P, packet, ping, portsOf, swallows, u16 } from './support.js'
 
 const INSIDE = '10.77.0.0/28'
 const host = (number: number): string => `10.77.0.${number}`
@@ -8,6 +9,32 @@ const deterministic = (dynamic: number, perHost = 0) =>
   gatewayOf('behave', { limits: { flows: 100_000 }, nat: { deterministic: { inside: INSIDE, reserved: 1024, dynamic, perHost } } })
 
 describe('the ports of a host', () => {
+  it('DET-1: from inside to outside and back: every port\'s owner is the host that has it, of several outside addresses too', () => {
+    for (const outside of [[E], [E, E2], ['203.0.113.9', E, E2]]) {
+      const plan = new DeterministicPlan({ inside: INSIDE, reserved: 1024, dynamic: 2, perHost: 0 }, outside.map(ip))
+      let owned = 0
+      for (const one of plan.assignments()) {
+        expect(plan.assignment(one.inside)).toEqual(one)
+        for (let port = one.first; port <= one.last; port++, owned++) {
+          if (plan.owner(one.outside, port)?.inside !== one.inside) throw new Error(`port ${port} is not its own`)
+        }
+      }
+      expect(owned).toBe(14 * plan.portsPerHost)
+      for (const port of [0, 1000, 1023, plan.overflow, 65535]) expect(plan.owner(ip(E), port)).toBeNull()
+    }
+  })
+
+  it('DET-3: host 1 has 1024-5055, host 14 has 53440-57471, from 57472 on it is overflow', () => {
+    const plan = new DeterministicPlan({ inside: INSIDE, reserved: 1024, dynamic: 2, perHost: 0 }, [ip(E)])
+    expect([1, 14].map((number) => plan.assignment(ip(host(number))))).toMatchObject([{ first: 1024, last: 5055 }, { first: 53_440, last: 57_471 }])
+    expect([plan.hosts, plan.portsPerHost, plan.overflow]).toEqual([14, 4032, 57_472])
+  })
+
+  it('DET-5: the record has time, inside and outside addresses, D, M, A and R', () => {
+    const plan = new DeterministicPlan({ inside: INSIDE, reserved: 1024, dynamic: 2, perHost: 5040 }, [E2, E].map(ip))
+    expect(plan.record(new Date(0))).toEqual({ time: '1970-01-01T00:00:00.000Z', I: INSIDE, O: '203.0.113.1-203.0.113.2', D: 2, M: 5040, A: 0, R: 1024 })
+  })
+
   it('DET-3: of a /28 with dynamic 2 each of 14 hosts has 4032 ports, drawn at random; ports below 1024 are nobody\'s', () => {
     const gateway = deterministic(2)
     for (const number of [1, 2, 14]) {

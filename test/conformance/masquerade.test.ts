@@ -1,5 +1,6 @@
 /** MASQUERADE as Linux does it, row by row, in profile `linux`. */
 import { describe, expect, it } from 'vitest'
+import { parseConfig } from '../../src/config.js'
 import { planWan } from '../../src/control/wan-plan.js'
 import { absentState, type WanAddress, type WanState } from '../../src/host/wan-state.js'
 import { A, E, end, from, gatewayOf, icmp, back, ip, outward, P, packet, Q, sourceOf, swallows, WatchedGateway } from './support.js'
@@ -10,7 +11,7 @@ const route = (destination: string, prefixLength: number, gateway: string | null
   ({ destination: ip(destination), prefixLength, gateway: gateway === null ? null : ip(gateway), source: null, metric: 0, mtu: null })
 const state = (addresses: WanAddress[], routes: WanState['routes']): WanState => ({ ...absentState('wan'), ifindex: 2, up: true, mtu: 1500, addresses, routes })
 const settle = (gateway: WatchedGateway, wan: WanState): WatchedGateway => {
-  gateway.plane.setWan(planWan(wan, { wanAddress: 'shared' }))
+  gateway.plane.setWan(planWan(wan, parseConfig({ wan: 'wan', profile: 'linux' })))
   return gateway
 }
 const OTHER = '192.0.2.7'

@@ -1,6 +1,7 @@
 /** Which port and address a flow gets, as Linux chooses them, row by row, in profile `linux`. */
 import { describe, expect, it } from 'vitest'
 import { parseForward } from '../../src/forward-text.js'
+import { PROFILES } from '../../src/nat/profiles.js'
 import { A, B, back, buildUdp, bytesOf, E, end, enter, from, gatewayOf, icmp, inward, leave, outward, P, packet, Q, swallows, to } from './support.js'
 
 const HOST = end(A, 5000)
@@ -84,7 +85,7 @@ describe('search', () => {
   })
 
   it('NAT-6: with selection fully-random each flow gets a port of its own, even where the own one is free', () => {
-    const gateway = gatewayOf('linux', { nat: { ports: { selection: 'fully-random', parity: false, hold: 0, blockSize: 0, blocksPerHost: 8 } } })
+    const gateway = gatewayOf('linux', { nat: { ports: { ...PROFILES.linux.nat.ports, selection: 'fully-random' } } })
     const ports = Array.from({ length: 300 }, (_, remote) => leave(gateway, 'udp', HOST, end(`198.51.100.${1 + (remote % 250)}`, 53 + remote)))
     expect(ports.filter((port) => port === 5000).length).toBeLessThan(3)
     expect(new Set(ports).size).toBeGreaterThan(280)

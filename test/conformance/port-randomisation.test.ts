@@ -1,9 +1,10 @@
 /** RFC 6056, row by row. */
 import { describe, expect, it } from 'vitest'
+import { PROFILES } from '../../src/nat/profiles.js'
 import type { MemoryGateway } from '../../src/testing/memory-gateway.js'
 import { A, B, end, gatewayOf, leave, P, packet } from './support.js'
 
-const RANDOM = { selection: 'random', parity: false, hold: 0, blockSize: 0, blocksPerHost: 8 } as const
+const RANDOM = { ...PROFILES.behave.nat.ports, selection: 'random' } as const
 /** Ports of many hosts that all want 5000. */
 const forced = (gateway: MemoryGateway, count: number): number[] => {
   leave(gateway, 'udp', end(A, 5000), end(P, 53))
