@@ -1,0 +1,77 @@
+/**
+ * Floods of first packets from one host of the LAN, as fast as it can send: another host's connections are opened all the same,
+ * and those that are established go on. Much of such a flood is lost in the queue of the TUN, with it what others send
+ * at that moment; what they repeat gets through.
+ */
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { LabProcess } from '../../src/testing/lab/index.js'
+import { randomFile, sha256 } from '../interop/files.js'
+import { startNginx } from '../interop/nginx.js'
+import { output } from '../interop/support.js'
+import { REMOTE } from './gateway-support.js'
+import { CAPTURE, ManyHosts, NOISY, QUIET } from './many-hosts.js'
+
+const BYTES = 12 << 20
+const PORTS = 4000
+const FLOWS = 16_384
+
+let hosts: ManyHosts
+let wanted: string
+beforeAll(async () => {
+  hosts = await ManyHosts.create()
+  wanted = randomFile(join(await startNginx(hosts.bed.server, hosts.bed.lab.temporaryDirectory()), 'file'), BYTES)
+})
+afterAll(async () => {
+  await hosts.bed.close()
+})
+
+/** Opens a connection from one of the addresses of `quiet` and asks for a few bytes. */
+const connect = async (from: string): Promise<string> =>
+  await output(hosts.quiet, 'curl', ['-s', '--max-time', '30', '--interface', from, '--range', '0-9', '-o', '/dev/null', '-w', '%{http_code}', `http://${REMOTE}/file`])
+
+const FORGED = '172.24.0.0/13'
+const floods = [['udp', FORGED], ['tcp', FORGED], ['udp', `${NOISY}/32`], ['tcp', `${NOISY}/32`]] as const
+
+describe.each(floods)('100 000 packets of %s from %s', (protocol, source) => {
+  let gateway: LabProcess
+  beforeAll(async () => {
+    gateway = await hosts.bed.up(...CAPTURE, '--ports', `40000-${40_000 + PORTS - 1}`, '--limit', `flows=${FLOWS}`, '--log-level', 'warn')
+  })
+  afterAll(async () => {
+    gateway.kill('SIGINT')
+    expect(await gateway.finish()).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('leave another host\'s new connections working, whether it was seen before or not, and its download whole', async () => {
+    expect(await connect(QUIET)).toBe('206')
+    const local = join(hosts.bed.lab.temporaryDirectory(), 'file')
+    const download = output(hosts.quiet, 'curl', ['-sS', '--fail', '--max-time', '100', '--limit-rate', '3M', '-o', local, `http://${REMOTE}/file`], { timeout: 110_000 })
+
+    // As fast as it goes, then for as long as it takes at a rate that others can be heard beside.
+    const burst = await hosts.flood(protocol, source, 100_000, 0)
+    expect(await Promise.all([connect(QUIET), connect(await hosts.stranger())])).toEqual(['206', '206'])
+    await burst
+    const stream = await hosts.flood(protocol, source, 40_000, 8000)
+    for (let round = 0; round < 4; round++) expect([await connect(QUIET), await connect(await hosts.stranger())]).toEqual(['206', '206'])
+    await stream
+    expect([await connect(QUIET), await connect(await hosts.stranger())]).toEqual(['206', '206'])
+    await download
+    expect(await sha256(local)).toBe(wanted)
+
+    const { flows, limits, drops, wan } = await hosts.bed.status()
+    expect(wan.tx.errors).toBe(0)
+    expect(flows.count).toBeLessThanOrEqual(FLOWS)
+    expect(limits).toMatchObject({ flowsPerSource: null, newFlowsPerSource: null, halfOpenPerSource: null, refusal: 'host-unreachable' })
+    expect(flows.refused).toBeGreaterThan(0)
+    if (source === FORGED) {
+      expect(limits.gaveWay).toBeGreaterThan(PORTS)
+      expect(limits.sources).toBeGreaterThan(PORTS / 2)
+      expect(drops['source-limit'] ?? 0).toBe(0)
+    } else {
+      expect(limits.gaveWay).toBe(0)
+      expect(drops['source-limit']).toBeGreaterThan(PORTS)
+      expect(limits.sources).toBeLessThan(20)
+    }
+  })
+})
