@@ -9,8 +9,8 @@ import type { LabProcess } from '../../src/testing/lab/index.js'
 import { randomFile, sha256 } from '../interop/files.js'
 import { startNginx } from '../interop/nginx.js'
 import { output } from '../interop/support.js'
-import { REMOTE } from './gateway-support.js'
-import { CAPTURE, ManyHosts, NOISY, QUIET } from './many-hosts.js'
+import { REMOTE, serveEcho } from './gateway-support.js'
+import { askUdp, CAPTURE, ManyHosts, NOISY, QUIET } from './many-hosts.js'
 
 const BYTES = 12 << 20
 const PORTS = 4000
@@ -20,14 +20,16 @@ let hosts: ManyHosts
 let wanted: string
 beforeAll(async () => {
   hosts = await ManyHosts.create()
+  await serveEcho(hosts.bed.server, REMOTE)
   wanted = randomFile(join(await startNginx(hosts.bed.server, hosts.bed.lab.temporaryDirectory()), 'file'), BYTES)
 })
 afterAll(async () => {
   await hosts.bed.close()
 })
 
-/** Opens a connection from one of the addresses of `quiet` and asks for a few bytes. */
-const connect = async (from: string): Promise<string> =>
+/** From one of the addresses of `quiet`: opens a connection, asks for a few bytes; asks a UDP service. */
+const connect = async (from: string): Promise<string> => `${await fetchBytes(from)} ${await askUdp(hosts.quiet, from)}`
+const fetchBytes = async (from: string): Promise<string> =>
   await output(hosts.quiet, 'curl', ['-s', '--max-time', '30', '--interface', from, '--range', '0-9', '-o', '/dev/null', '-w', '%{http_code}', `http://${REMOTE}/file`])
 
 const FORGED = '172.24.0.0/13'
@@ -44,18 +46,18 @@ describe.each(floods)('100 000 packets of %s from %s', (protocol, source) => {
   })
 
   it('leave another host\'s new connections working, whether it was seen before or not, and its download whole', async () => {
-    expect(await connect(QUIET)).toBe('206')
+    expect(await connect(QUIET)).toBe('206 word')
     const local = join(hosts.bed.lab.temporaryDirectory(), 'file')
     const download = output(hosts.quiet, 'curl', ['-sS', '--fail', '--max-time', '100', '--limit-rate', '3M', '-o', local, `http://${REMOTE}/file`], { timeout: 110_000 })
 
     // As fast as it goes, then for as long as it takes at a rate that others can be heard beside.
     const burst = await hosts.flood(protocol, source, 100_000, 0)
-    expect(await Promise.all([connect(QUIET), connect(await hosts.stranger())])).toEqual(['206', '206'])
+    expect(await Promise.all([connect(QUIET), connect(await hosts.stranger())])).toEqual(['206 word', '206 word'])
     await burst
     const stream = await hosts.flood(protocol, source, 40_000, 8000)
-    for (let round = 0; round < 4; round++) expect([await connect(QUIET), await connect(await hosts.stranger())]).toEqual(['206', '206'])
+    for (let round = 0; round < 4; round++) expect([await connect(QUIET), await connect(await hosts.stranger())]).toEqual(['206 word', '206 word'])
     await stream
-    expect([await connect(QUIET), await connect(await hosts.stranger())]).toEqual(['206', '206'])
+    expect([await connect(QUIET), await connect(await hosts.stranger())]).toEqual(['206 word', '206 word'])
     await download
     expect(await sha256(local)).toBe(wanted)
 

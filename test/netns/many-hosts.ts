@@ -9,7 +9,7 @@
  */
 import type { LabNamespace } from '../../src/testing/lab/index.js'
 import { compile } from '../interop/support.js'
-import { GatewayLab } from './gateway-support.js'
+import { GatewayLab, REMOTE } from './gateway-support.js'
 
 export const NOISY = '172.16.0.2'
 export const QUIET = '172.16.0.3'
@@ -72,3 +72,19 @@ export class ManyHosts {
     })
   }
 }
+
+/** Sends a UDP datagram to port 7 of `process.argv[1]`, from the address `process.argv[2]`, and again each 300 ms; prints the error or the answer that comes back. */
+const ASKER = `
+  import { createSocket } from 'node:dgram'
+  const socket = createSocket('udp4')
+  const end = (word) => { console.log(word); process.exit() }
+  socket.on('error', ({ code }) => end(code))
+  socket.on('message', (data) => end(String(data)))
+  socket.bind(0, process.argv[2], () => socket.connect(7, process.argv[1], () => {
+    socket.send('word')
+    setInterval(() => socket.send('word'), 300)
+  }))`
+
+/** Asks the echo service at REMOTE; resolves with `word`, or with the name of the error that came back. */
+export const askUdp = async (where: LabNamespace, from = '0.0.0.0'): Promise<string> =>
+  (await where.node(ASKER, [REMOTE, from]).finish({ timeout: 30_000, check: true })).stdout.trim()
