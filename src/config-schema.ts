@@ -6,10 +6,11 @@ import { z } from 'zod'
 import { FORWARD, parseForward } from './forward-text.js'
 import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { PROFILE_NAMES } from './nat/profiles.js'
-import { OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, UNSOLICITED_SYNS } from './nat/settings.js'
+import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
+import { parseSyslogTarget } from './syslog-target.js'
 
 const integer = (minimum: number, maximum: number) => {
   const error = `must be a whole number from ${minimum} to ${maximum}`
@@ -38,6 +39,7 @@ const LAN_ADDRESS = 'must be a host address with prefix length 8 to 30, and not 
 const PORTS = 'must be a list of ports and ranges from 1 to 65535, such as 512-599,36864-60999'
 const PORT_LIST = /^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/
 const POOL = 'must be a list of addresses, ranges and networks, such as 203.0.113.1,203.0.113.9-203.0.113.12,198.18.0.0/30'
+const SYSLOG = 'must be "off", "unix:/dev/log" or another path, or "udp:HOST:PORT"'
 const CIDR = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/
 
 /** The kernel's end must be a host address of its subnet, and not the first one, which is tsnat's own. */
@@ -226,7 +228,7 @@ export const schema = section({
     .describe('Seconds without a packet after which a flow is forgotten.'),
   limits: section({
     flows: integer(1, 16_777_216).optional().describe('Flows at most. At the limit a new flow is refused.'),
-    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: eight times what is left.'),
+    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: sixteen times what is left.'),
     newFlowsPerSource: integer(0, 1_000_000).optional().describe('New flows a second of one inside address, twice as many at once; 0 = no limit.'),
     halfOpen: integer(0, 16_777_216).optional().describe('TCP flows that are not established yet, in total; 0 = no limit.'),
     halfOpenPerSource: integer(0, 16_777_216).optional().describe('TCP flows of one inside address that are not established yet; 0 = no limit.'),
@@ -250,6 +252,13 @@ export const schema = section({
       .default('info')
       .describe('Least important lines that are logged.'),
     format: oneOf('auto', 'json', 'pretty').default('auto').describe('"auto": readable on a terminal, JSON otherwise.'),
+    bindings: oneOf(...BINDING_LOGS)
+      .default('off')
+      .describe('Lines that tell which inside endpoint has which outside endpoint, at its begin and end: of each mapping, flow or block of ports (RFC 6888 4).'),
+    destinations: flag().default(false).describe('Tell in the lines of flows whom they speak to; RFC 6888 REQ-12 advises against it.'),
+    syslog: checked(/^/, (value) => value === 'off' || parseSyslogTarget(value) !== null, SYSLOG)
+      .default('off')
+      .describe('Where the lines about bindings go instead of the log: "unix:/dev/log" or "udp:HOST:PORT" (RFC 5424).'),
   })
     .prefault({})
     .describe('Log lines on standard error.'),

@@ -6,10 +6,13 @@ import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { closeAddressesExcept } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
+import { createEventRing } from './nat/event-ring.js'
+import { FlowEvents } from './nat/events.js'
 import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { type Forward, Forwards } from './nat/forwards.js'
 import { Hairpins } from './nat/hairpins.js'
 import { RoomMaker } from './nat/make-room.js'
+import { Identifications } from './nat/identification.js'
 import { Mappings } from './nat/mappings.js'
 import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
@@ -50,6 +53,8 @@ export type DataPlaneSettings = Pick<
   readonly lan: { readonly mtu: number; readonly address: number }
   /** Addresses that no kernel has: the gateway answers pings there. */
   readonly ownedAddresses?: readonly number[] | null
+  /** event-ring.ts; absent: nobody ever listens. */
+  readonly events?: SharedArrayBuffer
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -74,6 +79,7 @@ export class DataPlane {
   readonly #routes = new RouteTable()
   readonly #ports: PortPool
   readonly #mappings: Mappings
+  readonly #events: FlowEvents
   readonly #forwards: Forwards
   readonly #admission: Admission
 
@@ -114,13 +120,18 @@ export class DataPlane {
     const rules = new Rules(nat.rules, nat, limits.flows)
     const hairpins = new Hairpins(this.table, this.#mappings, idle, devices.random.next())
     const room = new RoomMaker(this.table, sources)
+    const events = new FlowEvents(settings.events ?? createEventRing(1), this.table, this.#mappings, () => this.pipeline.now)
+    this.#events = events
     this.table.onReclass = (flow, before, after) => sources.reclassed(flow, before, after)
     this.table.onClose = (flow) => {
+      events.end(flow)
       sources.closed(flow)
       rules.closed(flow)
       hairpins.closed(flow)
       this.#endMapping(flow, hold)
     }
+    this.table.onChange = (flow, before) => events.change(flow, before)
+    this.#mappings.onBegin = (flow) => events.mapping(true, flow)
     const opener = new FlowOpener({
       table: this.table, mappings: this.#mappings, ports: this.#ports, forwards: this.#forwards, hold,
       keepIdentifiers: settings.ownedAddresses !== null, random: devices.random,
@@ -134,8 +145,10 @@ export class DataPlane {
       slab, scratch, lan, wan,
       table: this.table,
       admission: this.#admission,
+      events,
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
+      identifications: new Identifications(devices.random),
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
       hairpins, sources, room,
       syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
@@ -162,7 +175,9 @@ export class DataPlane {
   #endMapping(flow: number, hold: PortHold): void {
     const side = this.#mappings.insideSide(flow) * SIDE_WORDS
     const isOpen = this.#mappings.behaviourOf(flow) >>> 2 === ENDPOINT_INDEPENDENT
-    if (!this.#mappings.remove(flow) || !isOpen) return
+    if (!this.#mappings.remove(flow)) return
+    this.#events.mapping(false, flow)
+    if (!isOpen) return
     const { sides } = this.table
     const protocol = sides[side + SIDE_META]! & 0xff
     if (protocol === PROTOCOL_TCP) return
@@ -199,6 +214,7 @@ export class DataPlane {
   /** Closes flows given as pairs of index and generation; a flow that has another generation by now is left alone. Returns those closed. */
   closeFlows(pairs: Int32Array): Int32Array {
     const closed: number[] = []
+    this.#events.isRequested = true
     for (let index = 0; index + 1 < pairs.length; index += 2) {
       const flow = pairs[index]!
       const generation = pairs[index + 1]!
@@ -207,6 +223,7 @@ export class DataPlane {
         closed.push(flow, generation)
       }
     }
+    this.#events.isRequested = false
     return Int32Array.from(closed)
   }
 }

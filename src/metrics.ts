@@ -71,6 +71,9 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('gauge', 'held_fragment_bytes', 'Bytes of fragments that wait for the first of their datagram.', [], () => [[status.limits.fragmentBytes.count]])
   metric('counter', 'icmp_errors_withheld_total', 'ICMP errors that were not sent, because of their limit.', [], () => [[status.limits.icmpErrorsWithheld]])
   metric('counter', 'flows_gave_way_total', 'Flows that gave way in a flood of forged addresses.', [], () => [[status.limits.gaveWay]])
+  metric('counter', 'events_lost_total', 'Events that the data plane could not hand over.', [], () => [[status.events.lost]])
+  metric('counter', 'bindings_logged_total', 'Lines of the log of bindings.', [], () => [[status.bindings.logged]])
+  metric('counter', 'bindings_lost_total', 'Lines of the log of bindings that were lost.', [], () => [[status.bindings.lost]])
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
   )

@@ -17,6 +17,7 @@
 import type { Admission } from './admission.js'
 import { type Attachment, ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
+import type { FlowEvents } from './nat/events.js'
 import { expire } from './nat/expire.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
@@ -24,6 +25,7 @@ import type { Hairpins } from './nat/hairpins.js'
 import type { RoomMaker } from './nat/make-room.js'
 import type { LimitSettings } from './nat/settings.js'
 import type { Sources } from './nat/sources.js'
+import { type Identifications, OWN_IDENTIFICATION, setIdentification } from './nat/identification.js'
 import { hasPassed, track } from './nat/track.js'
 import type { UnsolicitedSyns } from './nat/unsolicited-syns.js'
 import { translate } from './nat/translate.js'
@@ -31,17 +33,18 @@ import { FAILED } from './route/neighbours.js'
 import type { WaitingPackets } from './route/waiting.js'
 import { isInvalidSource } from './stack/address-class.js'
 import type { Slab } from './stack/batch.js'
-import { DROPPED_OWNER, ECHO_OWNER, type FragmentTable, UNKNOWN_OWNER } from './stack/fragments.js'
+import { DROPPED_OWNER, ECHO_OWNER, type FragmentTable, QUOTE_BYTES, UNKNOWN_OWNER } from './stack/fragments.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
 import { ERROR_MAX, mayReportError, turnEcho, turnRound, writeError } from './stack/reply.js'
 import type { Scratch } from './stack/scratch.js'
-import { wireLength } from './stack/segment.js'
+import { wireCount, wireLength } from './stack/segment.js'
 import type { TokenBucket } from './stack/token-bucket.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
+import * as vnet from './stack/wire/vnet.js'
 import { STAT_DROPS, STAT_ERRORS_WITHHELD, STAT_REFUSED } from './stats.js'
 
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
@@ -54,9 +57,11 @@ export interface PipelineParts {
   readonly wan: Attachment
   readonly table: FlowTable
   readonly admission: Admission
+  readonly events: FlowEvents
   readonly fragments: FragmentTable
   /** Where `fragments` keeps its packets. */
   readonly held: HeldPackets
+  readonly identifications: Identifications
   readonly waiting: WaitingPackets
   readonly hairpins: Hairpins
   readonly sources: Sources
@@ -82,8 +87,10 @@ export class Pipeline {
   readonly #slab: Slab
   readonly #scratch: Scratch
   readonly #admission: Admission
+  readonly #events: FlowEvents
   readonly #fragments: FragmentTable
   readonly #held: HeldPackets
+  readonly #identifications: Identifications
   readonly #waiting: WaitingPackets
   readonly #syns: UnsolicitedSyns | null
   readonly #isKept: (flow: number, now: number) => boolean
@@ -94,6 +101,8 @@ export class Pipeline {
   readonly #mssClamp: boolean
   readonly #stats: Float64Array
   readonly #packet = new Packet()
+  /** The ID that the datagram in hand leaves with, when that was decided before: by its first fragment, or before it waited. */
+  #identification = OWN_IDENTIFICATION
   /** Milliseconds, read once a turn. */
   #now = 0
   /** The same in whole seconds. */
@@ -110,8 +119,10 @@ export class Pipeline {
     this.#slab = parts.slab
     this.#scratch = parts.scratch
     this.#admission = parts.admission
+    this.#events = parts.events
     this.#fragments = parts.fragments
     this.#held = parts.held
+    this.#identifications = parts.identifications
     this.#waiting = parts.waiting
     this.#syns = parts.syns
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
@@ -120,6 +131,7 @@ export class Pipeline {
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
+    this.#fragments.onLost = (drop) => this.#stats[STAT_DROPS + drop]!++
   }
 
   /**
@@ -133,11 +145,7 @@ export class Pipeline {
     if (second === this.#second && !this.#expiring) return false
     this.#second = second
     this.table.setNow(second)
-    this.#fragments.expire(second)
-    if (this.#fragments.lost > 0) {
-      this.#stats[STAT_DROPS + Drop['fragment-expired']]! += this.#fragments.lost
-      this.#fragments.lost = 0
-    }
+    this.#expireFragments(second)
     const { neighbours } = this.wan
     if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)
     this.#expiring = expire(this.table, this.#timeouts, second, EXPIRE_BUDGET, this.#isKept) === EXPIRE_BUDGET
@@ -184,10 +192,16 @@ export class Pipeline {
     const { held } = this.#waiting
     const owner = held.ownerOf(block)
     const packet = this.#packet
+    this.#identification = held.identificationOf(block)
     parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
     let drop = Drop['deleted']
     if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
-    else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) drop = this.#forward(packet, owner, this.#attachments[this.table.zoneOf(owner)]!)
+    else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) {
+      const isFirst = !hasPassed(this.table, owner >> 1)
+      drop = this.#forward(packet, owner, this.#attachments[this.table.zoneOf(owner)]!)
+      if (isFirst) this.#events.confirm(owner >> 1)
+    }
+    this.#identification = OWN_IDENTIFICATION
     if (drop !== 0) this.#stats[STAT_DROPS + drop]!++
   }
 
@@ -217,6 +231,7 @@ export class Pipeline {
     if (this.#syns !== null && packet.protocol === ipv4.PROTOCOL_TCP) this.#meetSyn(this.#syns, side)
     const drop = this.#forward(packet, side, from)
     if (drop !== 0) this.#closeUnused(side)
+    this.#events.confirm(side >> 1)
     return drop
   }
 
@@ -280,19 +295,30 @@ export class Pipeline {
       const unfit = this.#checkPath(packet, from, to)
       if (unfit !== 0) return unfit
     }
+    const identification = ipv4.isAtomic(this.#slab.view, packet.at) ? OWN_IDENTIFICATION : this.#identify(packet, side)
     if (link !== 0 && !to.neighbours!.isReachable(link)) {
-      const lost = this.#wait(packet, link, side, table.generationOf(side >> 1), from, to)
+      const lost = this.#wait(packet, link, side, table.generationOf(side >> 1), identification, from, to)
       if (lost === Drop['next-hop-unresolved']) this.#closeUnused(side)
       return lost
     }
 
     if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(this.#slab.view, packet, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
     track(table, side, packet, this.#second)
+    if (identification !== OWN_IDENTIFICATION) setIdentification(this.#slab.view, packet.at, identification)
     translate(this.#slab.view, packet, table, side)
     if (packet.length > to.mtu && wireLength(this.#slab.view, packet.at, packet.length) > to.mtu) {
       return to.egress.pushFragmented(packet.at, packet.length, to.mtu, link)
     }
     return to.egress.push(packet.at, packet.length, link)
+  }
+
+  /** The ID that a packet that is or may be fragmented leaves with: a new one if its source changes (nat/identification.ts). */
+  #identify(packet: Packet, side: number): number {
+    if (this.#identification !== OWN_IDENTIFICATION) return this.#identification
+    const count = wireCount(this.#slab.view, packet.at, packet.length)
+    const identification = this.#identifications.choose(this.table, side, packet.protocol, count)
+    if (packet.fragment !== WHOLE) this.#identification = identification
+    return identification
   }
 
   /** TTL and MTU of the way out. Returns 0 or a drop code, the sender having been told. */
@@ -336,13 +362,14 @@ export class Pipeline {
   /**
    * Keeps the packet, as it came, until its next hop is resolved.
    * @param owner the side it belongs to, and that flow's generation; or ~zone for a packet that belongs to none
+   * @param identification the ID that it leaves with
    */
-  #wait(packet: Packet, link: number, owner: number, generation: number, from: Attachment, to: Attachment): number {
+  #wait(packet: Packet, link: number, owner: number, generation: number, identification: number, from: Attachment, to: Attachment): number {
     if (to.neighbours!.request(link, this.#now) === FAILED) {
       this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST, 0)
       return Drop['next-hop-unresolved']
     }
-    return this.#waiting.add(link, packet.at, packet.length, owner, generation) ? 0 : Drop['next-hop-queue-full']
+    return this.#waiting.add(link, packet.at, packet.length, owner, generation, identification) ? 0 : Drop['next-hop-queue-full']
   }
 
   /** Forgets a flow of which no packet has passed. */
@@ -362,7 +389,7 @@ export class Pipeline {
     }
     const link = this.#linkTo(packet.source, from)
     if (link < 0) return Drop['no-route']
-    if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#wait(packet, link, ~from.zone, 0, from, from)
+    if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#wait(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, from)
     turnEcho(this.#slab.view, packet)
     return this.#sendBack(packet, from, link)
   }
@@ -385,7 +412,11 @@ export class Pipeline {
     const link = this.#linkTo(this.table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!, to)
     if (link < 0) return Drop['no-route']
     if (packet.length > to.mtu && ipv4.dontFragment(this.#slab.view, packet.at)) return Drop['too-big']
-    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, ~from.zone, 0, from, to)
+    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, to)
+    if (!ipv4.isAtomic(this.#slab.view, packet.at)) {
+      const identification = this.#identifications.choose(this.table, side, ipv4.PROTOCOL_ICMP, 1)
+      if (identification !== OWN_IDENTIFICATION) setIdentification(this.#slab.view, packet.at, identification)
+    }
     translateError(this.#slab, packet, this.table, side)
     if (packet.length > to.mtu) return to.egress.pushFragmented(packet.at, packet.length, to.mtu, link)
     return to.egress.push(packet.at, packet.length, link)
@@ -394,6 +425,7 @@ export class Pipeline {
   /** A fragment: the first decides for its datagram, the others follow it or wait for it. */
   #fragment(packet: Packet, from: Attachment): number {
     const entry = this.#fragments.enter(this.#slab.view, packet, from.zone, this.#second)
+    if (entry < 0) return -entry
     const drop = packet.fragment === LATER_FRAGMENT ? this.#laterFragment(packet, entry, from) : this.#firstFragment(packet, entry, from)
     this.#fragments.endIfComplete(entry)
     return drop
@@ -401,6 +433,8 @@ export class Pipeline {
 
   #firstFragment(packet: Packet, entry: number, from: Attachment): number {
     const drop = this.#whole(packet, from)
+    this.#fragments.setIdentification(entry, this.#identification)
+    this.#identification = OWN_IDENTIFICATION
     const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
     if (drop !== 0 || side < 0) this.#fragments.setOwner(entry, drop === 0 && packet.icmpType === icmp4.ECHO_REQUEST ? ECHO_OWNER : DROPPED_OWNER, 0)
     else this.#fragments.setOwner(entry, side, this.table.generationOf(side >> 1))
@@ -425,7 +459,35 @@ export class Pipeline {
       return this.#sendBack(packet, from, link)
     }
     if (this.table.generationOf(owner >> 1) !== this.#fragments.generation(entry)) return Drop['fragment-orphan']
-    return this.#forward(packet, owner, from)
+    this.#identification = this.#fragments.identification(entry)
+    const drop = this.#forward(packet, owner, from)
+    this.#identification = OWN_IDENTIFICATION
+    return drop
+  }
+
+  /** Ends datagrams whose fragments did not all come in time, and tells senders whose first one did (RFC 792, type 11 code 1). */
+  #expireFragments(second: number): void {
+    const fragments = this.#fragments
+    let entry = fragments.overdue(second)
+    if (entry < 0) return
+    for (; entry >= 0; entry = fragments.overdue(second)) {
+      this.#reportIncomplete(entry)
+      fragments.end(entry, Drop['fragment-expired'])
+    }
+    this.flush()
+  }
+
+  #reportIncomplete(entry: number): void {
+    const { view } = this.#slab
+    const at = this.#scratch.take(QUOTE_BYTES)
+    if (at < 0) return
+    const quoted = this.#fragments.writeQuote(view, at, entry)
+    if (quoted === 0) return
+    const packet = this.#packet
+    vnet.clear(view, at - vnet.LENGTH)
+    parse(view, at, ipv4.totalLength(view, at), packet)
+    packet.length = quoted
+    this.#report(packet, this.#attachments[this.#fragments.zone(entry)]!, icmp4.TIME_EXCEEDED, icmp4.CODE_REASSEMBLY, 0)
   }
 
   /** Tells the sender what became of its packet, where RFC 1812 4.3.2.7 allows it and the rate limit leaves room. */

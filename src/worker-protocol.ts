@@ -26,6 +26,8 @@ export type WanHandle = { readonly kind: 'packet'; readonly packet: PacketHandle
 export interface WorkerSettings {
   readonly table: FlowTableMemory
   readonly stats: Float64Array
+  /** event-ring.ts */
+  readonly events: SharedArrayBuffer
   /** eventfd that interrupts the worker's poll. */
   readonly wake: number
   readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }

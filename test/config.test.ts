@@ -39,7 +39,7 @@ describe('parseConfig', () => {
       ...PROFILES.behave,
       forwards: [],
       fault: {},
-      log: { level: 'info', format: 'auto' },
+      log: { level: 'info', format: 'auto', bindings: 'off', destinations: false, syslog: 'off' },
       socket: '/run/tsnat/default/control.sock',
       busyPoll: 50,
     })
@@ -77,7 +77,7 @@ describe('parseConfig', () => {
         refusal: 'silent', makeRoom: false,
       },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },
-      log: { level: 'debug', format: 'pretty' },
+      log: { level: 'debug', format: 'pretty', bindings: 'mappings', destinations: true, syslog: 'udp:192.0.2.1:514' },
       socket: '/tmp/x.sock',
       busyPoll: 50,
     }
@@ -164,6 +164,8 @@ describe('parseConfig', () => {
     [{ limits: { flows: 0 } }, 'limits.flows is 0, but must be a whole number from 1 to 16777216'],
     [{ fault: { lan: { in: { loss: 1.5 } } } }, 'fault.lan.in.loss is 1.5, but must be a number from 0 to 1'],
     [{ log: { level: 'loud' } }, 'log.level is "loud", but must be one of trace, debug, info, warn, error, fatal, silent'],
+    [{ log: { bindings: 'all' } }, 'log.bindings is "all", but must be one of off, mappings, flows, blocks'],
+    [{ log: { syslog: 'udp:192.0.2.1' } }, 'log.syslog is "udp:192.0.2.1", but must be "off", "unix:/dev/log" or another path, or "udp:HOST:PORT"'],
     [{ socket: 'control.sock' }, 'socket is "control.sock", but must be an absolute path of at most 107 bytes'],
     [{ socket: `/${'x'.repeat(107)}` }, 'but must be an absolute path of at most 107 bytes'],
     [{ busyPoll: -1 }, 'busyPoll is -1, but must be a whole number from 0'],

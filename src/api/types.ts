@@ -51,6 +51,33 @@ export interface FlowFilter {
   srcNat?: string
 }
 
+/** What becomes of flows, as `conntrack -E` tells it. */
+export const FLOW_EVENT_TYPES = ['new', 'update', 'destroy'] as const
+export type FlowEventType = (typeof FLOW_EVENT_TYPES)[number]
+
+export interface FlowChange {
+  /** `new`: its first packet has left; `update`: its state changed, it was answered, or became assured; `destroy`: it has ended. */
+  type: FlowEventType
+  /** Milliseconds since 1970. */
+  time: number
+  /** As of then. The timeout of a flow that expired is 0. */
+  flow: FlowRecord
+  /** Of a flow that was deleted on request: id of the process that did it. */
+  portid?: number
+}
+
+/** Events that could not be delivered, since more came than were taken. */
+export interface LostEvents {
+  type: 'lost'
+  count: number
+}
+export type FlowEvent = FlowChange | LostEvents
+
+export interface EventRequest {
+  filter: FlowFilter
+  types: readonly FlowEventType[]
+}
+
 export interface OffloadStatus {
   vnetHeader: boolean
   checksum: boolean
@@ -113,6 +140,10 @@ export interface GatewayStatus {
   }
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; opened: number; expired: number; refused: number }
   limits: LimitStatus
+  /** Readers of the event stream; events that the data plane could not hand over, to readers or to the log. */
+  events: { readers: number; lost: number }
+  /** Lines of the log of bindings: written, and lost. */
+  bindings: { logged: number; lost: number }
   /** Count by drop reason; reasons that never happened are absent. */
   drops: Record<string, number>
 }
@@ -136,6 +167,8 @@ export interface GatewayControl {
   flowCount(): number
   /** Deletes matching flows; resolves with their records. */
   deleteFlows(filter: FlowFilter): Promise<FlowRecord[]>
+  /** What becomes of flows from now on, as it comes, until `signal` aborts or at shutdown. A slow reader loses events, and is told. */
+  events(request: EventRequest, signal: AbortSignal): AsyncIterable<FlowEvent[]>
   /** A pcapng byte stream; ends when the count is reached, when `signal` aborts, or at shutdown. */
   capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
   /** Prometheus text exposition. */

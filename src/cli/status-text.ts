@@ -72,7 +72,7 @@ const limitLines = ({ limits }: GatewayStatus): string[] => [
 
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
-  const { lan, wan, flows } = status
+  const { lan, wan, flows, events, bindings } = status
   const bold = (text: string): string => paint(stream, 'bold', text)
   const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
   const block = (title: string, lines: readonly string[]): string =>
@@ -98,6 +98,8 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
       `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
     ]),
     block('limits', limitLines(status)),
+    ...(events.readers === 0 && events.lost === 0 ? [] : [block('events', [`${grouped(events.readers)} reading, ${grouped(events.lost)} lost`])]),
+    ...(bindings.logged === 0 ? [] : [block('log', [`${grouped(bindings.logged)} lines about bindings, ${grouped(bindings.lost)} lost`])]),
     block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),
   ].join('')
 }

@@ -14,10 +14,13 @@ import { formatIpv4 } from '../stack/wire/address.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 
-const PROTOCOL_NAMES = { [ipv4.PROTOCOL_TCP]: 'tcp', [ipv4.PROTOCOL_UDP]: 'udp', [ipv4.PROTOCOL_ICMP]: 'icmp' } as const
+export const PROTOCOL_NAMES = { [ipv4.PROTOCOL_TCP]: 'tcp', [ipv4.PROTOCOL_UDP]: 'udp', [ipv4.PROTOCOL_ICMP]: 'icmp' } as const
 const REPLY_TYPES: Readonly<Record<number, number>> = { [icmp4.ECHO_REQUEST]: icmp4.ECHO_REPLY, [icmp4.TIMESTAMP]: icmp4.TIMESTAMP_REPLY }
 
-const tuple = ({ sides, bytes, flows }: FlowColumns, side: number, protocol: number): TupleRecord => {
+/** Columns of flows, or one flow's record that was copied out of them. */
+export type FlowView = Pick<FlowColumns, 'capacity' | 'header' | 'sides' | 'bytes' | 'flows'>
+
+const tuple = ({ sides, bytes, flows }: FlowView, side: number, protocol: number): TupleRecord => {
   const at = side * SIDE_WORDS
   const ports = sides[at + SIDE_PORTS]!
   const [high, low] = [ports >>> 16, ports & 0xffff]
@@ -34,7 +37,12 @@ const tuple = ({ sides, bytes, flows }: FlowColumns, side: number, protocol: num
   }
 }
 
-const read = (columns: FlowColumns, flow: number, timeouts: Int32Array): FlowRecord | null => {
+/**
+ * One flow as it stands; null when it is not live, or changed while it was read.
+ * @param timeouts idle seconds by class
+ * @param number the flow's in the table, where that is not its place in `columns`
+ */
+export const readFlow = (columns: FlowView, flow: number, timeouts: Int32Array, number = flow): FlowRecord | null => {
   const { flows, sides, header } = columns
   const at = flow * FLOW_WORDS
   const generation = flows[at + FLOW_GENERATION]!
@@ -46,7 +54,7 @@ const read = (columns: FlowColumns, flow: number, timeouts: Int32Array): FlowRec
   const idle = header[HEADER_NOW]! - flows[at + FLOW_SEEN]!
   const reply = tuple(columns, flow * 2 + 1, protonum)
   const record: FlowRecord = {
-    id: String((generation >>> 1) * columns.capacity + flow),
+    id: String((generation >>> 1) * columns.capacity + number),
     protocol: PROTOCOL_NAMES[protonum as keyof typeof PROTOCOL_NAMES],
     protonum,
     state: isTcp ? stateName(events) : null,
@@ -71,7 +79,7 @@ export function* readFlows(columns: FlowColumns, timeouts: Int32Array, filter: F
   const matches = flowMatcher(filter)
   const used = columns.header[HEADER_USED]!
   for (let index = 0; index < used; index++) {
-    const record = read(columns, index, timeouts)
+    const record = readFlow(columns, index, timeouts)
     if (record !== null && matches(record)) yield { index, generation: columns.flows[index * FLOW_WORDS + FLOW_GENERATION]!, record }
   }
 }

@@ -22,6 +22,8 @@ export interface StatusSources {
   readonly header: Int32Array
   readonly capacity: number
   readonly state: GatewayStatus['state']
+  readonly events: GatewayStatus['events']
+  readonly bindings: GatewayStatus['bindings']
   /** Seconds. */
   readonly uptime: number
 }
@@ -58,7 +60,7 @@ const limitOf = (value: number): number | null => (value === 0 ? null : value)
 
 const captureText = (capture: Config['capture']): string => (typeof capture === 'string' ? capture : `iif=${capture.iif.join(',')}`)
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, uptime }: StatusSources): GatewayStatus => {
+export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
   const { wanState, wanSettings, tun } = host
@@ -127,6 +129,8 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, u
       refusal: limits.refusal,
       gaveWay: stats[STAT_GAVE_WAY]!,
     },
+    events,
+    bindings,
     drops: dropsByName(stats),
   }
 }

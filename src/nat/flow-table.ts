@@ -23,7 +23,7 @@
  * Costs: find 1 index line and 1 side line when the flow is hot; open and close O(1) expected; touch O(1), and no list
  * work within the same second.
  *
- * Memory: 64 + 32 bytes a flow, and 8 bytes an index slot with 2.5 to 5 slots a flow.
+ * Memory: 64 + 32 bytes a flow, and 4 bytes an index slot with 2.5 to 5 slots a flow.
  */
 
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
@@ -80,7 +80,7 @@ export interface FlowTableMemory {
 /** Memory for `capacity` flows (1 to 16 777 216), zeroed. It can be handed to another thread. */
 export const allocateFlowTable = (capacity: number): FlowTableMemory => {
   const slots = indexSlots(capacity * 2)
-  const bytes = HEADER_WORDS * 4 + capacity * (2 * SIDE_WORDS + FLOW_WORDS) * 4 + slots * 8
+  const bytes = HEADER_WORDS * 4 + capacity * (2 * SIDE_WORDS + FLOW_WORDS) * 4 + slots * 4
   return { capacity, slots, buffer: new SharedArrayBuffer(bytes) }
 }
 
@@ -103,7 +103,7 @@ export class FlowColumns {
     this.sides = new Int32Array(buffer, sidesAt, capacity * 2 * SIDE_WORDS)
     this.bytes = new Float64Array(buffer, sidesAt, capacity * SIDE_WORDS)
     this.flows = new Int32Array(buffer, flowsAt, capacity * FLOW_WORDS)
-    this.index = new Int32Array(buffer, indexAt, slots * 2)
+    this.index = new Int32Array(buffer, indexAt, slots)
   }
 }
 
@@ -121,6 +121,8 @@ export class FlowTable {
   onClose: (flow: number) => void = () => {}
   /** Told of each flow that goes from one timeout class to another, beforehand. */
   onReclass: (flow: number, before: number, after: number) => void = () => {}
+  /** Told of each change of a flow's status by a packet, and of the status word until then. */
+  onChange: (flow: number, before: number) => void = () => {}
   /** Head of the list of flows that were used before. */
   #free = NONE
   /** Flows from here on have never been used; their memory is untouched, thus not yet resident. */
@@ -132,7 +134,7 @@ export class FlowTable {
     this.sides = this.columns.sides
     this.bytes = this.columns.bytes
     this.flows = this.columns.flows
-    this.#index = new HashIndex(this.columns.index)
+    this.#index = new HashIndex(this.columns.index, this.columns.capacity * 2, (side) => this.#hashOfSide(side))
     this.#header = this.columns.header
     this.#seed = seed | 0
   }
@@ -254,6 +256,11 @@ export class FlowTable {
   /** Low 16 bits of the status: what has been seen of the flow (meaning by protocol, tcp-state.ts). */
   eventsOf(flow: number): number {
     return this.flows[flow * FLOW_WORDS + FLOW_STATUS]! & 0xffff
+  }
+
+  /** Events, and class << 16. */
+  statusOf(flow: number): number {
+    return this.flows[flow * FLOW_WORDS + FLOW_STATUS]!
   }
 
   setEvents(flow: number, events: number): void {

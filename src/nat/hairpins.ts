@@ -21,12 +21,13 @@ export class Hairpins {
 
   /** @param timeouts idle seconds by class */
   constructor(table: FlowTable, mappings: Mappings, timeouts: Int32Array, seed: number) {
+    const { capacity } = table.columns
     this.#table = table
     this.#mappings = mappings
     this.#timeouts = timeouts
     this.#seed = seed | 0
-    this.#index = new HashIndex(new Int32Array(indexSlots(table.columns.capacity) * 2))
-    this.#keptAt = new Int32Array(table.columns.capacity)
+    this.#index = new HashIndex(new Int32Array(indexSlots(capacity)), capacity, (flow) => this.#hashOf(flow * 2))
+    this.#keptAt = new Int32Array(capacity)
   }
 
   /** A flow was opened. */

@@ -17,6 +17,10 @@ export const OTHER_PROTOCOLS = ['refuse', 'by-address'] as const
 /** What becomes of a SYN from outside that nobody waits for: held for 6 s in case that its opposite comes (RFC 5382 REQ-4), or dropped. */
 export const UNSOLICITED_SYNS = ['hold', 'drop'] as const
 
+/** Of what a line is logged when it begins and when it ends. */
+export const BINDING_LOGS = ['off', 'mappings', 'flows', 'blocks'] as const
+export type BindingLogMode = (typeof BINDING_LOGS)[number]
+
 export interface TcpBehaviour extends Behaviour {
   /** Watch sequence numbers: what is out of window is dropped and drives no state. */
   readonly window: boolean

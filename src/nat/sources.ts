@@ -72,7 +72,7 @@ export class Sources {
     this.#limits = limits
     this.#seed = seed | 0
     this.#capacity = capacity
-    this.#index = new HashIndex(new Int32Array(indexSlots(capacity) * 2))
+    this.#index = new HashIndex(new Int32Array(indexSlots(capacity)), capacity, (record) => this.#hash(this.#records[record * WORDS + ADDRESS]!))
     this.#records = new Int32Array(capacity * WORDS)
     this.#rates = new Float64Array(capacity * RATE_WORDS)
   }

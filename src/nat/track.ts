@@ -44,12 +44,13 @@ const trackTcp = (table: FlowTable, flow: number, direction: number, flags: numb
   if (!isSteady(events) || (flags & UNSTEADY_FLAGS) !== 0) {
     const after = advance(events, flags, direction)
     if (after !== events) {
+      const before = table.statusOf(flow)
       table.setEvents(flow, after)
       const timeoutClass = timeoutClassOf(after)
-      if (timeoutClass !== table.classOf(flow) && (isKept || hasReplied(after))) {
-        table.setClass(flow, timeoutClass, now)
-        return
-      }
+      const isMoved = timeoutClass !== table.classOf(flow) && (isKept || hasReplied(after))
+      if (isMoved) table.setClass(flow, timeoutClass, now)
+      table.onChange(flow, before)
+      if (isMoved) return
     }
   }
   if (isKept) table.touch(flow, now)
@@ -57,11 +58,12 @@ const trackTcp = (table: FlowTable, flow: number, direction: number, flags: numb
 
 const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
   if (direction === 1 && table.eventsOf(flow) === 0) {
+    const before = table.statusOf(flow)
     table.setEvents(flow, EVENT_REPLIED)
-    if (table.classOf(flow) === CLASS_UDP) {
-      table.setClass(flow, CLASS_UDP_STREAM, now)
-      return
-    }
+    const isStream = table.classOf(flow) === CLASS_UDP
+    if (isStream) table.setClass(flow, CLASS_UDP_STREAM, now)
+    table.onChange(flow, before)
+    if (isStream) return
   }
   if (isKept) table.touch(flow, now)
 }

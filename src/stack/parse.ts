@@ -134,7 +134,7 @@ export const parse = (view: DataView, at: number, received: number, packet: Pack
 /** Lengths and offsets that no honest sender makes (RFC 791 3.2, RFC 1858, RFC 3128). */
 const checkFragment = (packet: Packet, field: number, payload: number): number => {
   const offset = (field & ipv4.OFFSET_MASK) << 3
-  if ((field & ipv4.FLAG_MORE_FRAGMENTS) !== 0 && (payload === 0 || (payload & 7) !== 0)) return Drop['bad-fragment']
+  if (payload === 0 || ((field & ipv4.FLAG_MORE_FRAGMENTS) !== 0 && (payload & 7) !== 0)) return Drop['bad-fragment']
   if (offset + payload + packet.headerLength > 65535) return Drop['bad-fragment']
   if (packet.protocol === ipv4.PROTOCOL_TCP && (offset === 8 || (offset === 0 && payload < tcp.HEADER_MIN))) return Drop['bad-fragment']
   packet.fragment = offset === 0 ? FIRST_FRAGMENT : LATER_FRAGMENT

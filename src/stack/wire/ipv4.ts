@@ -29,6 +29,9 @@ export const identification = (view: DataView, at: number): number => view.getUi
 export const flagsAndOffset = (view: DataView, at: number): number => view.getUint16(at + 6)
 export const dontFragment = (view: DataView, at: number): boolean => (view.getUint8(at + 6) & 0x40) !== 0
 export const moreFragments = (view: DataView, at: number): boolean => (view.getUint8(at + 6) & 0x20) !== 0
+/** Neither a fragment nor to be fragmented: its ID means nothing (RFC 6864 4). */
+export const isAtomic = (view: DataView, at: number): boolean =>
+  (view.getUint16(at + 6) & (FLAG_DONT_FRAGMENT | FLAG_MORE_FRAGMENTS | OFFSET_MASK)) === FLAG_DONT_FRAGMENT
 /** Bytes, 0-65528. */
 export const fragmentOffset = (view: DataView, at: number): number => (view.getUint16(at + 6) & OFFSET_MASK) << 3
 export const ttl = (view: DataView, at: number): number => view.getUint8(at + 8)
