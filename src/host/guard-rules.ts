@@ -17,6 +17,8 @@ export interface GuardScope {
   udp: PortSet
   /** Addresses that are tsnat's alone, as networks: the ingress guard drops everything to them. */
   whole?: readonly Network[]
+  /** Networks of inside hosts that are not translated: the ingress guard drops everything to them, but to this host itself. Never changes. */
+  inside?: readonly Network[]
 }
 
 const ADDRESSES = 'addresses'
@@ -91,9 +93,17 @@ const addressIn = (offset: number, set: string): Expression[] => [nft.loadPayloa
 const isOurs = (offset: number): Expression[] => addressIn(offset, ADDRESSES)
 const portIn = (offset: number, set: string): Expression[] => [nft.loadPayload(transport, offset, 2), nft.isInSet(set)]
 
+const RTN_LOCAL = 2
+/** A number as the kernel holds it. */
+const native32 = (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer)
+const isForwardedTo = ({ address, mask }: Network): Expression[] => [
+  nft.loadPayload(network, IPV4_DESTINATION, 4), nft.mask(nft.uint32(mask)), nft.equals(nft.uint32(address & mask)),
+  nft.loadDestinationType, nft.differs(native32(RTN_LOCAL)),
+]
+
 const INGRESS_CHAIN = 'ingress'
 
-/** Drops TCP and UDP to the scope, and all to its whole addresses, on the way from `device` into the kernel. */
+/** Drops TCP and UDP to the scope, and all to its whole addresses and inside hosts, on the way from `device` into the kernel. */
 export const ingressTable = (table: string, device: string, scope: GuardScope): NftMessage[] => {
   const family = nft.Family.netdev
   const rule = (...expressions: Expression[]): NftMessage => nft.newRule(
@@ -106,6 +116,7 @@ export const ingressTable = (table: string, device: string, scope: GuardScope): 
   return [
     ...newTable(family, table, INGRESS_CHAIN, hook, scope),
     portRule('tcp'), portRule('udp'), rule(...addressIn(IPV4_DESTINATION, WHOLE)),
+    ...(scope.inside ?? []).map((each) => rule(...isForwardedTo(each))),
   ]
 }
 
@@ -117,11 +128,9 @@ export const outputTable = (table: string, mark: number, scope: GuardScope): Nft
   const rule = (...expressions: Expression[]): NftMessage => nft.newRule(family, table, OUTPUT_CHAIN, ...expressions)
   const byteAt = (offset: number, value: number): Expression[] =>
     [nft.loadPayload(transport, offset, 1), nft.equals(nft.uint8(value))]
-  // The mark is compared as the kernel holds it.
-  const ownMark = Buffer.from(Uint32Array.of(mark).buffer)
   return [
     ...newTable(family, table, OUTPUT_CHAIN, { number: NF_INET_LOCAL_OUT, priority: PRIORITY }, scope),
-    rule(nft.loadMeta(nft.MetaKey.mark), nft.equals(ownMark), nft.accept),
+    rule(nft.loadMeta(nft.MetaKey.mark), nft.equals(native32(mark)), nft.accept),
     rule(
       ...isProtocol(PROTOCOL.tcp), ...isOurs(IPV4_SOURCE), ...portIn(SOURCE_PORT, PORTS.tcp),
       nft.loadPayload(transport, TCP_FLAGS, 1), nft.mask(nft.uint8(TCP_RST)), nft.differs(nft.uint8(0)), nft.drop,

@@ -6,7 +6,7 @@
  * ingress guard sits on the WAN device behind the taps: a packet socket bound to ETH_P_ALL has seen a packet when the guard
  * drops it. On shared addresses it drops TCP and UDP to tsnat's ports and nothing else; ICMP and later fragments, which have no
  * ports, pass to the kernel, which does nothing with them (the first fragment is dropped, so nothing is reassembled). To
- * addresses that are tsnat's alone it drops everything.
+ * addresses that are tsnat's alone it drops everything, and to inside hosts that are not translated what the kernel would forward.
  *
  * With the raw driver there is no packet socket, and replies have to reach the kernel's raw sockets. There the output guard
  * drops the kernel's answers instead: RST from tsnat's ports, and port-unreachable that quote them. What tsnat itself sends

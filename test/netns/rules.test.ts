@@ -12,7 +12,7 @@ import type { LabNamespace } from '../../src/testing/lab/index.js'
 import { randomFile, sha256 } from '../interop/files.js'
 import { startNginx } from '../interop/nginx.js'
 import { output } from '../interop/support.js'
-import { CLIENT, GATEWAY, GatewayLab, REMOTE } from './gateway-support.js'
+import { CLIENT, fetchPage, GATEWAY, GatewayLab, pause, REMOTE, SERVER, serveHttp } from './gateway-support.js'
 
 const SECOND = '192.168.2.2'
 /** The remote of the rules. */
@@ -108,7 +108,7 @@ describe.each([
     const wanted = randomFile(join(files, 'file'), BYTES)
     const before = await bed.snapshot()
     const up = await bed.up(...CAPTURE, ...flags, ...rule)
-    expect(await output(gateway, 'nft', ['list', 'ruleset'])).toContain('192.168.1.0/24')
+    expect(await output(gateway, 'nft', ['list', 'ruleset'])).toContain('ip daddr 192.168.1.0/24 fib daddr type != local drop')
     const atClient = await bed.capture(client)
     const atServer = await bed.capture(server)
 
@@ -159,6 +159,25 @@ describe.each([
     await capture.stop()
     expect(await capture.packets(`net 198.51.100.0/24 or host ${GATEWAY}`)).toEqual([])
     expect((await bed.status()).drops).toEqual({ 'no-flow': expect.any(Number) as unknown })
+    up.kill('SIGINT')
+    expect(await up.finish()).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('the host itself goes on as ever, though its addresses be in the rule\'s network', async () => {
+    const { client, gateway, server } = bed
+    await server.route('192.168.0.0/16', GATEWAY)
+    await serveHttp(gateway, 8080)
+    const up = await bed.up(...CAPTURE, ...flags, '--nat-rule', `from=0.0.0.0/0,to=${KNOWN}/32,translate=false`)
+    const capture = await bed.capture(server)
+    for (const own of [GATEWAY, '192.168.1.1']) {
+      expect(await fetchPage(server, `http://${own}:8080/`)).toContain(`${SERVER} `)
+      expect((await gateway.run('ping', ['-c', '1', '-W', '2', '-I', own, SERVER])).stdout).toContain('1 received')
+    }
+    expect((await appearance(client, 'udp', 2345))[0]).toContain(`${address} `)
+    // As long as tsnat holds SYNs that nobody waits for.
+    await pause(7000)
+    await capture.stop()
+    expect(await capture.packets('icmp[icmptype] == icmp-unreach')).toEqual([])
     up.kill('SIGINT')
     expect(await up.finish()).toMatchObject({ code: 0, stderr: '' })
   })
