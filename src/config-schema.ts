@@ -200,6 +200,7 @@ export const schema = section({
       hold: integer(0, 86_400)
         .optional()
         .describe('Seconds that an outside port of an endpoint-independent filter rests before another inside host gets it (RFC 6888 REQ-8).'),
+      holdMax: integer(0, 1_048_576).optional().describe('Ports that rest at a time at most; then the one that rests longest is anybody\'s again.'),
       blockSize: integer(0, 32_768).optional().describe('Ports of a block that an inside host gets at a time; 0: ports are given one by one.'),
       blocksPerHost: integer(1, 64).optional().describe('Blocks of one inside host at most.'),
     }).optional().describe('How outside ports are chosen.'),
@@ -218,11 +219,11 @@ export const schema = section({
     .prefault({})
     .describe('How the NAT behaves towards the outside, in the words of RFC 4787.'),
   forwards: z
-    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80" or "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24"`), {
+    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80", "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24" or "gre:10.77.0.2"`), {
       error: 'must be a list',
     })
     .default([])
-    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it.'),
+    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it; PROTOCOL:ADDRESS[@PREFIX] for ICMP echo, GRE, ESP and what else has no ports.'),
   timeouts: section(timeouts)
     .prefault({})
     .describe('Seconds without a packet after which a flow is forgotten.'),

@@ -28,7 +28,7 @@ import type { Sources } from './nat/sources.js'
 import { type Identifications, OWN_IDENTIFICATION, setIdentification } from './nat/identification.js'
 import { hasPassed, track } from './nat/track.js'
 import type { UnsolicitedSyns } from './nat/unsolicited-syns.js'
-import { translate } from './nat/translate.js'
+import { isStranded, translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
 import type { WaitingPackets } from './route/waiting.js'
 import { isInvalidSource } from './stack/address-class.js'
@@ -103,6 +103,8 @@ export class Pipeline {
   readonly #packet = new Packet()
   /** The ID that the datagram in hand leaves with, when that was decided before: by its first fragment, or before it waited. */
   #identification = OWN_IDENTIFICATION
+  /** Told of each second, before flows expire. */
+  onSecond: (second: number) => void = () => {}
   /** Milliseconds, read once a turn. */
   #now = 0
   /** The same in whole seconds. */
@@ -145,6 +147,7 @@ export class Pipeline {
     if (second === this.#second && !this.#expiring) return false
     this.#second = second
     this.table.setNow(second)
+    this.onSecond(second)
     this.#expireFragments(second)
     const { neighbours } = this.wan
     if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)
@@ -223,8 +226,8 @@ export class Pipeline {
 
   /** A packet of no flow: for the gateway itself, the first of a new flow, or refused. */
   #miss(packet: Packet, from: Attachment): number {
-    // On the WAN's own addresses only pings are the gateway's: ports may be forwarded or somebody's mapping.
-    const isOurs = from.zone === ZONE_LAN || packet.icmpType === icmp4.ECHO_REQUEST
+    // On the WAN's own addresses only pings are the gateway's, and they may be forwarded: ports may be forwarded or somebody's mapping.
+    const isOurs = from.zone === ZONE_LAN || (packet.icmpType === icmp4.ECHO_REQUEST && !this.#admission.isForwarded(packet))
     if (isOurs && from.localAddresses.has(packet.destination)) return this.#local(packet, from)
     const side = this.#open(packet, from)
     if (side < 0) return this.#refuse(packet, from, -side)
@@ -269,6 +272,10 @@ export class Pipeline {
     const refused = admission.plan(packet, from)
     if (refused !== 0) {
       if (from.zone === ZONE_LAN && isUnroutable(refused)) this.#report(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET, 0)
+      if (from.zone === ZONE_LAN && refused === Drop['protocol-refused']) {
+        // No setting of tsnat's lets AH pass; that others do not is as if nobody there knew them.
+        this.#report(packet, from, icmp4.UNREACHABLE, packet.protocol === ipv4.PROTOCOL_AH ? icmp4.CODE_ADMIN_PROHIBITED : icmp4.CODE_PROTOCOL, 0)
+      }
       return -refused
     }
     const unfit = this.#checkPath(packet, from, admission.egress)
@@ -432,7 +439,7 @@ export class Pipeline {
   }
 
   #firstFragment(packet: Packet, entry: number, from: Attachment): number {
-    const drop = this.#whole(packet, from)
+    const drop = packet.protocol === ipv4.PROTOCOL_SCTP ? this.#sctpFragment(packet, from) : this.#whole(packet, from)
     this.#fragments.setIdentification(entry, this.#identification)
     this.#identification = OWN_IDENTIFICATION
     const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
@@ -446,6 +453,12 @@ export class Pipeline {
       this.#held.release(block)
     }
     return drop
+  }
+
+  /** Of an SCTP packet: INIT is never in pieces, and the ports of others must not change. */
+  #sctpFragment(packet: Packet, from: Attachment): number {
+    const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
+    return side >= 0 && isStranded(packet, this.table, side) ? Drop['sctp-fragment'] : this.#whole(packet, from)
   }
 
   #laterFragment(packet: Packet, entry: number, from: Attachment): number {

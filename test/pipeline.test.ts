@@ -106,7 +106,7 @@ describe('the path of a packet', () => {
 
   it('refuses other protocols without a trace', () => {
     const gateway = new MemoryGateway()
-    for (const protocol of [0, 2, 4, 41, 47, 50, 51, 132]) gateway.fromLan(buildIpv4({ source: A, destination: P, protocol, payload: bytesOf(40) }))
+    for (const protocol of [0, 2, 4, 41, 51, 89, 103, 255]) gateway.fromLan(buildIpv4({ source: A, destination: P, protocol, payload: bytesOf(40) }))
     expect(gateway.toWan()).toEqual([])
     expect(gateway.drops).toEqual({ 'protocol-refused': 8 })
   })

@@ -37,7 +37,7 @@ const BEHAVE: Profile = {
     udp: TRANSPARENT,
     icmp: TRANSPARENT,
     otherProtocols: 'refuse',
-    ports: { selection: 'preserve', parity: false, hold: 120, blockSize: 0, blocksPerHost: 8 },
+    ports: { selection: 'preserve', parity: false, hold: 120, holdMax: 32_768, blockSize: 0, blocksPerHost: 8 },
     pool: null,
     pooling: 'paired',
     deterministic: null,

@@ -35,6 +35,8 @@ export interface PortSettings {
   readonly parity: boolean
   /** Seconds that a port rests after its mapping has ended (RFC 6888 REQ-8). */
   readonly hold: number
+  /** Ports that rest at a time at most; then the one that rests longest is anybody's again. */
+  readonly holdMax: number
   /** Ports of a block that one inside host gets at a time; 0: no blocks. */
   readonly blockSize: number
   /** Blocks of one inside host at most. */

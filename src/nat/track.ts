@@ -6,13 +6,14 @@
  * leading an unanswered TCP flow from one timeout class to another either. ICMP errors about a flow never come here, so they
  * neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
  */
-import type { Packet } from '../stack/parse.js'
-import { PROTOCOL_TCP } from '../stack/wire/ipv4.js'
+import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import { type FlowTable, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, SIDE_META, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
+import { advanceSctp, sctpClassOf } from './sctp-state.js'
 import { advance, hasReplied, isSteady, timeoutClassOf, UNSTEADY_FLAGS } from './tcp-state.js'
-import { CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
+import { CLASS_GRE, CLASS_GRE_STREAM, CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
 
-/** Event of UDP and ICMP flows: a packet came back. */
+/** Event of all flows but TCP: a packet came back. */
 export const EVENT_REPLIED = 1
 
 /** Counts `packet` on `side` and refreshes the flow at `now` (s). */
@@ -23,6 +24,7 @@ export const track = (table: FlowTable, side: number, packet: Packet, now: numbe
   table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
   const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
   if (packet.protocol === PROTOCOL_TCP) trackTcp(table, flow, direction, packet.tcpFlags, isKept, now)
+  else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, flow, direction, packet, isKept, now)
   else trackReply(table, flow, direction, isKept, now)
 }
 
@@ -60,10 +62,25 @@ const trackReply = (table: FlowTable, flow: number, direction: number, isKept: b
   if (direction === 1 && table.eventsOf(flow) === 0) {
     const before = table.statusOf(flow)
     table.setEvents(flow, EVENT_REPLIED)
-    const isStream = table.classOf(flow) === CLASS_UDP
-    if (isStream) table.setClass(flow, CLASS_UDP_STREAM, now)
+    const timeoutClass = table.classOf(flow)
+    const isStream = timeoutClass === CLASS_UDP || timeoutClass === CLASS_GRE
+    if (isStream) table.setClass(flow, timeoutClass === CLASS_UDP ? CLASS_UDP_STREAM : CLASS_GRE_STREAM, now)
     table.onChange(flow, before)
     if (isStream) return
+  }
+  if (isKept) table.touch(flow, now)
+}
+
+const trackSctp = (table: FlowTable, flow: number, direction: number, packet: Packet, isKept: boolean, now: number): void => {
+  if (packet.fragment !== LATER_FRAGMENT) {
+    const before = table.statusOf(flow)
+    const events = advanceSctp(table.eventsOf(flow), packet.chunkType, direction)
+    const timeoutClass = sctpClassOf(events)
+    const isOther = timeoutClass !== table.classOf(flow)
+    table.setEvents(flow, events)
+    if (isOther) table.setClass(flow, timeoutClass, now)
+    if (table.statusOf(flow) !== before) table.onChange(flow, before)
+    if (isOther) return
   }
   if (isKept) table.touch(flow, now)
 }

@@ -1,6 +1,8 @@
 /** The flow table alone. */
 import { allocateFlowTable, FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../../../src/nat/flow-table.js'
+import { AddressPool } from '../../../src/nat/address-pool.js'
 import { SHARED } from '../../../src/nat/behaviour.js'
+import { EndpointChooser } from '../../../src/nat/choose-endpoint.js'
 import { Forwards } from '../../../src/nat/forwards.js'
 import { Mappings } from '../../../src/nat/mappings.js'
 import { PortHold } from '../../../src/nat/port-hold.js'
@@ -37,9 +39,16 @@ const open = (opener: FlowOpener, packet: Packet): number => {
 /** A table with `flows` open flows, made for `capacity`, and its opener. */
 const filled = (flows: number, capacity: number): { table: FlowTable; opener: FlowOpener } => {
   const table = new FlowTable(allocateFlowTable(capacity), random.next())
-  const opener = new FlowOpener({
-    table, mappings: new Mappings(table, random.next()), ports, forwards: new Forwards([]), hold: new PortHold(0), keepIdentifiers: true, random,
+  const mappings = new Mappings(table, random.next())
+  const chooser = new EndpointChooser({
+    table, mappings, ports, addresses: new AddressPool(null, 'paired'), forwards: new Forwards([]), hold: new PortHold(0),
+    blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random,
   })
+  table.onClose = (flow) => {
+    chooser.forget(flow)
+    mappings.remove(flow)
+  }
+  const opener = new FlowOpener({ table, mappings, chooser, random })
   const packet = new Packet()
   for (let index = 0; index < flows; index++) {
     setPacket(packet, index)
