@@ -242,7 +242,9 @@ export class Pipeline {
   #refuse(packet: Packet, from: Attachment, drop: number): number {
     if (from.zone === ZONE_LAN) return drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST ? this.#local(packet, from) : drop
     const isSyn = (packet.tcpFlags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN && this.#admission.addresses.has(packet.destination)
-    if (this.#syns !== null && isSyn && (drop === Drop['no-flow'] || drop === Drop['filtered'])) this.#syns.hold(packet, this.#now)
+    if (this.#syns === null || !isSyn || (drop !== Drop['no-flow'] && drop !== Drop['filtered'])) return drop
+    // So that the way back is known when its time is over. In a flood, which displaces what is held, nobody is asked for.
+    if (this.#syns.hold(packet, this.#now)) this.#isReachable(this.#linkTo(packet.source, from), from)
     return drop
   }
 
@@ -354,6 +356,14 @@ export class Pipeline {
     const route = to.routes.lookup(destination)
     if (route === undefined) return -1
     return to.neighbours === null ? 0 : to.neighbours.indexOf(route.gateway ?? destination)
+  }
+
+  /** Whether a neighbour can be sent to now; if not, it is asked for, so that it can be soon. @param link -1 for no way */
+  #isReachable(link: number, to: Attachment): boolean {
+    if (link <= 0) return link === 0
+    if (to.neighbours!.isReachable(link)) return true
+    to.neighbours!.request(link, this.#now)
+    return false
   }
 
   /**
@@ -501,7 +511,7 @@ export class Pipeline {
       return
     }
     const link = this.#linkTo(packet.source, from)
-    if (link < 0 || (link !== 0 && !from.neighbours!.isReachable(link))) return
+    if (!this.#isReachable(link, from)) return
     const room = Math.min(ERROR_MAX, from.mtu)
     const at = this.#scratch.take(room)
     if (at < 0) {

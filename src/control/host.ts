@@ -343,9 +343,9 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    if (this.#owned === null) return { addresses, ...this.#ports.guarded, whole: this.#untranslated, forwards: this.#portless.forwards }
+    if (this.#owned === null) return { addresses, ...this.#ports.guarded, inside: this.#untranslated, forwards: this.#portless.forwards }
     const own = addresses.map((address) => ({ address, mask: -1 }))
-    return { addresses: [], tcp: [], udp: [], whole: [...own, ...this.#untranslated] }
+    return { addresses: [], tcp: [], udp: [], whole: own, inside: this.#untranslated }
   }
 
   #enqueue(work: () => Promise<void>): void {

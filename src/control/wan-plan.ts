@@ -15,12 +15,11 @@ import { exclusiveAddresses, ownedAddresses, poolAddresses } from './outside-pla
 /** RT_SCOPE_LINK: addresses of this scope and beyond are for the link only, not for going out. */
 const SCOPE_LINK = 253
 
-/** Networks of inside hosts whose addresses go out as they are, for some remotes or all. */
-export const untranslatedNetworks = ({ nat }: Pick<Config, 'nat'>): Network[] =>
-  nat.rules.flatMap(({ from, translate }) => {
-    const prefix = translate === false && from !== undefined ? parsePrefix(from) : null
-    return prefix === null ? [] : [{ address: prefix.address, mask: prefix.mask }]
-  })
+/** Networks of inside hosts whose addresses go out as they are, for some remotes or all; each once. */
+export const untranslatedNetworks = ({ nat }: Pick<Config, 'nat'>): Network[] => {
+  const texts = nat.rules.flatMap(({ from, translate }) => (translate === false && from !== undefined ? [from] : []))
+  return [...new Set(texts)].flatMap((text) => parsePrefix(text) ?? []).map(({ address, mask }) => ({ address, mask }))
+}
 
 /** @throws TsnatError ADDRESS_CLASH when the kernel has an address that is to be tsnat's alone */
 export const requireUnowned = (state: WanState, exclusive: readonly number[]): void => {

@@ -22,6 +22,8 @@ export interface GuardScope {
   forwards?: readonly { readonly protocol: number; readonly from: number; readonly fromMask: number }[]
   /** Addresses that are tsnat's alone, as networks: the ingress guard drops everything to them. */
   whole?: readonly Network[]
+  /** Networks of inside hosts that are not translated: the ingress guard drops everything to them, but to this host itself. Never changes. */
+  inside?: readonly Network[]
 }
 
 const ADDRESSES = 'addresses'
@@ -119,7 +121,11 @@ const byteIs = (offset: number, value: number): Expression[] => [nft.loadPayload
 const networkIs = (offset: number, address: number, mask: number): Expression[] =>
   [nft.loadPayload(network, offset, 4), nft.mask(nft.uint32(mask)), nft.equals(nft.uint32(address & mask))]
 
-/** Drops what is for ports of the scope, forwarded or to its whole addresses, on the way from `device` into the kernel. */
+const RTN_LOCAL = 2
+/** A number as the kernel holds it. */
+const native32 = (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer)
+
+/** Drops what is for ports of the scope, forwarded or to its whole addresses and inside hosts, on the way from `device` into the kernel. */
 export const ingressTable = (table: string, device: string, scope: GuardScope): NftMessage[] => {
   const family = nft.Family.netdev
   const rule = (...expressions: Expression[]): NftMessage => nft.newRule(
@@ -132,10 +138,13 @@ export const ingressTable = (table: string, device: string, scope: GuardScope): 
     ...isProtocol(protocol), ...isOurs(IPV4_DESTINATION), ...(fromMask === 0 ? [] : networkIs(IPV4_SOURCE, from, fromMask)),
     ...(protocol === ICMP ? byteIs(0, ECHO_REQUEST) : []),
   )
+  const insideRule = ({ address, mask }: Network): NftMessage =>
+    rule(...networkIs(IPV4_DESTINATION, address, mask), nft.loadDestinationType, nft.differs(native32(RTN_LOCAL)))
   const hook = { number: NF_NETDEV_INGRESS, priority: PRIORITY, device }
   return [
     ...newTable(family, table, ALL_SETS, INGRESS_CHAIN, hook, scope),
     ...PORT_PROTOCOLS.map(portRule), ...(scope.forwards ?? []).map(forwardRule), rule(...addressIn(IPV4_DESTINATION, WHOLE)),
+    ...(scope.inside ?? []).map(insideRule),
   ]
 }
 
@@ -165,11 +174,9 @@ export const outputTable = (table: string, mark: number, scope: GuardScope): Nft
   const unreachable = (name: 'udp' | 'udplite'): NftMessage => rule(...isErrorAbout(
     PORT_UNREACHABLE, ...byteIs(QUOTE, IPV4_WITHOUT_OPTIONS), ...byteIs(QUOTE + 9, PROTOCOL[name]), ...portIn(QUOTE_PORTS + DESTINATION_PORT, name),
   ))
-  // The mark is compared as the kernel holds it.
-  const ownMark = Buffer.from(Uint32Array.of(mark).buffer)
   return [
     ...newTable(nft.Family.ipv4, table, ALL_SETS, OUTPUT_CHAIN, outputHook, scope),
-    rule(nft.loadMeta(nft.MetaKey.mark), nft.equals(ownMark), nft.accept),
+    rule(nft.loadMeta(nft.MetaKey.mark), nft.equals(native32(mark)), nft.accept),
     rule(
       ...isProtocol(PROTOCOL.tcp), ...isOurs(IPV4_SOURCE), ...portIn(SOURCE_PORT, 'tcp'),
       nft.loadPayload(transport, TCP_FLAGS, 1), nft.mask(nft.uint8(TCP_RST)), nft.differs(nft.uint8(0)), nft.drop,

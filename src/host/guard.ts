@@ -7,7 +7,7 @@
  * drops it. On shared addresses it drops TCP, UDP, UDP-Lite and SCTP to tsnat's ports, what is forwarded as a whole, and nothing
  * else; ICMP, other protocols and later fragments, which have no ports, pass to the kernel, which does nothing with them (the first fragment is dropped, so nothing is reassembled), but that it
  * would say so of protocols that it does not have. A second table drops that on its way out. To addresses that are tsnat's
- * alone the ingress guard drops everything.
+ * alone the ingress guard drops everything, and to inside hosts that are not translated what the kernel would forward.
  *
  * With the raw driver there is no packet socket, and replies have to reach the kernel's raw sockets. There the output guard
  * drops the kernel's answers instead: RST from tsnat's ports, and port-unreachable that quote them. What tsnat itself sends

@@ -33,21 +33,26 @@ const ETHERTYPE_ARP = 0x0806
 const ACCEPT_ALL = 0x40000
 
 type Target = 'accept' | 'reject' | string
-interface Instruction { code: number; k: number; yes?: Target; no?: Target; label?: string }
+/** `to`: where a JUMP leads, however far; others have `yes` and `no`, within 255 instructions. */
+interface Instruction { code: number; k: number; yes?: Target; no?: Target; to?: Target; label?: string }
 
 /** Resolves labels and packs the program as the machine has struct sock_filter. */
 const assemble = (program: Instruction[]): Uint8Array => {
   const out = new Uint8Array(program.length * 8)
   const view = new DataView(out.buffer)
   const little = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
-  const find = (label: Target, from: number): number => {
+  const find = (label: Target, from: number, furthest = 255): number => {
     const to = program.findIndex((instruction) => instruction.label === label)
     const distance = to - from - 1
-    if (to < 0 || distance < 0 || distance > 255) throw new RangeError(`BPF jump from ${from} to ${label} is out of range`)
+    if (to < 0 || distance < 0 || distance > furthest) throw new RangeError(`BPF jump from ${from} to ${label} is out of range`)
     return distance
   }
   program.forEach((instruction, index) => {
     view.setUint16(index * 8, instruction.code, little)
+    if (instruction.to !== undefined) {
+      view.setInt32(index * 8 + 4, find(instruction.to, index, Infinity), little)
+      return
+    }
     view.setUint8(index * 8 + 2, instruction.yes === undefined ? 0 : find(instruction.yes, index))
     view.setUint8(index * 8 + 3, instruction.no === undefined ? 0 : find(instruction.no, index))
     view.setInt32(index * 8 + 4, instruction.k, little)
@@ -94,7 +99,7 @@ const addressRanges = (addresses: readonly number[]): [first: number, last: numb
 
 /**
  * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP, UDP, UDP-Lite and SCTP to one of the ports,
- * the protocols named, fragments without transport header; all IPv4 to one of the networks; and ARP if asked.
+ * the protocols named, fragments without transport header; all other IPv4 to one of the networks; and ARP if asked.
  * Addresses that are ours alone may be any number: of very many, some that lie between them are let through as well.
  * @throws RangeError when there are more shared addresses and port ranges than a program can hold (some 200 in all)
  */
@@ -110,6 +115,12 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     { code: RETURN, k: 0, label: 'not-ipv4' },
     { code: LOAD_WORD, k: NETWORK + 16, label: 'ipv4' },
   ]
+  // The host's own addresses may be in the networks.
+  if (options.ports !== null) {
+    for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'own' })
+    program.push({ code: JUMP, k: 0, to: 'others' }, { code: JUMP, k: 0, to: 'ours', label: 'own' })
+    program.push({ code: LOAD_WORD, k: NETWORK + 16, label: 'others' })
+  }
   for (const [index, { address, mask }] of (options.networks ?? []).entries()) {
     program.push(
       { code: ALU_AND, k: mask },
@@ -128,7 +139,6 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     program.push({ code: RETURN, k: 0 })
     return assemble(program)
   }
-  for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'ours' })
   program.push({ code: RETURN, k: 0 })
   program.push(
     { code: LOAD_HALF, k: NETWORK + 6, label: 'ours' },
