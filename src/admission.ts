@@ -33,6 +33,8 @@ export interface AdmissionParts {
   readonly opener: FlowOpener
   /** Packed behaviours by protocol, behaviour.ts. */
   readonly behaviours: Int32Array
+  /** TCP connections from inside that are older than their flows are picked up. */
+  readonly pickup: boolean
 }
 
 export class Admission {
@@ -43,6 +45,7 @@ export class Admission {
   readonly #forwards: Forwards
   readonly #opener: FlowOpener
   readonly #behaviours: Int32Array
+  readonly #pickup: boolean
   readonly #rewrite: Rewrite = { egress: 0, source: 0, destination: 0, destinationPort: 0 }
   /** The flow to whose mapping a packet from outside is addressed, or -1. */
   #sibling = -1
@@ -57,6 +60,7 @@ export class Admission {
     this.#forwards = parts.forwards
     this.#opener = parts.opener
     this.#behaviours = parts.behaviours
+    this.#pickup = parts.pickup
   }
 
   /** The way out of the packet that was planned last. */
@@ -69,7 +73,7 @@ export class Admission {
     if (isInvalidSource(packet.source)) return Drop['invalid-source']
     if (from.zone !== ZONE_LAN) return this.#planInward(packet)
     if (isInvalidDestination(packet.destination)) return Drop['invalid-destination']
-    const refused = openerDrop(packet)
+    const refused = openerDrop(packet, this.#pickup)
     if (refused !== 0) return refused
     return this.addresses.has(packet.destination) ? this.#planHairpin(packet) : this.#planOutward(packet)
   }

@@ -14,6 +14,7 @@ import { FlowOpener } from './nat/open-flow.js'
 import { PortPool } from './nat/port-pool.js'
 import type { RandomSource } from './nat/random.js'
 import { timeoutColumn } from './nat/timeouts.js'
+import { Tracker } from './nat/track.js'
 import { Pipeline } from './pipeline.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
@@ -108,7 +109,9 @@ export class DataPlane {
     })
     this.#admission = new Admission({
       lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(nat),
+      pickup: nat.tcp.pickup,
     })
+    const idleTimes = timeoutColumn(timeouts)
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, lan, wan,
@@ -118,7 +121,8 @@ export class DataPlane {
       held: fragmentHeld,
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
       errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
-      timeouts: timeoutColumn(timeouts),
+      tracker: new Tracker(this.table, nat.tcp, idleTimes),
+      timeouts: idleTimes,
       mssClamp: settings.mssClamp,
       stats: settings.stats,
     })

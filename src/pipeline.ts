@@ -20,7 +20,7 @@ import { Drop } from './drop.js'
 import { expire } from './nat/expire.js'
 import { type FlowTable, SIDE_HOP, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
-import { hasPassed, track } from './nat/track.js'
+import { hasPassed, type Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
 import type { WaitingPackets } from './route/waiting.js'
@@ -54,6 +54,7 @@ export interface PipelineParts {
   readonly held: HeldPackets
   readonly waiting: WaitingPackets
   readonly errorLimit: TokenBucket
+  readonly tracker: Tracker
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly mssClamp: boolean
@@ -73,6 +74,7 @@ export class Pipeline {
   readonly #held: HeldPackets
   readonly #waiting: WaitingPackets
   readonly #errorLimit: TokenBucket
+  readonly #tracker: Tracker
   readonly #timeouts: Int32Array
   readonly #mssClamp: boolean
   readonly #stats: Float64Array
@@ -96,6 +98,7 @@ export class Pipeline {
     this.#held = parts.held
     this.#waiting = parts.waiting
     this.#errorLimit = parts.errorLimit
+    this.#tracker = parts.tracker
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
@@ -236,9 +239,11 @@ export class Pipeline {
       return lost
     }
 
+    const verdict = this.#tracker.track(this.#slab.view, packet, side, this.#second)
+    if (verdict > 0) return verdict
     if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(this.#slab.view, packet, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
-    track(table, side, packet, this.#second)
     translate(this.#slab.view, packet, table, side)
+    if (verdict < 0) table.close(side >> 1)
     if (packet.length > to.mtu && wireLength(this.#slab.view, packet.at, packet.length) > to.mtu) {
       return to.egress.pushFragmented(packet.at, packet.length, to.mtu, link)
     }

@@ -5,11 +5,11 @@
 import { flowMatcher } from '../api/filter.js'
 import type { FlowFilter, FlowRecord, TupleRecord } from '../api/types.js'
 import {
-  FLOW_GENERATION, FLOW_MARK, FLOW_PACKETS, FLOW_SEEN, FLOW_STATUS, FLOW_WORDS, type FlowColumns, HEADER_NOW, HEADER_USED,
+  classIn, EVENT_ASSURED, eventsIn, FLOW_GENERATION, FLOW_MARK, FLOW_PACKETS, FLOW_SEEN, FLOW_STATUS, FLOW_WORDS, type FlowColumns, HEADER_NOW, HEADER_USED,
   SIDE_BYTES, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS,
 } from '../nat/flow-table.js'
-import { isAssured, stateName } from '../nat/tcp-state.js'
-import { EVENT_REPLIED } from '../nat/track.js'
+import { limitingClass } from '../nat/tcp-idle.js'
+import { stateName } from '../nat/tcp-state.js'
 import { formatIpv4 } from '../stack/wire/address.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
@@ -40,21 +40,22 @@ const read = (columns: FlowColumns, flow: number, timeouts: Int32Array): FlowRec
   const generation = flows[at + FLOW_GENERATION]!
   if ((generation & 1) === 0) return null
   const status = flows[at + FLOW_STATUS]!
-  const events = status & 0xffff
+  const events = eventsIn(status)
   const protonum = sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff
   const isTcp = protonum === ipv4.PROTOCOL_TCP
   const idle = header[HEADER_NOW]! - flows[at + FLOW_SEEN]!
+  const limit = timeouts[isTcp ? limitingClass(flows, at, timeouts) : classIn(status)]!
   const reply = tuple(columns, flow * 2 + 1, protonum)
   const record: FlowRecord = {
     id: String((generation >>> 1) * columns.capacity + flow),
     protocol: PROTOCOL_NAMES[protonum as keyof typeof PROTOCOL_NAMES],
     protonum,
     state: isTcp ? stateName(events) : null,
-    timeout: Math.max(0, timeouts[status >>> 16]! - idle),
+    timeout: Math.max(0, limit - idle),
     original: tuple(columns, flow * 2, protonum),
     reply,
     replied: reply.packets > 0,
-    assured: isTcp ? isAssured(events) : protonum === ipv4.PROTOCOL_UDP && (events & EVENT_REPLIED) !== 0,
+    assured: (events & EVENT_ASSURED) !== 0,
     mark: flows[at + FLOW_MARK]! >>> 0,
   }
   return flows[at + FLOW_GENERATION] === generation ? record : null

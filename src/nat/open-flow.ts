@@ -8,28 +8,33 @@ import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
 import { SHARED } from './behaviour.js'
-import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import { type FlowTable, FLOW_OPENED, FLOW_WORDS, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
 import type { Forwards } from './forwards.js'
 import type { Mappings } from './mappings.js'
 import type { PortHold } from './port-hold.js'
 import { isLowerClass, type PortPool } from './port-pool.js'
 import type { RandomSource } from './random.js'
-import { advance } from './tcp-state.js'
-import { CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
+import { firstEvents, KIND_ACK, kindOf, PICKED_UP } from './tcp-state.js'
+import { CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_TCP_UNACKNOWLEDGED, CLASS_UDP } from './timeouts.js'
 import { storeDeltas } from './translate.js'
 
 /** Nobody can be answered at source port 0, which means "none" (RFC 768). */
 const hasSourcePort = (packet: Packet): boolean => packet.ports >>> 16 !== 0
 
+const isPlain = (flags: number): boolean => kindOf(flags) === KIND_ACK
+
 const isFirstSyn = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN
 
-/** 0, or why no flow may start with this packet, which is not a later fragment. */
-export const openerDrop = (packet: Packet): number => {
+/**
+ * 0, or why no flow may start with this packet, which is not a later fragment.
+ * @param pickup a TCP segment may, that is neither SYN, FIN nor RST: its connection is older than its flow
+ */
+export const openerDrop = (packet: Packet, pickup = false): number => {
   switch (packet.protocol) {
     case ipv4.PROTOCOL_UDP:
       return hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_TCP:
-      return isFirstSyn(packet.tcpFlags) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
+      return (isFirstSyn(packet.tcpFlags) || (pickup && isPlain(packet.tcpFlags))) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_ICMP:
       return icmp4.isRequest(packet.icmpType) ? 0 : packet.ports === 0 ? Drop['icmp-refused'] : Drop['not-a-flow-opener']
     default:
@@ -170,8 +175,11 @@ export class FlowOpener {
     table.setKey(flow * 2, packet.source, packet.destination, packet.ports, protocol | (zone << 8) | (egress << 16))
     table.setKey(flow * 2 + 1, destination, source, (destinationPort << 16) | port, protocol | (egress << 8) | (zone << 16))
     storeDeltas(table, flow, protocol)
-    table.open(flow, openingClass(protocol), this.#now)
-    if (protocol === ipv4.PROTOCOL_TCP) table.setEvents(flow, advance(0, packet.tcpFlags, 0))
+    const isTcp = protocol === ipv4.PROTOCOL_TCP
+    const isPickedUp = isTcp && isPlain(packet.tcpFlags)
+    table.open(flow, isPickedUp ? CLASS_TCP_UNACKNOWLEDGED : openingClass(protocol), this.#now)
+    if (isTcp) table.setEvents(flow, isPickedUp ? PICKED_UP : firstEvents(0))
+    else table.flows[flow * FLOW_WORDS + FLOW_OPENED] = this.#now
   }
 
   #choose(): number {

@@ -17,7 +17,14 @@ export const OTHER_PROTOCOLS = ['refuse', 'by-address'] as const
 /** What becomes of a SYN from outside that nobody waits for: held for 6 s in case that its opposite comes (RFC 5382 REQ-4), or dropped. */
 export const UNSOLICITED_SYNS = ['hold', 'drop'] as const
 
+/**
+ * Whose TCP states. `rfc`: RFC 5382 and 7857: half closed until both ends have sent a FIN; data after a RST takes it back.
+ * `netfilter`: those of Linux's conntrack: a repeated FIN ends it as well, a RST is final, and as the only answer ends the flow at once.
+ */
+export const TCP_STATES = ['rfc', 'netfilter'] as const
+
 export interface TcpBehaviour extends Behaviour {
+  readonly states: (typeof TCP_STATES)[number]
   /** Watch sequence numbers: what is out of window is dropped and drives no state. */
   readonly window: boolean
   /** A segment without SYN from inside may open a flow. */
