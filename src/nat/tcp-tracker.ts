@@ -14,12 +14,13 @@ import {
 } from './flow-table.js'
 import type { TcpBehaviour } from './settings.js'
 import { areRepeatsCounted, countRepeat, firstClass } from './tcp-idle.js'
+import { readSegment, Segment } from './tcp-segment.js'
 import {
   answeredEvents, closedEvents, CLOSE_WAIT, ESTABLISHED, FIN_WAIT, firstEvents, FREE_SHIFT, IGNORED, INVALID, isSensible, KIND_ACK,
   KIND_RST, KIND_SYN, KIND_SYN_ACK, kindOf, LAST_ACK, type Machine, MACHINES, RESTART, stateOf, STEADY, STEADY_MASK, SYN_RECV,
   SYN_SENT, SYN_SENT2, withAnswers, withMachineEvents,
 } from './tcp-state.js'
-import { ASKS_BACK, BESIDE, FLOW_AWAITED, OUT, readSegment, Segment, TcpWindows } from './tcp-window.js'
+import { ASKS_BACK, BESIDE, FLOW_AWAITED, OUT, TcpWindows } from './tcp-window.js'
 import { CLASS_TCP_CLOSE } from './timeouts.js'
 
 /** Events: an answer to an unbelieved segment is awaited; that segment came from the reply side. */
