@@ -32,25 +32,28 @@ const optionsOf = ({ scale, sack }: SegmentOptions): Uint8Array => {
   return Uint8Array.from(bytes)
 }
 
+const ENDS = [
+  { source: A, destination: P, sourcePort: 5000, destinationPort: 80 },
+  { source: P, destination: E, sourcePort: 80, destinationPort: 5000 },
+] as const
+
+/** A segment of the inside host (0) or the remote (1), port 5000 to port 80. */
+export const buildSegment = (end: 0 | 1, { flags, sequence, acknowledgment, length, window, ...options }: SegmentOptions & { flags: number }): Uint8Array =>
+  buildTcp({ ...ENDS[end], flags, sequence: sequence ?? 0, acknowledgment: acknowledgment ?? 0, window: window ?? 65535, options: optionsOf(options), payload: new Uint8Array(length ?? 0) })
+
 export interface TalkOptions {
-  readonly inside?: number
-  readonly outside?: number
   /** First sequence numbers. Default 1000 and 500000. */
   readonly first?: readonly [number, number]
 }
 
 export class TcpTalk {
   readonly gateway: MemoryGateway
-  readonly inside: number
-  readonly outside: number
   /** Next sequence number of the inside host and of the remote. */
   readonly next: [number, number]
 
-  /** A with source port `inside` talks to P, port `outside`. The gateway must keep the port. */
-  constructor(gateway: MemoryGateway, { inside = 5000, outside = 80, first = [1000, 500_000] }: TalkOptions = {}) {
+  /** A, port 5000, talks to P, port 80. The gateway must keep the port. */
+  constructor(gateway: MemoryGateway, { first = [1000, 500_000] }: TalkOptions = {}) {
     this.gateway = gateway
-    this.inside = inside
-    this.outside = outside
     this.next = [...first]
   }
 
@@ -81,13 +84,8 @@ export class TcpTalk {
     const flags = flagsOf(letters)
     const length = options.length ?? 0
     const sequence = options.sequence ?? this.next[end]
-    const bytes = buildTcp({
-      ...(end === 0
-        ? { source: A, destination: P, sourcePort: this.inside, destinationPort: this.outside }
-        : { source: P, destination: E, sourcePort: this.outside, destinationPort: this.inside }),
-      flags, sequence, acknowledgment: options.acknowledgment ?? ((flags & ACK) !== 0 ? this.next[1 - end]! : 0),
-      window: options.window ?? 65535, options: optionsOf(options), payload: new Uint8Array(length),
-    })
+    const acknowledgment = options.acknowledgment ?? ((flags & ACK) !== 0 ? this.next[1 - end]! : 0)
+    const bytes = buildSegment(end, { ...options, flags, sequence, acknowledgment })
     if (options.sequence === undefined) this.next[end] = (sequence + length + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0)) | 0
     return bytes
   }

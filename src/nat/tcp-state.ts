@@ -130,9 +130,9 @@ const stepByRfc: Step = (events, kind, direction) => {
     return direction === 0 ? events : withState(events | SIMULTANEOUS, SYN_SENT2)
   }
   const state = known === CLOSE ? stateBefore(events) : known
-  // Nothing but a SYN/ACK answers a SYN.
-  if (state === SYN_SENT && direction === 0) return IGNORED
-  if ((state === SYN_SENT || state === SYN_SENT2) && kind !== KIND_SYN_ACK) return IGNORED
+  // Nothing but a SYN/ACK answers a SYN; where both have sent one, an acknowledgment does, too.
+  if (state === SYN_SENT && (direction === 0 || kind !== KIND_SYN_ACK)) return IGNORED
+  if (state === SYN_SENT2 && kind === KIND_FIN) return IGNORED
   const after = events | (ACK_SEEN << direction) | (kind === KIND_FIN ? FIN_SEEN << direction : 0)
   return withState(after, stateAfter(state, after, kind))
 }

@@ -175,7 +175,7 @@ export class TcpWindows {
 
     const theirs = this.#windowOf(at, direction ^ 1)
     const bound = Math.max(LAG, this.#windowOf(at, direction))
-    const limit = flows[sender + FLOW_LIMIT]!
+    const limit = isOpening ? flows[sender + FLOW_END]! : flows[sender + FLOW_LIMIT]!
     const end = flows[receiver + FLOW_END]!
     const reached = hasAck ? highestAcknowledged(view, packet, segment.acknowledgment) : end
     if (hasAck && (later(segment.acknowledgment, end) || later(reached, end))) return OUT
@@ -211,12 +211,10 @@ export class TcpWindows {
     const theirs = this.#windowOf(at, direction ^ 1)
     const end = flows[sender + FLOW_END]!
     const limit = flows[sender + FLOW_LIMIT]!
-    const isBeyond = later(sequence, limit) && later(sequence, end)
-    if (isBeyond || later(theirs === 0 ? limit : (end - theirs) | 0, sequence)) return OUT
-    if (theirs === 0) return CLOSES
     const expected = flows[receiver + FLOW_ACKED]!
-    if (!isOpening && later(expected, sequence)) return OUT
-    return !isExact || sequence === expected || sequence === end ? CLOSES : ASKS_BACK
+    const lowest = isOpening ? (theirs === 0 ? limit : end - theirs) : theirs === 0 ? end - LAG : expected
+    if ((later(sequence, limit) && later(sequence, end)) || later(lowest, sequence)) return OUT
+    return theirs === 0 || !isExact || sequence === expected || sequence === end ? CLOSES : ASKS_BACK
   }
 
   /** Whether the segment acknowledges something else than the SYN of `asker`, and the data that came with it (RFC 7413). */

@@ -113,7 +113,6 @@ describe.each(Object.entries(MACHINES))('TCP states of %s', (_, machine) => {
 
   it('an acknowledgment instead of a SYN/ACK passes and changes nothing', () => {
     expect(last(machine, '>S', '<A')).toBe('ignored')
-    expect(last(machine, '>S', '<S', '<A')).toBe('ignored')
   })
 })
 
@@ -144,6 +143,11 @@ describe('TCP states of the RFCs alone', () => {
 
   it('UPD-1: data after a RST does not bring back what had ended by FIN', () => {
     expect(after(...OPEN, '>FA', '<FA', '>A', '<R', '<A')).toBe('TIME_WAIT')
+  })
+
+  it('TCP-2: in a simultaneous open an acknowledgment does for a SYN/ACK', () => {
+    expect(after('>S', '<S', '<A')).toBe('SYN_RECV')
+    expect(after('>S', '<S', '<A', '>A')).toBe('ESTABLISHED')
   })
 
   it('lets pass what has no place in a connection', () => {
@@ -178,6 +182,7 @@ describe('TCP states of netfilter alone', () => {
   it('CT-6: what has no place in a state is invalid', () => {
     for (const way of [['>A'], ['>FA'], ['<FA'], ['>SA'], ['>P']]) expect(last(netfilter, '>S', ...way)).toBe('invalid')
     for (const way of [['>A'], ['>FA'], ['<FA']]) expect(last(netfilter, '>S', '<S', ...way)).toBe('invalid')
+    expect(last(netfilter, '>S', '<S', '<A')).toBe('ignored')
     for (const way of [['<S'], ['>SA'], ['>F'], ['<P']]) expect(last(netfilter, ...OPEN, ...way)).toBe('invalid')
     expect(last(netfilter, '>S', '<SA', '<S')).toBe('invalid')
     for (const way of [['>SA'], ['<F']]) expect(last(netfilter, ...OPEN, '>FA', '<FA', '>A', ...way)).toBe('invalid')
