@@ -57,6 +57,8 @@ export interface AdmissionParts {
   readonly limits: Pick<LimitSettings, 'halfOpen' | 'makeRoom'>
   /** Protocols that tsnat does not know are translated by address. */
   readonly passOthers: boolean
+  /** TCP connections from inside that are older than their flows are picked up. */
+  readonly pickup: boolean
 }
 
 /** Of the flow table, the part that flows from outside leave alone. */
@@ -79,6 +81,7 @@ export class Admission {
   readonly #ports: PortPool
   readonly #limits: AdmissionParts['limits']
   readonly #passOthers: boolean
+  readonly #pickup: boolean
   readonly #rewrite: Rewrite = { egress: 0, source: 0, destination: 0, destinationPort: 0 }
   /** The flow to whose mapping a packet from outside is addressed, or -1. */
   #sibling = -1
@@ -104,6 +107,7 @@ export class Admission {
     this.#ports = parts.ports
     this.#limits = parts.limits
     this.#passOthers = parts.passOthers
+    this.#pickup = parts.pickup
   }
 
   /** The way out of the packet that was planned last. */
@@ -116,7 +120,7 @@ export class Admission {
     if (isInvalidSource(packet.source)) return Drop['invalid-source']
     if (from.zone !== ZONE_LAN) return this.#planInward(packet)
     if (isInvalidDestination(packet.destination)) return Drop['invalid-destination']
-    const refused = openerDrop(packet, this.#passOthers)
+    const refused = openerDrop(packet, this.#passOthers, this.#pickup)
     if (refused !== 0 && !(refused === Drop['protocol-refused'] && this.#isForwardedAnyway(packet))) return refused
     this.#rule = this.#rules.find(packet)
     return this.addresses.has(packet.destination) ? this.#planHairpin(packet) : this.#planOutward(packet)

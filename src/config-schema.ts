@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { FORWARD, parseForward } from './forward-text.js'
 import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { PROFILE_NAMES } from './nat/profiles.js'
-import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, UNSOLICITED_SYNS } from './nat/settings.js'
+import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
@@ -183,6 +183,9 @@ export const schema = section({
     tcp: section({
       mapping: mapping(),
       filtering: filtering(),
+      states: oneOf(...TCP_STATES)
+        .optional()
+        .describe('"rfc": half closed until both ends have sent a FIN, data after a RST takes it back (RFC 5382, 7857). "netfilter": as the kernel\'s conntrack.'),
       window: flag().optional().describe('Watch sequence numbers: a segment out of window is dropped and changes nothing.'),
       pickup: flag().optional().describe('A segment without SYN from inside opens a flow, as for connections that are older than tsnat.'),
       unsolicitedSyn: oneOf(...UNSOLICITED_SYNS)

@@ -27,6 +27,7 @@ import { Rules } from './nat/rules.js'
 import type { PortSettings } from './nat/settings.js'
 import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
+import { Tracker } from './nat/track.js'
 import { Pipeline } from './pipeline.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
@@ -151,7 +152,10 @@ export class DataPlane {
       hairpins.closed(flow)
       this.#endMapping(flow, hold)
     }
-    this.table.onChange = (flow, before) => events.change(flow, before)
+    this.table.onChange = (flow, before) => {
+      sources.changed(flow, before)
+      events.change(flow, before)
+    }
     this.#mappings.onBegin = (flow) => events.mapping(true, flow)
     const pool = nat.pool === null ? null : parsePool(nat.pool)!
     this.#addresses = new AddressPool(pool, nat.pooling)
@@ -168,7 +172,7 @@ export class DataPlane {
     this.#admission = new Admission({
       lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
-      passOthers: nat.otherProtocols === 'by-address',
+      passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
@@ -184,6 +188,7 @@ export class DataPlane {
       syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
       refusal: limits.refusal,
       errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
+      tracker: new Tracker(this.table, nat.tcp, idle),
       timeouts: idle,
       mssClamp: settings.mssClamp,
       stats: settings.stats,

@@ -26,6 +26,8 @@ const REASONS = [
   ['filtered', 'came from outside for a mapping whose filtering does not admit the sender (RFC 4787 5)'],
   ['no-flow', 'came from outside and belongs to no flow'],
   ['not-a-flow-opener', 'came from inside, belongs to no flow and cannot open one (TCP without SYN, SCTP without INIT, ICMP reply, source port 0)'],
+  ['out-of-window', 'TCP segment whose numbers are not of its connection (RFC 5382 REQ-5, RFC 7857 2.2)'],
+  ['out-of-state', 'TCP segment that has no place in the state of its connection, or flags that no TCP sends (`nat.tcp.states: netfilter`)'],
   ['protocol-refused', 'protocol that is not translated (nat.otherProtocols), AH in any case; the sender is told with ICMP 3/2, or 3/13'],
   ['icmp-refused', 'ICMP type that is neither query, reply nor error about a flow; source quench (RFC 6633)'],
   ['table-full', 'the flow table is at its limit'],

@@ -26,7 +26,7 @@ import type { RoomMaker } from './nat/make-room.js'
 import type { LimitSettings } from './nat/settings.js'
 import type { Sources } from './nat/sources.js'
 import { type Identifications, OWN_IDENTIFICATION, setIdentification } from './nat/identification.js'
-import { hasPassed, track } from './nat/track.js'
+import { hasPassed, type Tracker } from './nat/track.js'
 import type { UnsolicitedSyns } from './nat/unsolicited-syns.js'
 import { isStranded, translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
@@ -70,6 +70,7 @@ export interface PipelineParts {
   readonly syns: UnsolicitedSyns | null
   readonly errorLimit: TokenBucket
   readonly refusal: LimitSettings['refusal']
+  readonly tracker: Tracker
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly mssClamp: boolean
@@ -97,6 +98,7 @@ export class Pipeline {
   readonly #errorLimit: TokenBucket
   /** ICMP code for who is refused at a limit, or -1 for none. */
   readonly #refusal: number
+  readonly #tracker: Tracker
   readonly #timeouts: Int32Array
   readonly #mssClamp: boolean
   readonly #stats: Float64Array
@@ -130,6 +132,7 @@ export class Pipeline {
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
     this.#errorLimit = parts.errorLimit
     this.#refusal = REFUSAL_CODES[parts.refusal]
+    this.#tracker = parts.tracker
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
@@ -309,10 +312,12 @@ export class Pipeline {
       return lost
     }
 
+    const verdict = this.#tracker.track(this.#slab.view, packet, side, this.#second)
+    if (verdict > 0) return verdict
     if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(this.#slab.view, packet, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
-    track(table, side, packet, this.#second)
     if (identification !== OWN_IDENTIFICATION) setIdentification(this.#slab.view, packet.at, identification)
     translate(this.#slab.view, packet, table, side)
+    if (verdict < 0) table.close(side >> 1)
     if (packet.length > to.mtu && wireLength(this.#slab.view, packet.at, packet.length) > to.mtu) {
       return to.egress.pushFragmented(packet.at, packet.length, to.mtu, link)
     }

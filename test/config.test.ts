@@ -59,7 +59,7 @@ describe('parseConfig', () => {
       mssClamp: false,
       offload: { lan: false, wan: false },
       nat: {
-        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent', window: false, pickup: true, unsolicitedSyn: 'drop' },
+        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent', states: 'netfilter', window: false, pickup: true, unsolicitedSyn: 'drop' },
         udp: { mapping: 'address-dependent', filtering: 'endpoint-independent' },
         icmp: { mapping: 'address-and-port-dependent', filtering: 'address-dependent' },
         otherProtocols: 'by-address',

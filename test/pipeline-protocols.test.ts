@@ -297,18 +297,18 @@ describe('protocols without ports', () => {
       `gre      47 30 src=${A} dst=${P} srckey=0x0 dstkey=0x0 packets=1 bytes=64 [UNREPLIED] src=${P} dst=${E} srckey=0x0 dstkey=0x0 packets=0 bytes=0 mark=0 use=1`,
       `unknown  50 600 src=${A} dst=${P} packets=1 bytes=68 [UNREPLIED] src=${P} dst=${E} packets=0 bytes=0 mark=0 use=1`,
     ])
-    gateway.fromWan(PROTOCOLS.GRE[1]).fromWan(PROTOCOLS.ESP[1])
+    gateway.fromWan(PROTOCOLS.GRE[1]).fromWan(PROTOCOLS.ESP[1]).fromLan(PROTOCOLS.GRE[0])
     expect(lines(gateway, PROFILES.linux.timeouts).map((line) => line.replace(/src=.*bytes=\d+ /, ''))).toEqual([
       'gre      47 180 [ASSURED] mark=0 use=1', 'unknown  50 600 mark=0 use=1',
     ])
   })
 
-  it('PPTP-4: GRE has 30 s in profile linux, 180 s once answered; ESP 600 s', () => {
+  it('PPTP-4: GRE has 30 s in profile linux, 180 s from the packet after the first answer on; ESP 600 s', () => {
     const linux = (): MemoryGateway => new MemoryGateway({ profile: 'linux' }).fromLan(PROTOCOLS.GRE[0]).fromLan(PROTOCOLS.ESP[0])
     expect(livesFor(linux(), PROTOCOLS.GRE[1], 30)).toBe(true)
     expect(livesFor(linux(), PROTOCOLS.GRE[1], 32)).toBe(false)
     for (const [seconds, lives] of [[180, true], [182, false]] as const) {
-      const answered = linux().fromWan(PROTOCOLS.GRE[1])
+      const answered = linux().fromWan(PROTOCOLS.GRE[1]).fromLan(PROTOCOLS.GRE[0])
       answered.toLan()
       expect(livesFor(answered, PROTOCOLS.GRE[1], seconds)).toBe(lives)
     }

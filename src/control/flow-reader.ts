@@ -5,14 +5,14 @@
 import { flowMatcher } from '../api/filter.js'
 import type { FlowFilter, FlowRecord, TupleRecord } from '../api/types.js'
 import {
-  FLOW_GENERATION, FLOW_MARK, FLOW_PACKETS, FLOW_SEEN, FLOW_STATUS, FLOW_WORDS, type FlowColumns, HEADER_NOW, HEADER_USED,
-  SIDE_BYTES, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS,
+  classIn, EVENT_ASSURED, EVENT_REPLIED, eventsIn, FLOW_GENERATION, FLOW_MARK, FLOW_PACKETS, FLOW_SEEN, FLOW_STATUS, FLOW_WORDS,
+  type FlowColumns, HEADER_NOW, HEADER_USED, SIDE_BYTES, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS,
 } from '../nat/flow-table.js'
-import { isSctpAssured, sctpStateName } from '../nat/sctp-state.js'
-import { isAssured, stateName } from '../nat/tcp-state.js'
-import { EVENT_REPLIED } from '../nat/track.js'
+import { sctpStateName } from '../nat/sctp-state.js'
 import { conntrackName } from '../protocol-names.js'
 import { hasPorts } from '../stack/parse.js'
+import { limitingClass } from '../nat/tcp-idle.js'
+import { stateName } from '../nat/tcp-state.js'
 import { formatIpv4 } from '../stack/wire/address.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
@@ -52,21 +52,6 @@ const stateOf = (protocol: number, events: number): string | null => {
   return protocol === ipv4.PROTOCOL_SCTP ? sctpStateName(events) : null
 }
 
-const isFlowAssured = (protocol: number, events: number): boolean => {
-  switch (protocol) {
-    case ipv4.PROTOCOL_TCP:
-      return isAssured(events)
-    case ipv4.PROTOCOL_SCTP:
-      return isSctpAssured(events)
-    case ipv4.PROTOCOL_UDP:
-    case ipv4.PROTOCOL_UDPLITE:
-    case ipv4.PROTOCOL_GRE:
-      return (events & EVENT_REPLIED) !== 0
-    default:
-      return false
-  }
-}
-
 /**
  * One flow as it stands; null when it is not live, or changed while it was read.
  * @param timeouts idle seconds by class
@@ -78,20 +63,21 @@ export const readFlow = (columns: FlowView, flow: number, timeouts: Int32Array, 
   const generation = flows[at + FLOW_GENERATION]!
   if ((generation & 1) === 0) return null
   const status = flows[at + FLOW_STATUS]!
-  const events = status & 0xffff
+  const events = eventsIn(status)
   const protonum = sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff
   const idle = header[HEADER_NOW]! - flows[at + FLOW_SEEN]!
+  const limit = timeouts[protonum === ipv4.PROTOCOL_TCP ? limitingClass(flows, at, timeouts) : classIn(status)]!
   const reply = tuple(columns, flow * 2 + 1, protonum)
   const record: FlowRecord = {
     id: String((generation >>> 1) * columns.capacity + number),
     protocol: conntrackName(protonum),
     protonum,
     state: stateOf(protonum, events),
-    timeout: Math.max(0, timeouts[status >>> 16]! - idle),
+    timeout: Math.max(0, limit - idle),
     original: tuple(columns, flow * 2, protonum),
     reply,
-    replied: reply.packets > 0,
-    assured: isFlowAssured(protonum, events),
+    replied: (events & EVENT_REPLIED) !== 0,
+    assured: (events & EVENT_ASSURED) !== 0,
     mark: flows[at + FLOW_MARK]! >>> 0,
   }
   return flows[at + FLOW_GENERATION] === generation ? record : null

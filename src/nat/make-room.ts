@@ -7,12 +7,12 @@
  * is established is touched. Short of such a flood a full table refuses (RFC 6888 REQ-8). The kernel's early drop is alike,
  * but for whom and when.
  */
-import { type FlowTable, FLOW_SEEN, FLOW_WORDS, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import { EVENT_ASSURED, type FlowTable, FLOW_SEEN, FLOW_WORDS, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
 import type { Sources } from './sources.js'
-import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
+import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, CLASS_TCP_UNACKNOWLEDGED, CLASS_UDP } from './timeouts.js'
 
-/** Classes of flows that are not assured. */
-const CLASSES = [CLASS_UDP, CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_TCP_SYN_RECV, CLASS_SCTP, CLASS_GRE, CLASS_GENERIC] as const
+/** Classes of flows that may not be assured. */
+const CLASSES = [CLASS_UDP, CLASS_ICMP, CLASS_TCP_SYN_SENT, CLASS_TCP_SYN_RECV, CLASS_TCP_UNACKNOWLEDGED, CLASS_SCTP, CLASS_GRE, CLASS_GENERIC] as const
 /** Flows looked at in each class at most. */
 const LOOKS = 32
 const NONE = -1
@@ -60,7 +60,8 @@ export class RoomMaker {
     for (let look = 0; look < LOOKS && flow !== NONE; look++, flow = table.younger(flow)) {
       const at = (flow * 2 + 1) * SIDE_WORDS
       const isWanted = protocol === 0 || ((table.sides[at + SIDE_META]! & 0xff) === protocol && table.sides[at + SIDE_DESTINATION] === external)
-      if (isWanted && this.#sources.isUnproven(flow)) return flow
+      const isAssured = (table.eventsOf(flow) & EVENT_ASSURED) !== 0
+      if (isWanted && !isAssured && this.#sources.isUnproven(flow)) return flow
     }
     return NONE
   }

@@ -10,15 +10,17 @@ import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import { BEHAVIOUR_MASK, SHARED, UNTRANSLATED } from './behaviour.js'
 import type { EndpointChooser } from './choose-endpoint.js'
-import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import { type FlowTable, FLOW_OPENED, FLOW_WORDS, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
 import type { Mappings } from './mappings.js'
 import { below, type RandomSource } from './random.js'
-import { advance } from './tcp-state.js'
-import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_SENT, CLASS_UDP } from './timeouts.js'
+import { firstEvents, KIND_ACK, kindOf, PICKED_UP } from './tcp-state.js'
+import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_SENT, CLASS_TCP_UNACKNOWLEDGED, CLASS_UDP } from './timeouts.js'
 import { storeDeltas } from './translate.js'
 
 /** Nobody can be answered at source port 0, which means "none" (RFC 768). */
 const hasSourcePort = (packet: Packet): boolean => packet.ports >>> 16 !== 0
+
+const isPlain = (flags: number): boolean => kindOf(flags) === KIND_ACK
 
 const isFirstSyn = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN
 
@@ -28,14 +30,15 @@ const isInit = (packet: Packet): boolean => packet.chunkType === sctp.INIT && pa
 /**
  * 0, or why no flow may start with this packet, which is not a later fragment.
  * @param passOthers protocols that tsnat does not know may pass. AH may not: it authenticates the addresses (RFC 4302 3.3.3.1).
+ * @param pickup a TCP segment may, that is neither SYN, FIN nor RST: its connection is older than its flow
  */
-export const openerDrop = (packet: Packet, passOthers = false): number => {
+export const openerDrop = (packet: Packet, passOthers = false, pickup = false): number => {
   switch (packet.protocol) {
     case ipv4.PROTOCOL_UDP:
     case ipv4.PROTOCOL_UDPLITE:
       return hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_TCP:
-      return isFirstSyn(packet.tcpFlags) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
+      return (isFirstSyn(packet.tcpFlags) || (pickup && isPlain(packet.tcpFlags))) && hasSourcePort(packet) ? 0 : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_ICMP:
       return icmp4.isRequest(packet.icmpType) ? 0 : packet.ports === 0 ? Drop['icmp-refused'] : Drop['not-a-flow-opener']
     case ipv4.PROTOCOL_SCTP:
@@ -159,8 +162,11 @@ export class FlowOpener {
     table.setKey(flow * 2, packet.source, packet.destination, packet.ports, protocol | (zone << 8) | (egress << 16))
     table.setKey(flow * 2 + 1, destination, source, (destinationPort << 16) | port, protocol | (egress << 8) | (zone << 16))
     storeDeltas(table, flow, protocol)
-    table.open(flow, openingClass(protocol), now)
-    if (protocol === ipv4.PROTOCOL_TCP) table.setEvents(flow, advance(0, packet.tcpFlags, 0))
+    const isTcp = protocol === ipv4.PROTOCOL_TCP
+    const isPickedUp = isTcp && isPlain(packet.tcpFlags)
+    table.open(flow, isPickedUp ? CLASS_TCP_UNACKNOWLEDGED : openingClass(protocol), now)
+    if (isTcp) table.setEvents(flow, isPickedUp ? PICKED_UP : firstEvents(0))
+    else table.flows[flow * FLOW_WORDS + FLOW_OPENED] = now
   }
 }
 

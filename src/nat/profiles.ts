@@ -33,7 +33,7 @@ const LIMITS: LimitSettings = {
 /** RFC 4787, 5382, 5508, 7857, 6888. */
 const BEHAVE: Profile = {
   nat: {
-    tcp: { ...TRANSPARENT, window: true, pickup: false, unsolicitedSyn: 'hold' },
+    tcp: { ...TRANSPARENT, states: 'rfc', window: true, pickup: false, unsolicitedSyn: 'hold' },
     udp: TRANSPARENT,
     icmp: TRANSPARENT,
     otherProtocols: 'refuse',
@@ -59,7 +59,7 @@ const BEHAVE: Profile = {
 const LINUX: Profile = {
   nat: {
     ...BEHAVE.nat,
-    tcp: { ...NETFILTER, window: true, pickup: true, unsolicitedSyn: 'drop' },
+    tcp: { ...NETFILTER, states: 'netfilter', window: true, pickup: true, unsolicitedSyn: 'drop' },
     udp: NETFILTER,
     icmp: NETFILTER,
     otherProtocols: 'by-address',

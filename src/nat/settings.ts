@@ -20,8 +20,14 @@ export const UNSOLICITED_SYNS = ['hold', 'drop'] as const
 /** Of what a line is logged when it begins and when it ends. */
 export const BINDING_LOGS = ['off', 'mappings', 'flows', 'blocks'] as const
 export type BindingLogMode = (typeof BINDING_LOGS)[number]
+/**
+ * Whose TCP states. `rfc`: RFC 5382 and 7857: half closed until both ends have sent a FIN; data after a RST takes it back.
+ * `netfilter`: those of Linux's conntrack: a repeated FIN ends it as well, a RST is final, and as the only answer ends the flow at once.
+ */
+export const TCP_STATES = ['rfc', 'netfilter'] as const
 
 export interface TcpBehaviour extends Behaviour {
+  readonly states: (typeof TCP_STATES)[number]
   /** Watch sequence numbers: what is out of window is dropped and drives no state. */
   readonly window: boolean
   /** A segment without SYN from inside may open a flow. */

@@ -17,10 +17,10 @@
  * Costs: one index search at open, at close and at a change of timeout class. Memory: 48 bytes an address, touched when used.
  */
 import { Drop } from '../drop.js'
-import { type FlowTable, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
+import { EVENT_ASSURED, eventsIn, type FlowTable, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
 import type { LimitSettings } from './settings.js'
-import { CLASS_TCP_ESTABLISHED, CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, CLASS_UDP_STREAM } from './timeouts.js'
+import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT } from './timeouts.js'
 
 const NONE = -1
 
@@ -110,16 +110,18 @@ export class Sources {
 
   /** A flow goes from one timeout class to another. */
   reclassed(flow: number, before: number, after: number): void {
-    const isAssured = after === CLASS_TCP_ESTABLISHED || after === CLASS_UDP_STREAM
     const difference = Number(isHalfOpen(after)) - Number(isHalfOpen(before))
-    if (!isAssured && difference === 0) return
+    const record = difference === 0 ? NONE : this.#ofFlow(flow)
+    if (record !== NONE) this.#records[record * WORDS + HALF_OPEN]! += difference
+  }
+
+  /** The status of a flow has changed. */
+  changed(flow: number, before: number): void {
+    if ((eventsIn(before) & EVENT_ASSURED) !== 0 || (this.#table.eventsOf(flow) & EVENT_ASSURED) === 0) return
     const record = this.#ofFlow(flow)
-    if (record === NONE) return
-    this.#records[record * WORDS + HALF_OPEN]! += difference
-    if (isAssured && this.#records[record * WORDS + PROVEN] === 0) {
-      this.#records[record * WORDS + PROVEN] = 1
-      this.#unproven--
-    }
+    if (record === NONE || this.#records[record * WORDS + PROVEN] === 1) return
+    this.#records[record * WORDS + PROVEN] = 1
+    this.#unproven--
   }
 
   /** A flow ends; it must still have its keys and its class. */

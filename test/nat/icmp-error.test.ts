@@ -19,7 +19,7 @@ const PROTOCOLS = {
   ],
   TCP: [
     buildTcp({ ...TCP, flags: SYN, sequence: 7, options: Uint8Array.of(1, 1, 1, 1) }),
-    buildTcp({ source: P, destination: E, sourcePort: 80, destinationPort: 40000, flags: SYN | ACK, payload: bytesOf(3) }),
+    buildTcp({ source: P, destination: E, sourcePort: 80, destinationPort: 40000, flags: SYN | ACK, acknowledgment: 8, payload: bytesOf(3) }),
   ],
   ICMP: [
     buildIcmpEcho({ source: A, destination: P, identifier: 77, sequence: 2, payload: bytesOf(56) }),

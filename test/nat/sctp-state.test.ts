@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { advanceSctp, isSctpAssured, sctpClassOf, sctpStateName } from '../../src/nat/sctp-state.js'
+import { advanceSctp, sctpClassOf, sctpStateName } from '../../src/nat/sctp-state.js'
+import { EVENT_ASSURED } from '../../src/nat/flow-table.js'
 import { CLASS_SCTP, CLASS_SCTP_ESTABLISHED } from '../../src/nat/timeouts.js'
 import * as sctp from '../../src/stack/wire/sctp.js'
 
@@ -14,7 +15,7 @@ describe('SCTP states', () => {
   it('follow the handshake, with the words of conntrack', () => {
     const names = OPEN.map((_, index) => sctpStateName(after(...OPEN.slice(0, index + 1))))
     expect(names).toEqual(['CLOSED', 'COOKIE_WAIT', 'COOKIE_ECHOED', 'ESTABLISHED'])
-    expect(OPEN.map((_, index) => isSctpAssured(after(...OPEN.slice(0, index + 1))))).toEqual([false, false, false, true])
+    expect(OPEN.map((_, index) => (after(...OPEN.slice(0, index + 1)) & EVENT_ASSURED) !== 0)).toEqual([false, false, false, true])
   })
 
   it('are established for the timer from the first answer on', () => {
