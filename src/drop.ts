@@ -27,7 +27,7 @@ const REASONS = [
   ['no-flow', 'came from outside and belongs to no flow'],
   ['not-a-flow-opener', 'came from inside, belongs to no flow and cannot open one (TCP without SYN, SCTP without INIT, ICMP reply, source port 0)'],
   ['protocol-refused', 'protocol that is not translated (nat.otherProtocols), AH in any case; the sender is told with ICMP 3/2, or 3/13'],
-  ['icmp-refused', 'ICMP type that is neither query, reply nor error about a flow'],
+  ['icmp-refused', 'ICMP type that is neither query, reply nor error about a flow; source quench (RFC 6633)'],
   ['table-full', 'the flow table is at its limit'],
   ['ports-exhausted', 'no external port or id is free towards that destination'],
   ['source-limit', 'the inside address has as many flows as one may have (limits.flowsPerSource)'],

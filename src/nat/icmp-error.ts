@@ -27,6 +27,7 @@ const bytesNeeded = (protocol: number): number => (isByAddress(protocol) ? 0 : 8
 /** 0 when checksums and lengths of the error in `packet` are right and enough is quoted, else a drop code. */
 export const checkError = (slab: Slab, packet: Packet): number => {
   const { view, bytes } = slab
+  if (packet.icmpType === icmp4.SOURCE_QUENCH) return Drop['icmp-refused']
   const available = packet.length - packet.headerLength
   if (checksum.sum(bytes, packet.transport, available, 0) !== 0xffff) return Drop['bad-icmp-checksum']
   const quote = packet.transport + icmp4.ERROR_HEADER
@@ -86,7 +87,7 @@ export const translateError = (slab: Slab, packet: Packet, table: FlowTable, sid
  */
 const quoteEnd = (view: DataView, packet: Packet, quote: number): number => {
   const end = Math.min(packet.at + packet.length, quote + ipv4.totalLength(view, quote))
-  const words = packet.icmpType === icmp4.REDIRECT || packet.icmpType === icmp4.SOURCE_QUENCH ? 0 : view.getUint8(packet.transport + 5)
+  const words = packet.icmpType === icmp4.REDIRECT ? 0 : view.getUint8(packet.transport + 5)
   return words === 0 ? end : Math.min(end, quote + words * 4)
 }
 

@@ -4,8 +4,9 @@
  * Theory of operation
  *
  * An address has a record from its first packet of a new flow on. Records without flows stay, oldest idle first, until their
- * place is needed, so that neither a rate nor what is known of an address is forgotten at once. There are as many records as
- * flows can live: an address that wants its first flow finds one as long as the flow table has room.
+ * place is needed, so that neither a rate nor what is known of an address is forgotten at once. There is one record more than
+ * flows can live: an address that wants its first flow finds one, also when every flow is another address's and one of them has
+ * to make room.
  *
  * Without a limit of its own an address may have sixteen times as many flows as are left over for all. A single host can
  * thus use nearly everything, two share evenly, and there is always something left for one that comes later (the dynamic
@@ -67,7 +68,7 @@ export class Sources {
 
   /** @param seed secret, against chosen collisions */
   constructor(table: FlowTable, limits: SourceLimits, seed: number) {
-    const { capacity } = table.columns
+    const capacity = table.columns.capacity + 1
     this.#table = table
     this.#limits = limits
     this.#seed = seed | 0

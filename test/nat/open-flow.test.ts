@@ -37,7 +37,7 @@ describe('openerDrop', () => {
     expect(openerDrop(packetOf(syn))).toBe(Drop['not-a-flow-opener'])
   })
 
-  it('ICMP-10, RTR-14: refuses replies without query, obsolete and unknown ICMP', () => {
+  it('ICMP-10c, RTR-14: refuses replies without query, obsolete and unknown ICMP', () => {
     for (const type of [0, 14]) expect(openerDrop(packetOf(buildIcmp({ source: A, destination: P, type })))).toBe(Drop['not-a-flow-opener'])
     for (const type of [1, 2, 6, 7, 9, 10, 15, 16, 17, 18, 30, 40, 255]) {
       expect(openerDrop(packetOf(buildIcmp({ source: A, destination: P, type })))).toBe(Drop['icmp-refused'])
