@@ -8,7 +8,7 @@ import { timeoutColumn } from '../../src/nat/timeouts.js'
 import { ACK, FIN, PSH, RST, SYN } from '../../src/stack/wire/tcp.js'
 import type { MemoryGateway } from '../../src/testing/memory-gateway.js'
 import { Connection } from './connection.js'
-import { A, B, buildUdp, bytesOf, E, end, enter, gatewayOf, inward, leave, outward, P, packet, ping, pong, Q, to } from './support.js'
+import { A, B, buildIpv4, buildUdp, bytesOf, E, end, enter, gatewayOf, inward, leave, outward, P, packet, ping, pong, Q, to } from './support.js'
 
 const HOST = end(A, 5000)
 const IDLE = timeoutColumn(PROFILES.linux.timeouts)
@@ -77,6 +77,18 @@ describe('the line', () => {
     expect(lines(gateway)).toEqual([
       'icmp     1 30 src=10.0.0.2 dst=198.51.100.10 type=8 code=0 id=7 packets=1 bytes=28 src=198.51.100.10 dst=203.0.113.1 type=0 code=0 id=7 packets=1 bytes=28 mark=0 use=1',
     ])
+  })
+})
+
+describe('the line of others', () => {
+  it('CT-3: the line of GRE has keys, that of ESP addresses only', () => {
+    const gateway = gatewayOf('linux')
+    gateway.fromLan(buildIpv4({ source: A, destination: P, protocol: 47, payload: Uint8Array.of(0, 0, 8, 0, 1, 2, 3, 4) }))
+    gateway.fromLan(buildIpv4({ source: A, destination: P, protocol: 50, payload: bytesOf(16) }))
+    expect(gateway.toWan()).toHaveLength(2)
+    const [gre, esp] = lines(gateway)
+    expect(gre).toMatch(/^gre      47 30 src=10\.0\.0\.2 dst=198\.51\.100\.10 srckey=0x0 dstkey=0x0 .*\[UNREPLIED\] src=198\.51\.100\.10 dst=203\.0\.113\.1 srckey=0x0 dstkey=0x0 /)
+    expect(esp).toMatch(/^\w+ +50 600 src=10\.0\.0\.2 dst=198\.51\.100\.10 .*\[UNREPLIED\] src=198\.51\.100\.10 dst=203\.0\.113\.1 /)
   })
 })
 
