@@ -5,7 +5,7 @@ import { PROFILES } from '../src/nat/profiles.js'
 import type { NatSettings } from '../src/nat/settings.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway, type MemoryGatewayOptions } from '../src/testing/memory-gateway.js'
-import { buildIcmpEcho } from '../src/testing/packets.js'
+import { buildGre, buildIcmpEcho } from '../src/testing/packets.js'
 import { behaving, end, leave, packet } from './behaviours.js'
 import { A, B, E, from, icmp, ip, only, P, Q, sourceOf, to, u16 } from './stack/support.js'
 
@@ -248,6 +248,16 @@ describe('deterministic NAT', () => {
     gateway.fromLan(packet('udp', end(host(2), 6000), end(P, 53)))
     expect([gateway.toWan(), gateway.drops]).toEqual([[], { 'ports-exhausted': 1 }])
     send(gateway, 'udp', host(3), 5000)
+  })
+
+  it('what has no ports leaves from the host\'s address as well', () => {
+    const gateway = behaving({}, { wanAddresses: POOL, nat: { pool: '203.0.113.1,203.0.113.9', deterministic: { inside: '10.0.0.0/29', reserved: 1024, dynamic: 0, perHost: 0 } } })
+    for (const [source, address] of [[host(1), '203.0.113.1'], [host(6), '203.0.113.9']] as const) {
+      gateway.fromLan(buildGre({ source, destination: P, payload: new Uint8Array(20) }))
+      expect(sourceOf(only(gateway.toWan()))).toBe(address)
+    }
+    gateway.fromLan(buildGre({ source: '10.0.1.2', destination: Q, payload: new Uint8Array(20) }))
+    expect(gateway.drops).toEqual({ 'no-ports-for-host': 1 })
   })
 
   it('hosts of another network have none', () => {

@@ -72,7 +72,7 @@ say(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}, tsnat ${commit}`)
 const sections = {
   table: () => table('Flow table', [
     ...[1000, 64_000, 1_000_000].map((flows) => () => hot.lookupHit(flows)),
-    ...[0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows)),
+    ...[true, false].flatMap((isShared) => [0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows, isShared))),
   ]),
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,

@@ -139,11 +139,17 @@ export class EndpointChooser {
     this.#isRemembered = false
     this.#isOwn = false
     this.#now = now
+    const plan = this.#deterministic
+    const index = plan === null ? -1 : plan.indexOf(packet.source)
+    if (plan !== null) {
+      if (index < 0) return -Drop['no-ports-for-host']
+      rewrite.source = plan.addressOf(index)
+    }
     if (isByAddress(packet.protocol)) return this.#chooseNone()
     const forwarded = this.#chooseForwarded()
     if (forwarded >= 0) return forwarded
-    const port = this.#deterministic !== null
-      ? this.#chooseComputed(this.#deterministic)
+    const port = plan !== null
+      ? this.#chooseComputed(plan, index)
       : this.#blocks !== null ? this.#chooseAddress(behaviour) : this.#chooseUnbound(zone, behaviour)
     return port === -1 ? -Drop['ports-exhausted'] : port
   }
@@ -238,19 +244,15 @@ export class EndpointChooser {
     return this.#note(key, next)
   }
 
-  /** RFC 7422. */
-  #chooseComputed(plan: DeterministicPlan): number {
+  /** RFC 7422. @param index number of the inside host, whose address is chosen already */
+  #chooseComputed(plan: DeterministicPlan, index: number): number {
     const { source: inside, ports } = this.#packet
-    const index = plan.indexOf(inside)
-    if (index < 0) return -Drop['no-ports-for-host']
-    const source = plan.addressOf(index)
-    this.#rewrite.source = source
     const key = this.#key(inside)
     if (this.#isExhausted(key)) return -1
     const parity = this.#parityOf(ports >>> 16)
     const port = this.#ports.drawWithin(plan.firstPortOf(index), plan.portsPerHost, parity, this.#random, this.#isFree)
     if (port >= 0 || this.#blocks === null) return this.#note(key, port)
-    return this.#note(key, this.#blocks.choose(source, inside, parity, this.#isFree, this.#now))
+    return this.#note(key, this.#blocks.choose(this.#rewrite.source, inside, parity, this.#isFree, this.#now))
   }
 
   /** Whether the outside endpoint of a flow may be this one's, too. */

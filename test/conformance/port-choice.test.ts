@@ -27,6 +27,17 @@ describe('forwards', () => {
     for (const port of [5000, 5005, 5010]) expect(enter(gateway, 'udp', end(P, 4000), port)).toBe(`${B}:${port}`)
   })
 
+  it('NAT-7: a sender that the host would take for another flow of its appears with another source port', () => {
+    const [first, second] = ['203.0.113.1', '203.0.113.2']
+    const gateway = gatewayOf('linux', { wanAddresses: [first, second], forwards: [parseForward(`udp:8080:${B}:80`)!] })
+    const [one, two] = [first, second].map((address) => from(inward(gateway, packet('udp', end(P, 4000), end(address, 8080)))))
+    expect([one, two === one]).toEqual([`${P}:4000`, false])
+    for (const [seen, address] of [[one, first], [two, second]] as const) {
+      const sent = outward(gateway, packet('udp', end(B, 80), end(P, Number(seen!.split(':')[1]))))
+      expect([from(sent), to(sent)]).toEqual([`${address}:8080`, `${P}:4000`])
+    }
+  })
+
   it('NAT-8: the way is looked up for the new destination: back into the LAN, whose MTU counts', () => {
     const gateway = gatewayOf('linux', { forwards: [parseForward(`udp:8080:${B}:80`)!], lanMtu: 1000, wanMtu: 1500 })
     const sent = back(gateway, packet('udp', HOST, end(E, 8080)))
