@@ -9,6 +9,7 @@ const BASE = ['src/errors', 'src/drop', 'src/native']
 const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
   'src/publish-stats', 'src/worker-protocol', 'src/worker',
+  'src/policy/sets/',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */
@@ -16,6 +17,8 @@ const DIRECTIONS = [
   { files: BASE, may: BASE },
   { files: ['src/stack/'], may: [...BASE, 'src/stack/'] },
   { files: ['src/nat/'], may: [...BASE, 'src/stack/', 'src/nat/'] },
+  { files: ['src/policy/sets/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/sets/'] },
+  { files: ['src/policy/ipset/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/sets/', 'src/policy/ipset/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
   { files: DATA_PLANE, may: DATA_PLANE },
 ]
