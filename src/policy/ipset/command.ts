@@ -55,13 +55,24 @@ export interface Command {
   readonly listing: Listing
 }
 
-/** Options of the command may stand anywhere; what is behind `comment` is text. */
+const verbOf = (word: Word): VerbSpec => {
+  const text = word.text.startsWith('--') ? word.text.slice(2) : word.text
+  const found = VERBS.find(({ verb, short }) => verb === text || short.includes(word.text)) ??
+    VERBS.find(({ verb }) => text !== '' && verb.startsWith(text))
+  if (found === undefined) throw unknownWord(word, 'command', VERB_NAMES)
+  return found
+}
+
+/** Whether the next word is the text of an element's comment. */
+const awaitsComment = (plain: readonly Word[]): boolean => plain.length > 3 && plain.at(-1)!.text === 'comment' && verbOf(plain[0]!).verb === 'add'
+
+/** Options of the command may stand anywhere, but for the text of a comment. */
 const sortWords = (words: readonly Word[]): { plain: Word[]; options: Map<OptionName, Word | null> } => {
   const plain: Word[] = []
   const options = new Map<OptionName, Word | null>()
   for (let at = 0; at < words.length; at++) {
     const word = words[at]!
-    const name = words[at - 1]?.text === 'comment' ? undefined : OPTION_OF.get(word.text)
+    const name = awaitsComment(plain) ? undefined : OPTION_OF.get(word.text)
     if (name === undefined) {
       plain.push(word)
       continue
@@ -72,14 +83,6 @@ const sortWords = (words: readonly Word[]): { plain: Word[]; options: Map<Option
     options.set(name, value)
   }
   return { plain, options }
-}
-
-const verbOf = (word: Word): VerbSpec => {
-  const text = word.text.startsWith('--') ? word.text.slice(2) : word.text
-  const found = VERBS.find(({ verb, short }) => verb === text || short.includes(word.text)) ??
-    VERBS.find(({ verb }) => text !== '' && verb.startsWith(text))
-  if (found === undefined) throw unknownWord(word, 'command', VERB_NAMES)
-  return found
 }
 
 const parseFormat = (word: Word | null | undefined): Listing['format'] | undefined => {

@@ -101,12 +101,12 @@ const matchHost = (elements: Elements, set: ElementSet, key: ElementKey): SetEle
   return undefined
 }
 
-/** Whether an element is in the set, and how it is called. */
+/** Whether an element is in the set, or, with the word `nomatch`, is taken out of it; and how it is called. */
 export const testElement = (draft: SetsDraft, set: ElementSet, entry: Word, rest: readonly Word[]): { text: string; isIn: boolean } => {
   const [key] = parseElements(entry, set.kind, set.options, true).keys()
   const options = parseElementOptions('test', set.kind, set.options, rest)
   const live = new Map([...set.elements].filter(([, element]) => isLive(element, draft.context.now)))
   const isNet = set.kind === 'hash:net' || set.kind === 'hash:net,iface'
   const element = isNet && key!.part === HOST ? matchHost(live, set, key!) : findElement(live, set, key!)?.[1]
-  return { text: keyText(set.kind, key!), isIn: element !== undefined && (!element.nomatch || options.nomatch) }
+  return { text: keyText(set.kind, key!), isIn: element !== undefined && element.nomatch === options.nomatch }
 }

@@ -145,7 +145,7 @@ const parseInterface = (word: Word, text: string): { interface: string; physdev:
 const NO_INTERFACE = { interface: '', physdev: false }
 
 /** Hosts of a range, or one address for each network when the set masks them. */
-function* hosts(word: Word, { first, last }: Addresses, options: HashOptions, test: boolean): Generator<number> {
+function* hosts(word: Word, { first, last }: Addresses, options: HashOptions): Generator<number> {
   const mask = addressMask(options)
   const step = options.netmask === null ? 1 : 2 ** (32 - options.netmask)
   const begin = options.netmask === null ? first : (first & mask) >>> 0
@@ -153,7 +153,6 @@ function* hosts(word: Word, { first, last }: Addresses, options: HashOptions, te
     const address = host & mask
     if (address === 0) throw invalidError(word, 'the address 0.0.0.0 cannot be in a set of this type')
     yield address
-    if (test) return
   }
 }
 
@@ -162,12 +161,12 @@ const hostRange = (word: Word, kind: ElementKind, options: HashOptions, test: bo
   const addresses = parseAddresses(word, addressText!)
   if (addresses.prefix === 0) throw syntaxError(word, 'a prefix length of 0 stands for all addresses', 'from 1 to 32')
   const { protocol, first, last } = portsText === undefined ? { protocol: 0, first: 0, last: 0 } : parsePorts(word, portsText)
-  if (test && last > first) throw syntaxError(word, 'a range of ports cannot be tested', 'one port at a time')
+  if (test && (addresses.isRange || addresses.prefix !== null || last > first)) throw syntaxError(word, 'a range cannot be tested', 'one address, one port')
   const step = options.netmask === null ? 1 : 2 ** (32 - options.netmask)
   return {
-    count: test ? 1 : Math.ceil((addresses.last - addresses.first + 1) / step) * (last - first + 1),
+    count: Math.ceil((addresses.last - addresses.first + 1) / step) * (last - first + 1),
     *keys() {
-      for (const address of hosts(word, addresses, options, test)) {
+      for (const address of hosts(word, addresses, options)) {
         for (let port = first; port <= last; port++) yield { address, part: (protocol << 16) | port, ...NO_INTERFACE }
       }
     },
@@ -190,6 +189,6 @@ const netRange = (word: Word, kind: ElementKind, test: boolean): ElementRange =>
   }
 }
 
-/** @param test for a test, a range of hosts stands for its first one */
+/** @param test ranges cannot be tested */
 export const parseElements = (word: Word, kind: ElementKind, options: HashOptions, test: boolean): ElementRange =>
   kind === 'hash:ip' || kind === 'hash:ip,port' ? hostRange(word, kind, options, test) : netRange(word, kind, test)

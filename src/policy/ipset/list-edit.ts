@@ -50,7 +50,8 @@ export const removeMember = (draft: SetsDraft, list: ListSet, entry: Word, rest:
   const members = draft.members(list)
   const index = members.findIndex(({ name }) => name === entry.text)
   if (index >= 0 && isPlaced(members, index, options)) draft.setMembers(list, members.toSpliced(index, 1))
-  else if (index >= 0 || !exist) throw invalidError(entry, `"${entry.text}" is not ${index >= 0 ? 'there ' : ''}in list "${list.name}"`)
+  else if (options.before !== null || options.after !== null) throw invalidError(entry, `"${entry.text}" is not there in list "${list.name}"`)
+  else if (!exist) throw invalidError(entry, `"${entry.text}" is not in list "${list.name}"`, 'with -exist it is no error')
 }
 
 export const testMember = (draft: SetsDraft, list: ListSet, entry: Word, rest: readonly Word[]): { text: string; isIn: boolean } => {

@@ -1,7 +1,7 @@
 /** Sets as text: `list` and `save`, in the layout of ipset 7. */
 import { formatIpv4 } from '../../stack/wire/address.js'
 import { type ElementSetDefinition, LIST_KIND, type SetKind } from '../sets/edits.js'
-import { bytesOfSet } from '../sets/set-table.js'
+import { bytesOfSet } from '../sets/layout.js'
 import { definitionOf, type SetsDraft } from './draft.js'
 import { isLive, type NamedSet, secondsLeft, type SetElement } from './state.js'
 

@@ -5,11 +5,11 @@
  * nothing: the control plane has checked before, and only the data plane's own changes since can make a difference.
  */
 import { maskOf } from '../../stack/wire/address.js'
-import { type ElementColumns, INTERFACE_SHIFT, LIST_KIND, type ListMember, type SetEdit, type SetPage, SETS_MAX, DIMENSIONS } from './edits.js'
+import { DIMENSIONS, type ElementColumns, INTERFACE_SHIFT, LIST_KIND, type ListMember, type SetEdit, type SetPage, SETS_MAX } from './edits.js'
 import { InterfaceNames, NO_INTERFACE } from './interface-names.js'
 import { MemberList } from './member-list.js'
 import { type MatchOptions, type PacketFacts, SetQuery } from './query.js'
-import { ADDED, EXCLUDED, FULL, HIT, millisecondsOf, SetTable } from './set-table.js'
+import { ADDED, EXCLUDED, FULL, HIT, SetTable } from './set-table.js'
 
 /** For `seconds`: the set's own timeout. */
 export const OWN_TIMEOUT = -1
@@ -161,7 +161,7 @@ export class SetStore {
   #addTo(set: SetTable, facts: PacketFacts, directions: number, parts: number, exist: boolean, seconds: number, now: number): boolean {
     if (!this.#key(set, facts, directions, parts)) return false
     const timeout = seconds === OWN_TIMEOUT ? (set.definition.timeout ?? 0) : seconds
-    const result = set.add(this.#query.address, this.#query.part, exist, millisecondsOf(timeout), 1, facts.length, now, false)
+    const result = set.add(this.#query.address, this.#query.part, exist, timeout * 1000, 1, facts.length, now, false)
     if (result === FULL) this.refused++
     return result === ADDED
   }

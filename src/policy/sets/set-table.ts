@@ -14,9 +14,12 @@
  */
 import { hashWords } from '../../nat/hash-index.js'
 import { maskOf } from '../../stack/wire/address.js'
-import { type ElementColumns, type ElementSetDefinition, ELEMENTS_MAX, emptyColumns, INTERFACE_SHIFT, NOMATCH, PHYSDEV, PREFIX_BITS, type SetPage, WILDCARD } from './edits.js'
+import {
+  type ElementColumns, type ElementSetDefinition, ELEMENTS_MAX, emptyColumns, INTERFACE_SHIFT, NOMATCH, PHYSDEV, PREFIX_BITS, type SetPage, WILDCARD,
+} from './edits.js'
 import { GrowingIndex } from './growing-index.js'
 import type { InterfaceNames } from './interface-names.js'
+import { slotsFor, strideOf } from './layout.js'
 import { holds, type SetQuery } from './query.js'
 
 /** Results of a test. */
@@ -33,24 +36,9 @@ export const FULL = 2
 const FREE = -1
 const NONE = -1
 const RECORDS_MIN = 64
-const SLOTS_MIN = 16
 /** Records looked at for an expired one when a packet is added to a full set. */
 const SWEEP_FOR_ROOM = 32
-const MILLISECONDS = 1000
 
-
-/** Bytes that a set with this definition takes for `elements`, its index included. */
-export const bytesOfSet = (definition: ElementSetDefinition, elements: number): number =>
-  (slotsFor(definition, elements) + elements * strideOf(definition)) * 4
-
-const strideOf = ({ timeout, counters }: ElementSetDefinition): number => 2 + (timeout === null ? 0 : 2) + (counters ? 4 : 0)
-
-const slotsFor = ({ hashSize, maxElements }: ElementSetDefinition, elements: number): number => {
-  let slots = SLOTS_MIN
-  while (slots < hashSize && slots <= maxElements && slots < ELEMENTS_MAX) slots *= 2
-  while (slots < elements * 2) slots *= 2
-  return slots
-}
 
 export class SetTable {
   readonly definition: ElementSetDefinition
@@ -355,6 +343,3 @@ export class SetTable {
     this.#counters = new Float64Array(words.buffer)
   }
 }
-
-/** Milliseconds of a timeout in seconds. */
-export const millisecondsOf = (seconds: number): number => seconds * MILLISECONDS
