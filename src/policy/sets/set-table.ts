@@ -90,13 +90,13 @@ export class SetTable {
   }
 
   flush(): void {
+    this.#end = 0
     this.#allocate(RECORDS_MIN)
     this.#index = new GrowingIndex(
       slotsFor(this.definition, 0),
       (number) => this.#hash(this.#records[number * this.#stride]!, this.#records[number * this.#stride + 1]!),
       (number) => this.#records[number * this.#stride + 1] !== FREE,
     )
-    this.#end = 0
     this.#free = NONE
     this.#count = 0
     this.#cursor = 0
