@@ -1,6 +1,6 @@
 // The hot path, piece by piece: nanoseconds of each, and garbage made by packets.
 //
-//   node bench/hot/run.mjs [--only table,steps,checksum,packets,garbage,memory]
+//   node bench/hot/run.mjs [--only table,steps,checksum,sets,packets,garbage,memory]
 //
 // The best of a case's samples is what the code costs on an undisturbed machine; the median tells how disturbed this one was.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -76,6 +76,20 @@ const sections = {
   ]),
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
+  sets: async () => {
+    await table('Sets of ipset', [
+      ...['hash:ip', 'hash:ip,port'].flatMap((kind) => [1000, 100_000].flatMap((elements) => [false, true].map((miss) => () => hot.lookUpSet(kind, elements, { miss })))),
+      ...['hash:net', 'hash:net,iface'].flatMap((kind) => [1000, 100_000].map((elements) => () => hot.lookUpSet(kind, elements))),
+      ...[4, 24].flatMap((prefixes) => [false, true].map((miss) => () => hot.lookUpSet('hash:net', 100_000, { prefixes, miss }))),
+      ...[1000, 100_000].map((elements) => () => hot.lookUpSet('hash:ip', elements, { extensions: true })),
+      ...[1000, 100_000].map((elements) => () => hot.changeSet(elements)),
+    ])
+    say('\nMemory of sets')
+    for (const [kind, elements, extensions] of [['hash:ip', 1000, false], ['hash:ip', 100_000, false], ['hash:ip', 100_000, true], ['hash:net', 1_000_000, false]]) {
+      const { bytes, nsPerAdd, longest } = hot.weighSet(kind, elements, extensions)
+      say(`  ${kind} of ${elements}${extensions ? ', timeout and counters' : ''}: ${bytes.toFixed(1)} bytes an element, ${nsPerAdd.toFixed(0)} ns to add one, ${(longest / 1e6).toFixed(2)} ms the longest`)
+    }
+  },
   packets: () => {
     hot.useNativeSums(BULK_SUM_BYTES)
     return table('Whole packets through the data plane, sends included', [

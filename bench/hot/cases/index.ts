@@ -1,4 +1,5 @@
 export type { Case } from './case.js'
 export { parseAlone, replayAlone, superpackets, translateAlone, udpPackets } from './packets.js'
+export { changeSet, lookUpSet, weighSet } from './sets.js'
 export { checksum, useNativeSums } from './sums.js'
 export { lookupHit, openAndClose, weigh } from './table.js'

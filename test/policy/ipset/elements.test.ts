@@ -73,8 +73,8 @@ describe('elements with extensions', () => {
     expect(sets.elements('e')).toEqual(['1.2.3.0/24 timeout 100 packets 5 bytes 6'])
     sets.run('-exist add e 1.2.3.0/24 packets 1 nomatch')
     expect(sets.elements('e')).toEqual(['1.2.3.0/24 timeout 100 nomatch packets 1 bytes 6'])
-    expect(sets.edits.slice(-2)).toEqual([-1, 1].map((packets) => expect.objectContaining({
-      op: 'add', elements: expect.objectContaining({ packets: [packets], bytes: [-1], milliseconds: [100_000] }),
+    expect(sets.edits.slice(-2)).toMatchObject([-1, 1].map((packets) => ({
+      op: 'add', elements: { packets: [packets], bytes: [-1], milliseconds: [100_000] },
     })))
   })
 
