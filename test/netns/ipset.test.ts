@@ -50,6 +50,8 @@ const essence = (saved: string): string[] => saved.split('\n').map((line) => lin
 
 const address = fc.tuple(fc.integer({ min: 0, max: 1 }), fc.integer({ min: 0, max: 9 })).map(([net, host]) => `10.0.${net}.${host}`)
 const network = fc.tuple(address, fc.constantFrom('', '/32', '/31', '/30', '/24', '/16', '/1')).map(([at, length]) => at + length)
+/** The kernel would try each address of a larger one. */
+const small = fc.tuple(address, fc.constantFrom('', '/32', '/31', '/24')).map(([at, length]) => at + length)
 const range = fc.tuple(address, address).map(([from, to]) => `${from}-${to}`)
 /** With a netmask, the kernel does not mask the beginning of a range whose end comes first. */
 const upwards = fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 20 })).map(([from, more]) => `10.0.0.${from}-10.0.0.${from + more}`)
@@ -59,7 +61,7 @@ const flags = fc.tuple(fc.constantFrom('', 'nomatch'), fc.constantFrom('', 'wild
 
 /** Name and options of each set, and its elements. */
 const SETS = {
-  a: [['hash:ip'], fc.oneof(address, network, range, fc.constantFrom('0.0.0.0', 'x'))],
+  a: [['hash:ip'], fc.oneof(address, small, range, fc.constantFrom('0.0.0.0', 'x'))],
   b: [['hash:ip', 'netmask', '30', 'maxelem', '4', 'counters'], fc.oneof(address, upwards)],
   c: [['hash:net', 'timeout', '1000', 'comment'], fc.oneof(network, range, fc.constant('0.0.0.0/0'))],
   d: [['hash:ip,port', 'counters'], fc.tuple(fc.oneof(address, fc.constant('10.0.0.0/30')), port).map((parts) => parts.join(','))],

@@ -2,13 +2,15 @@
 import { maskOf } from '../../stack/wire/address.js'
 import { ELEMENTS_MAX } from '../sets/edits.js'
 import type { SetsDraft } from './draft.js'
-import { type ElementKey, keyText, networkText, parseElements } from './elements.js'
+import { type ElementKey, type ElementRange, keyText, networkText, parseElements } from './elements.js'
 import { invalidError } from './error.js'
 import { type ElementOptions, parseElementOptions } from './options.js'
 import { type ElementSet, isLive, type SetElement } from './state.js'
 import type { Word } from './words.js'
 
 const HOST = 32
+/** Elements that one word may stand for. */
+const RANGE_MAX = 1 << 20
 
 type Elements = ReadonlyMap<string, SetElement>
 
@@ -39,13 +41,18 @@ const newElement = (draft: SetsDraft, set: ElementSet, key: ElementKey, options:
   }
 }
 
+const checkSize = (entry: Word, { count }: ElementRange): void => {
+  if (count > RANGE_MAX) throw invalidError(entry, `"${entry.text}" stands for ${count} elements`, `at most ${RANGE_MAX}, or a set of networks`)
+}
+
 /** @param exist elements that are there get timeout, comment and `nomatch` anew, and the counters that are given */
 export const addElements = (draft: SetsDraft, set: ElementSet, entry: Word, rest: readonly Word[], exist: boolean): void => {
   const range = parseElements(entry, set.kind, set.options, false)
   const options = parseElementOptions('add', set.kind, set.options, rest)
   const limit = Math.min(set.options.maxElements, ELEMENTS_MAX)
   const full = (): Error => invalidError(entry, `set "${set.name}" is full: ${limit} elements`, 'create it with a larger "maxelem"')
-  if (range.count > limit && !set.options.forceAdd) throw full()
+  if (range.count > limit) throw full()
+  checkSize(entry, range)
   const elements = draft.elements(set.name)
   const seen = new Set<string>()
   for (const key of range.keys()) {
@@ -72,19 +79,24 @@ export const removeElements = (draft: SetsDraft, set: ElementSet, entry: Word, r
   const range = parseElements(entry, set.kind, set.options, false)
   parseElementOptions('del', set.kind, set.options, rest)
   const elements = draft.elements(set.name)
+  const remove = (text: string, element: SetElement): void => {
+    elements.delete(text)
+    draft.edits.element('remove', set, element)
+  }
+  const isHost = set.kind === 'hash:ip' || set.kind === 'hash:ip,port'
+  if (exist && isHost && range.count > Math.max(1, elements.size) && set.options.bitmask === null) {
+    for (const [text, element] of elements) if (range.holds(element)) remove(text, element)
+    return
+  }
+  if (exist) checkSize(entry, range)
   const seen = new Set<string>()
   for (const key of range.keys()) {
     const own = keyText(set.kind, key)
     if (seen.has(own)) continue
     seen.add(own)
     const found = findElement(elements, set, key)
-    if (found === undefined) {
-      if (!exist) throw invalidError(entry, `${own} is not in set "${set.name}"`, 'with -exist it is no error')
-      if (elements.size === 0) return
-      continue
-    }
-    elements.delete(found[0])
-    draft.edits.element('remove', set, found[1])
+    if (found !== undefined) remove(...found)
+    else if (!exist) throw invalidError(entry, `${own} is not in set "${set.name}"`, 'with -exist it is no error')
   }
 }
 

@@ -21,6 +21,8 @@ export interface ElementRange {
   /** At most; some may be the same. */
   readonly count: number
   keys(): Generator<ElementKey>
+  /** Whether an element of the set is one of them. */
+  holds(element: ElementKey): boolean
 }
 
 const INTERFACE_MAX = 15
@@ -145,11 +147,8 @@ const parseInterface = (word: Word, text: string): { interface: string; physdev:
 const NO_INTERFACE = { interface: '', physdev: false }
 
 /** Hosts of a range, or one address for each network when the set masks them. */
-function* hosts(word: Word, { first, last }: Addresses, options: HashOptions): Generator<number> {
-  const mask = addressMask(options)
-  const step = options.netmask === null ? 1 : 2 ** (32 - options.netmask)
-  const begin = options.netmask === null ? first : (first & mask) >>> 0
-  for (let host = begin; host <= last; host += step) {
+function* hosts(word: Word, first: number, last: number, step: number, mask: number): Generator<number> {
+  for (let host = first; host <= last; host += step) {
     const address = host & mask
     if (address === 0) throw invalidError(word, 'the address 0.0.0.0 cannot be in a set of this type')
     yield address
@@ -163,13 +162,15 @@ const hostRange = (word: Word, kind: ElementKind, options: HashOptions, test: bo
   const { protocol, first, last } = portsText === undefined ? { protocol: 0, first: 0, last: 0 } : parsePorts(word, portsText)
   if (test && (addresses.isRange || addresses.prefix !== null || last > first)) throw syntaxError(word, 'a range cannot be tested', 'one address, one port')
   const step = options.netmask === null ? 1 : 2 ** (32 - options.netmask)
+  const begin = options.netmask === null ? addresses.first : (addresses.first & addressMask(options)) >>> 0
   return {
     count: Math.ceil((addresses.last - addresses.first + 1) / step) * (last - first + 1),
     *keys() {
-      for (const address of hosts(word, addresses, options)) {
+      for (const address of hosts(word, begin, addresses.last, step, addressMask(options))) {
         for (let port = first; port <= last; port++) yield { address, part: (protocol << 16) | port, ...NO_INTERFACE }
       }
     },
+    holds: ({ address, part }) => address >>> 0 >= begin && address >>> 0 <= addresses.last && part >= ((protocol << 16) | first) && part <= ((protocol << 16) | last),
   }
 }
 
@@ -180,12 +181,15 @@ const netRange = (word: Word, kind: ElementKind, test: boolean): ElementRange =>
   if (prefix === 0 && kind === 'hash:net') throw syntaxError(word, 'a prefix length of 0 cannot be in a set of this type', 'two halves: 0.0.0.0/1 and 128.0.0.0/1')
   if (isRange && test) throw syntaxError(word, 'a range cannot be tested', 'an address, or a network')
   if (isRange && last - first === 0xffffffff) throw syntaxError(word, 'the range holds every address', 'two halves: 0.0.0.0/1 and 128.0.0.0/1')
-  if (!isRange) return { count: 1, *keys() { yield { address: first | 0, part: prefix ?? 32, ...device } } }
+  const networks = isRange ? [...networksOf(first, last)] : [{ address: first | 0, length: prefix ?? 32 }]
+  const keys = networks.map(({ address, length }): ElementKey => ({ address, part: length, ...device }))
   return {
-    count: 1,
+    count: keys.length,
     *keys() {
-      for (const { address, length } of networksOf(first, last)) yield { address, part: length, ...device }
+      yield* keys
     },
+    holds: ({ address, part, interface: name, physdev }) =>
+      keys.some((key) => key.address === address && key.part === part && key.interface === name && key.physdev === physdev),
   }
 }
 

@@ -18,7 +18,7 @@ export const DIMENSIONS: Readonly<Record<SetKind, number>> = {
 /** Sets that there can be at a time, as in the kernel by default. */
 export const SETS_MAX = 256
 /** Elements that one set can hold at most, whatever its `maxelem` says. */
-export const ELEMENTS_MAX = 1 << 24
+export const ELEMENTS_MAX = 1 << 23
 
 interface Extensions {
   /** Seconds that an element stays unless it says otherwise, 0: for ever; null: elements have no timeout. */

@@ -45,6 +45,20 @@ describe('hash:ip', () => {
     expect(sets.elements('b')).toEqual(['1.1.1.1'])
   })
 
+  it('takes a large range out by what is there', () => {
+    sets.all('add a 10.0.0.1', 'add a 10.255.0.1', 'add a 11.0.0.1', 'del a 10.0.0.0/8 -exist')
+    expect(sets.elements('a')).toEqual(['11.0.0.1'])
+    expect(sets.error('del a 10.0.0.0/8')).toMatch(/10\.0\.0\.0 is not in set/)
+    sets.all('create b hash:ip netmask 16', 'add b 10.1.0.0-10.3.0.0', 'del b 10.2.9.9-10.99.0.0 -exist')
+    expect(sets.elements('b')).toEqual(['10.1.0.0'])
+    sets.all('create p hash:ip,port', 'add p 10.0.0.1,80-82', 'add p 10.0.0.1,udp:80', 'del p 10.0.0.0/8,81-99 -exist')
+    expect(sets.elements('p')).toEqual(['10.0.0.1,tcp:80', '10.0.0.1,udp:80'])
+    sets.run('create c hash:ip bitmask 255.0.255.255 maxelem 4294967295 forceadd')
+    expect(sets.error('del c 10.0.0.0/8 -exist')).toMatch(/stands for 16777216 elements/)
+    expect(sets.error('add c 10.0.0.0/8')).toMatch(/set "c" is full: 8388608 elements/)
+    expect(sets.error('add c 10.0.0.0/10')).toMatch(/stands for 4194304 elements/)
+  })
+
   it('makes room for what comes when it has forceadd, or when elements expire', () => {
     sets.all('create b hash:ip maxelem 2 forceadd timeout 5', 'add b 1.1.1.1', 'add b 1.1.1.2', 'add b 1.1.1.3')
     expect(sets.elements('b').map((element) => element.split(' ')[0])).toEqual(['1.1.1.2', '1.1.1.3'])
