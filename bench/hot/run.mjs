@@ -81,6 +81,7 @@ const sections = {
     return table('Whole packets through the data plane, sends included', [
       hot.replayAlone,
       ...[1, 1000, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.udpPackets(flows, direction))),
+      ...[1, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.tcpPackets(flows, direction))),
       () => hot.superpackets(true),
       () => hot.superpackets(false),
     ])
@@ -88,6 +89,7 @@ const sections = {
   garbage: async () => {
     say('\nGarbage')
     await garbage(hot.udpPackets(1000, 'out'))
+    await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
   },
   memory: async () => {

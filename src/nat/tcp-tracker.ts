@@ -64,14 +64,11 @@ export class TcpTracker {
   track(view: DataView, packet: Packet, side: number, isKept: boolean, now: number): number {
     const flow = side >> 1
     const at = flow * FLOW_WORDS
-    const direction = side & 1
-    if (
-      (this.#flows[at + FLOW_STATUS]! & STEADY_BITS) === this.#steady && (packet.tcpFlags & UNSTEADY_FLAGS) === tcp.ACK &&
-      packet.fragment === WHOLE
-    ) {
-      const found = this.#watchesWindow ? this.#windows.advance(view, packet, at, direction) : 1
+    const status = this.#flows[at + FLOW_STATUS]!
+    if ((status & STEADY_BITS) === this.#steady && (packet.tcpFlags & UNSTEADY_FLAGS) === tcp.ACK && packet.fragment === WHOLE) {
+      const found = this.#watchesWindow ? this.#windows.advance(view, packet, at, side & 1, status) : 1
       if (found !== 0) {
-        if (this.#countsRepeats) countRepeat(this.#flows, at, direction, found === 2)
+        if (this.#countsRepeats) countRepeat(this.#flows, at, side & 1, found === 2)
         if (isKept) this.#table.touch(flow, now)
         return 0
       }

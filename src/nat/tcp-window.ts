@@ -71,29 +71,22 @@ export class TcpWindows {
 
   /**
    * The way of nearly every segment: within all bounds, on a flow whose ends are both known, neither SYN, FIN nor RST. Moves
-   * the bounds. @param at the flow's record
+   * the bounds. @param at the flow's record; @param status its status word
    * @returns NOT_PLAIN (0) when it takes a closer look; else whether it brought anything new (2) or not (1)
    */
-  advance(view: DataView, packet: Packet, at: number, direction: number): number {
+  advance(view: DataView, packet: Packet, at: number, direction: number, status: number): number {
     const flows = this.#flows
     const { transport } = packet
-    const status = flows[at + FLOW_STATUS]!
-    const windows = flows[at + FLOW_WINDOWS]!
     const sender = at + direction
     const receiver = sender ^ 1
     const sequence = tcp.sequence(view, transport)
     const acknowledgment = tcp.acknowledgment(view, transport)
-    const window = tcp.window(view, transport)
-    const end = (sequence + packet.length - packet.headerLength - tcp.headerLength(view, transport)) | 0
-    const ours = (windows >>> (direction << 4)) & 0xffff
-    const theirs = (windows >>> ((direction ^ 1) << 4)) & 0xffff
-    const scale = scaleIn(status, direction)
+    const lengthAndWindow = tcp.lengthAndWindow(view, transport)
+    const end = (sequence + packet.at + packet.length - transport - ((lengthAndWindow >>> 28) << 2)) | 0
     const sent = (end - flows[sender + FLOW_END]!) | 0
     const lag = (flows[receiver + FLOW_END]! - acknowledgment) | 0
-    if (
-      later(end, flows[sender + FLOW_LIMIT]!) || sent < -(theirs << scaleIn(status, direction ^ 1)) ||
-      lag < 0 || lag > LAG || ours === 0 || theirs === 0
-    ) return NOT_PLAIN
+    if (later(end, flows[sender + FLOW_LIMIT]!) || lag < 0 || lag > LAG) return NOT_PLAIN
+    if (sent < 0 && sent < -this.#windowOf(at, direction ^ 1)) return NOT_PLAIN
 
     let found = NOTHING_NEW
     if (sent > 0) {
@@ -104,11 +97,13 @@ export class TcpWindows {
       flows[sender + FLOW_ACKED] = acknowledgment
       found = PROGRESS
     }
-    if (window > ours) flows[at + FLOW_WINDOWS] = (windows + ((window - ours) << (direction << 4))) | 0
-    const limit = (acknowledgment + (window === 0 ? 1 : window << scale)) | 0
+    const window = lengthAndWindow & 0xffff
+    const limit = (acknowledgment + (window === 0 ? 1 : window << scaleIn(status, direction))) | 0
     if (later(limit, flows[receiver + FLOW_LIMIT]!)) {
       flows[receiver + FLOW_LIMIT] = limit
       found = PROGRESS
+      // A window that is greater than any before has a limit beyond all before.
+      if (window > this.#greatest(at, direction)) this.#setGreatest(at, direction, window)
     }
     return found
   }

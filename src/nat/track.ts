@@ -12,7 +12,8 @@
 import type { Packet } from '../stack/parse.js'
 import { PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import {
-  EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, ZONE_INSIDE,
+  classIn, EVENT_ASSURED, EVENT_REPLIED, eventsIn, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, SIDE_BYTES,
+  ZONE_INSIDE,
 } from './flow-table.js'
 import type { TcpBehaviour } from './settings.js'
 import { TcpTracker } from './tcp-tracker.js'
@@ -59,14 +60,13 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
 export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 
 const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
-  const events = table.eventsOf(flow)
-  if ((events & EVENT_ASSURED) === 0) {
-    if (direction === 1 && (events & EVENT_REPLIED) === 0) table.setEvents(flow, events | EVENT_REPLIED)
-    else if (isKept && (events & EVENT_REPLIED) !== 0 && table.classOf(flow) === CLASS_UDP && isStream(table, flow, now)) {
-      table.setEvents(flow, events | EVENT_ASSURED)
-      table.setClass(flow, CLASS_UDP_STREAM, now)
-      return
-    }
+  const status = table.flows[flow * FLOW_WORDS + FLOW_STATUS]!
+  if ((status & EVENT_REPLIED) === 0) {
+    if (direction === 1) table.setEvents(flow, eventsIn(status) | EVENT_REPLIED)
+  } else if ((status & EVENT_ASSURED) === 0 && isKept && classIn(status) === CLASS_UDP && isStream(table, flow, now)) {
+    table.setEvents(flow, eventsIn(status) | EVENT_ASSURED)
+    table.setClass(flow, CLASS_UDP_STREAM, now)
+    return
   }
   if (isKept) table.touch(flow, now)
 }
