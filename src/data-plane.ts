@@ -13,8 +13,8 @@ import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
 import { PortPool } from './nat/port-pool.js'
 import type { RandomSource } from './nat/random.js'
+import { TcpTracker } from './nat/tcp-tracker.js'
 import { timeoutColumn } from './nat/timeouts.js'
-import { Tracker } from './nat/track.js'
 import { Pipeline } from './pipeline.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
@@ -121,7 +121,7 @@ export class DataPlane {
       held: fragmentHeld,
       waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
       errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
-      tracker: new Tracker(this.table, nat.tcp, idleTimes),
+      tcpTracker: new TcpTracker(this.table, nat.tcp, idleTimes),
       timeouts: idleTimes,
       mssClamp: settings.mssClamp,
       stats: settings.stats,

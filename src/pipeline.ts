@@ -20,7 +20,8 @@ import { Drop } from './drop.js'
 import { expire } from './nat/expire.js'
 import { type FlowTable, SIDE_HOP, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
-import { hasPassed, type Tracker } from './nat/track.js'
+import type { TcpTracker } from './nat/tcp-tracker.js'
+import { count, hasPassed, mayRefresh, track } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { FAILED } from './route/neighbours.js'
 import type { WaitingPackets } from './route/waiting.js'
@@ -54,7 +55,7 @@ export interface PipelineParts {
   readonly held: HeldPackets
   readonly waiting: WaitingPackets
   readonly errorLimit: TokenBucket
-  readonly tracker: Tracker
+  readonly tcpTracker: TcpTracker
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly mssClamp: boolean
@@ -74,7 +75,7 @@ export class Pipeline {
   readonly #held: HeldPackets
   readonly #waiting: WaitingPackets
   readonly #errorLimit: TokenBucket
-  readonly #tracker: Tracker
+  readonly #tcpTracker: TcpTracker
   readonly #timeouts: Int32Array
   readonly #mssClamp: boolean
   readonly #stats: Float64Array
@@ -98,7 +99,7 @@ export class Pipeline {
     this.#held = parts.held
     this.#waiting = parts.waiting
     this.#errorLimit = parts.errorLimit
-    this.#tracker = parts.tracker
+    this.#tcpTracker = parts.tcpTracker
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
@@ -239,8 +240,12 @@ export class Pipeline {
       return lost
     }
 
-    const verdict = this.#tracker.track(this.#slab.view, packet, side, this.#second)
+    const isKept = mayRefresh(table, side)
+    let verdict = 0
+    if (packet.protocol !== ipv4.PROTOCOL_TCP) track(table, side, isKept, this.#second)
+    else verdict = this.#tcpTracker.track(this.#slab.view, packet, side, isKept, this.#second)
     if (verdict > 0) return verdict
+    count(table, packet, side)
     if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(this.#slab.view, packet, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
     translate(this.#slab.view, packet, table, side)
     if (verdict < 0) table.close(side >> 1)

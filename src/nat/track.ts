@@ -10,44 +10,22 @@
  * question and its answer are none. TCP has a file of its own, tcp-tracker.ts.
  */
 import type { Packet } from '../stack/parse.js'
-import { PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import {
   classIn, EVENT_ASSURED, EVENT_REPLIED, eventsIn, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, SIDE_BYTES,
   ZONE_INSIDE,
 } from './flow-table.js'
-import type { TcpBehaviour } from './settings.js'
-import { TcpTracker } from './tcp-tracker.js'
 import { CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
 
 /** Seconds after which UDP that goes both ways is a stream. */
 const STREAM_AGE = 2
 
-export class Tracker {
-  readonly #table: FlowTable
-  readonly #tcp: TcpTracker
+/** Whether a packet of `side` may prolong its flow. */
+export const mayRefresh = (table: FlowTable, side: number): boolean => (side & 1) === 1 || table.zoneOf(side) === ZONE_INSIDE
 
-  /** @param timeouts idle seconds by class */
-  constructor(table: FlowTable, tcp: Pick<TcpBehaviour, 'states' | 'window'>, timeouts: Int32Array) {
-    this.#table = table
-    this.#tcp = new TcpTracker(table, tcp, timeouts)
-  }
-
-  /**
-   * Counts `packet` on `side` and refreshes the flow at `now` (s), unless it must not pass: then it leaves no trace.
-   * @returns 0, a drop code, or LAST_PACKET (negative): the flow ends when the packet has been translated
-   */
-  track(view: DataView, packet: Packet, side: number, now: number): number {
-    const table = this.#table
-    const direction = side & 1
-    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
-    let verdict = 0
-    if (packet.protocol === PROTOCOL_TCP) verdict = this.#tcp.track(view, packet, side, isKept, now)
-    else trackReply(table, side >> 1, direction, isKept, now)
-    if (verdict > 0) return verdict
-    table.bytes[side * 4 + SIDE_BYTES]! += packet.length
-    table.flows[(side >> 1) * FLOW_WORDS + FLOW_PACKETS + direction]!++
-    return verdict
-  }
+/** Counts a packet of `side`. */
+export const count = (table: FlowTable, packet: Packet, side: number): void => {
+  table.bytes[side * 4 + SIDE_BYTES]! += packet.length
+  table.flows[(side >> 1) * FLOW_WORDS + FLOW_PACKETS + (side & 1)]!++
 }
 
 /** Whether a packet of the flow has been let through. */
@@ -59,10 +37,12 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
 /** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
 export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 
-const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
+/** Follows a packet of `side` of a protocol other than TCP. @param now seconds */
+export const track = (table: FlowTable, side: number, isKept: boolean, now: number): void => {
+  const flow = side >> 1
   const status = table.flows[flow * FLOW_WORDS + FLOW_STATUS]!
   if ((status & EVENT_REPLIED) === 0) {
-    if (direction === 1) table.setEvents(flow, eventsIn(status) | EVENT_REPLIED)
+    if ((side & 1) === 1) table.setEvents(flow, eventsIn(status) | EVENT_REPLIED)
   } else if ((status & EVENT_ASSURED) === 0 && isKept && classIn(status) === CLASS_UDP && isStream(table, flow, now)) {
     table.setEvents(flow, eventsIn(status) | EVENT_ASSURED)
     table.setClass(flow, CLASS_UDP_STREAM, now)
