@@ -20,6 +20,7 @@ import {
   KIND_RST, KIND_SYN, KIND_SYN_ACK, kindOf, LAST_ACK, type Machine, MACHINES, RESTART, stateOf, STEADY, STEADY_MASK, SYN_RECV,
   SYN_SENT, SYN_SENT2, withAnswers, withMachineEvents,
 } from './tcp-state.js'
+import { advance, NOT_PLAIN, NOTHING_NEW, PROGRESS } from './tcp-steady.js'
 import { ASKS_BACK, BESIDE, FLOW_AWAITED, OUT, TcpWindows } from './tcp-window.js'
 import { CLASS_TCP_CLOSE } from './timeouts.js'
 
@@ -66,9 +67,9 @@ export class TcpTracker {
     const at = flow * FLOW_WORDS
     const status = this.#flows[at + FLOW_STATUS]!
     if ((status & STEADY_BITS) === this.#steady && (packet.tcpFlags & UNSTEADY_FLAGS) === tcp.ACK && packet.fragment === WHOLE) {
-      const found = this.#watchesWindow ? this.#windows.advance(view, packet, at, side & 1, status) : 1
-      if (found !== 0) {
-        if (this.#countsRepeats) countRepeat(this.#flows, at, side & 1, found === 2)
+      const found = this.#watchesWindow ? advance(this.#flows, view, packet, at, side & 1, status) : NOTHING_NEW
+      if (found !== NOT_PLAIN) {
+        if (this.#countsRepeats) countRepeat(this.#flows, at, side & 1, found === PROGRESS)
         if (isKept) this.#table.touch(flow, now)
         return 0
       }
