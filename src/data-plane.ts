@@ -104,9 +104,11 @@ export class DataPlane {
   readonly #events: FlowEvents
   readonly #forwards: Forwards
   readonly #admission: Admission
+  readonly #forgetsWhenDown: boolean
 
   constructor(settings: DataPlaneSettings, devices: DataPlaneDevices) {
     const { nat, timeouts, limits } = settings.behaviour
+    this.#forgetsWhenDown = nat.forgetWhenDown
     let end = 0
     const region = (size: number): Region => ({ start: end, end: (end += size) })
     const lanRegion = region(RECEIVE_BYTES)
@@ -187,6 +189,7 @@ export class DataPlane {
       hairpins, sources, room,
       syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
       refusal: limits.refusal,
+      verifiesSums: nat.verifyChecksums,
       errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
       tracker: new Tracker(this.table, nat.tcp, idle),
       timeouts: idle,
@@ -197,7 +200,7 @@ export class DataPlane {
     this.setWan(settings.wanSettings)
   }
 
-  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end. */
+  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end; all of them, if so configured, with the interface. */
   setWan(settings: WanSettings): void {
     const { wan } = this.pipeline
     wan.up = settings.up
@@ -205,7 +208,8 @@ export class DataPlane {
     this.#routes.replace(settings.routes)
     this.#admission.addresses = new Set(settings.addresses)
     this.#addresses.setPresent(this.#admission.addresses)
-    closeAddressesExcept(this.table, this.#admission.addresses)
+    const isForgotten = this.#forgetsWhenDown && !(settings.enabled ?? settings.up)
+    closeAddressesExcept(this.table, isForgotten ? new Set() : this.#admission.addresses)
   }
 
   /** A flow ends. When its mapping ends with it, the outside port rests, if strangers could have sent to it (RFC 6888 REQ-8). */

@@ -40,6 +40,7 @@ import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
 import { ERROR_MAX, mayReportError, turnEcho, turnRound, writeError } from './stack/reply.js'
 import type { Scratch } from './stack/scratch.js'
 import { wireCount, wireLength } from './stack/segment.js'
+import { isSumRight } from './stack/verify.js'
 import type { TokenBucket } from './stack/token-bucket.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
@@ -70,6 +71,8 @@ export interface PipelineParts {
   readonly syns: UnsolicitedSyns | null
   readonly errorLimit: TokenBucket
   readonly refusal: LimitSettings['refusal']
+  /** Drop what has a wrong transport checksum. */
+  readonly verifiesSums: boolean
   readonly tracker: Tracker
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
@@ -98,6 +101,7 @@ export class Pipeline {
   readonly #errorLimit: TokenBucket
   /** ICMP code for who is refused at a limit, or -1 for none. */
   readonly #refusal: number
+  readonly #verifiesSums: boolean
   readonly #tracker: Tracker
   readonly #timeouts: Int32Array
   readonly #mssClamp: boolean
@@ -132,6 +136,7 @@ export class Pipeline {
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
     this.#errorLimit = parts.errorLimit
     this.#refusal = REFUSAL_CODES[parts.refusal]
+    this.#verifiesSums = parts.verifiesSums
     this.#tracker = parts.tracker
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
@@ -216,6 +221,7 @@ export class Pipeline {
     from.rxBytes += received
     const packet = this.#packet
     let drop = parse(this.#slab.view, at, received, packet)
+    if (drop === 0 && this.#verifiesSums && !isSumRight(this.#slab, packet)) drop = Drop['bad-checksum']
     if (drop === 0) drop = packet.fragment === WHOLE ? this.#whole(packet, from) : this.#fragment(packet, from)
     if (drop !== 0) this.#stats[STAT_DROPS + drop]!++
   }

@@ -153,6 +153,12 @@ describe('a flood', () => {
     expect(gateway.plane.table.count).toBeLessThanOrEqual(4096)
   })
 
+  it('towards one server does not keep another host from it where ports are shared', () => {
+    const gateway = new MemoryGateway({ profile: 'linux', ...small })
+    flood(gateway, 20_000, 'tcp')
+    expect(attempt(gateway, '192.168.7.7', 6000, 'tcp', 80)).toBe('left')
+  })
+
   it('CGN-11: with makeRoom off nothing gives way', () => {
     const gateway = behaving({}, { ...small, limits: { flows: 4096, makeRoom: false } })
     flood(gateway, 5000, 'udp')
