@@ -156,8 +156,7 @@ export const tsnatGateway = async (lab: Lab): Promise<TsnatGateway> => {
   const flags = [
     '--wan', 'wan0', '--wan-address', `owned:${OUTSIDE}/24`, '--wan-gateway', OUTSIDE_ROUTER,
     '--lan', 'tun0', '--lan-address', `${INSIDE_ROUTER}/24`, '--lan-mtu', String(LAN_MTU), '--netns', client.path,
-    '--nat', 'tcp.mapping=shared', '--nat', 'udp.mapping=shared', '--nat', 'icmp.mapping=shared',
-    '--nat', 'tcp.filtering=address-and-port-dependent', '--nat', 'udp.filtering=address-and-port-dependent',
+    '--profile', 'linux',
     '--no-mss-clamp', '--limit', 'icmp-errors-per-second=1000000', '--log-level', 'warn',
   ]
   const process_ = gateway.spawn(process.execPath, [CLI, 'up', ...flags], { env: { TSNAT_RUN_DIR: lab.temporaryDirectory() } })

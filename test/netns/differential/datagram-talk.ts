@@ -87,7 +87,7 @@ abstract class DatagramTalk {
 }
 
 export class UdpTalk extends DatagramTalk {
-  protected override datagram(side: Side, fields: Fields, size: number): { note: string; builder: Builder } {
+  protected override datagram(_side: Side, fields: Fields, size: number): { note: string; builder: Builder } {
     const payload = this.dice.bytes(size)
     const hasChecksum = fields.corrupt !== undefined || this.dice.chance(88)
     const note = `UDP of ${size} bytes${hasChecksum ? '' : ' without checksum'}`

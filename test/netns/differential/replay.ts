@@ -19,6 +19,13 @@ export interface Step {
   seen: Seen[]
 }
 
+/** Whether a packet shows the endpoint that the flow has inside. */
+const isFrom = (packet: Uint8Array, { inside, insidePort, protocol }: Flow): boolean => {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.length)
+  const port = ipv4.headerLength(view, 0) + (protocol === 'icmp' ? 4 : 0)
+  return ipv4.fragmentOffset(view, 0) === 0 && formatIpv4(ipv4.source(view, 0)) === inside && packet.length >= port + 2 && view.getUint16(port) === insidePort
+}
+
 /** A sequence on its way through a gateway. */
 class Run {
   readonly sequence: Sequence
@@ -26,6 +33,8 @@ class Run {
   readonly names: PortNames
   /** Outside ports by flow: the inside ones until another is seen. */
   readonly #ports: number[]
+  /** The step in hand is a packet from inside whose outside port is the flow's. */
+  #isTelling = false
 
   constructor(sequence: Sequence) {
     this.sequence = sequence
@@ -36,13 +45,14 @@ class Run {
   shoot(step: number): { side: Side; packets: Uint8Array[] } {
     const shot = this.sequence.shots[step]!
     const packets = shot.build(this.#ports[shot.flow]!)
+    this.#isTelling = shot.side === 'lan' && packets.some((packet) => isFrom(packet, this.sequence.flows[shot.flow]!))
     this.steps.push({ sent: packets.map((packet) => `${shot.side}: ${describe(packet, this.names)}`), seen: [] })
     return { side: shot.side, packets }
   }
 
   take(side: Side, packet: Uint8Array): void {
     const shot = this.sequence.shots[this.steps.length - 1]!
-    if (side === 'wan' && shot.side === 'lan') this.#learn(this.sequence.flows[shot.flow]!, shot.flow, packet)
+    if (side === 'wan' && this.#isTelling) this.#learn(this.sequence.flows[shot.flow]!, shot.flow, packet)
     this.steps.at(-1)!.seen.push(observe(side, packet, this.names))
   }
 

@@ -1,0 +1,215 @@
+/**
+ * Where tsnat, set to behave as the kernel's masquerade does, deliberately lets out something else. Data of the differential
+ * test, which fails on a difference that is not listed here, and on one that is and never occurs; and of the document.
+ */
+import { OUTSIDE, OWN_INSIDE, type Side } from './addresses.js'
+import { datagramsOf, isFragment } from './datagrams.js'
+import { observe, PortNames, type Seen } from './observe.js'
+import type { Sequence } from './sequence.js'
+import type { Shot } from './talk.js'
+
+/** One step after which not the same came out. */
+export interface Mismatch {
+  readonly sequence: Sequence
+  readonly shot: Shot
+  /** What went in, as text. */
+  readonly sent: readonly string[]
+  /** What only one of them let out. */
+  readonly kernel: readonly Seen[]
+  readonly tsnat: readonly Seen[]
+  /** Differences in earlier steps of this sequence, by id. */
+  readonly earlier: ReadonlySet<string>
+}
+
+type Rest = Pick<Mismatch, 'kernel' | 'tsnat'> & {
+  /** What an outside port of the kernel's is called at tsnat, from now on. */
+  readonly rename?: readonly [kernel: string, tsnat: string]
+}
+
+export interface Difference {
+  readonly id: string
+  /** What the kernel does, what tsnat does, and why. */
+  readonly kernel: string
+  readonly tsnat: string
+  readonly why: string
+  /** What is left of a mismatch that this explains in whole, in part or not at all. */
+  readonly explains: (mismatch: Mismatch) => Rest
+}
+
+/** A packet that left the gateway with an address of the inside as its source. */
+const isLeak = ({ side, line }: Seen): boolean => side === 'wan' && line.startsWith('wan: 10.')
+
+/** An ICMP error that the gateway made, about a packet to itself or one that it did not forward. */
+const isOwnError = ({ side, line }: Seen): boolean => {
+  if (side === 'lan') return line.startsWith(`lan: ${OWN_INSIDE} > `)
+  return line.startsWith(`wan: ${OUTSIDE} > `) && / about \d+ bytes \{/.test(line) && !line.includes(`{${OUTSIDE}`) && !/\{(\S+) > \S+:.*\{/.test(line)
+}
+
+/** What the gateway's own sockets, of which there are none, say to somebody outside. */
+const isOwnRefusal = (seen: Seen): boolean =>
+  seen.line.startsWith(`wan: ${OUTSIDE}:`) && /TCP \[R\.?\] .* win 0 length 0(?: tos 0x[0-9a-f]+)?, ttl 64, id 0 DF$/.test(seen.line)
+    || (seen.side === 'wan' && isOwnError(seen) && / ICMP 3\/[23] /.test(seen.line))
+
+const withoutTos = (body: string): string => body.replace(/ tos 0x[0-9a-f]+(?=, ttl \d+$)/, '')
+/** The outside port, or its name, of a packet that went out. */
+const outsidePort = ({ body }: Seen): string | undefined => /^wan: 203\.0\.113\.1(?::| > \S+ ICMP (?:8|13)\/0 id )(x?\d+)/.exec(body)?.[1]
+const hasWrongSum = ({ body }: Seen): boolean => /\((TCP|UDP|ICMP) checksum is wrong/.test(body)
+
+const without = (list: readonly Seen[], predicate: (seen: Seen) => boolean): Seen[] => list.filter((seen) => !predicate(seen))
+
+/** Takes out pairs, one of each gateway, that are alike in the sense given. */
+const pairs = ({ kernel, tsnat }: Rest, alike: (kernel: Seen, tsnat: Seen) => boolean): Rest => {
+  const rest = { kernel: [...kernel], tsnat: [...tsnat] }
+  for (const one of kernel) {
+    const other = rest.tsnat.findIndex((seen) => alike(one, seen))
+    if (other < 0) continue
+    rest.tsnat.splice(other, 1)
+    rest.kernel.splice(rest.kernel.indexOf(one), 1)
+  }
+  return rest
+}
+
+/** Datagrams of one side, put together, with the packets that they were. Ports that were chosen are not told apart. */
+const wholes = (sequence: Sequence, side: Side, seen: readonly Seen[]): { body: string | undefined; pieces: Seen[] }[] => {
+  const ofSide = seen.filter((one) => one.side === side)
+  const names = new PortNames(sequence.flows.map(({ insidePort }) => insidePort))
+  return datagramsOf(ofSide.map(({ bytes }) => bytes)).map(({ pieces, whole }) => ({
+    body: whole === undefined ? undefined : observe(side, whole, names).body.replaceAll(/\bx\d+\b/g, 'x'),
+    pieces: pieces.map((i) => ofSide[i]!),
+  }))
+}
+
+/** Takes out datagrams that are the same but for how they were cut. */
+const sameDatagrams = ({ sequence, kernel, tsnat }: Mismatch): Rest => {
+  const gone = new Set<Seen>()
+  for (const side of ['lan', 'wan'] as const) {
+    const others = wholes(sequence, side, tsnat)
+    for (const one of wholes(sequence, side, kernel)) {
+      const other = others.findIndex(({ body }) => body !== undefined && body === one.body)
+      if (other < 0) continue
+      for (const piece of [...one.pieces, ...others[other]!.pieces]) gone.add(piece)
+      others.splice(other, 1)
+    }
+  }
+  return { kernel: without(kernel, (seen) => gone.has(seen)), tsnat: without(tsnat, (seen) => gone.has(seen)) }
+}
+
+/** Steps after which the two gateways have not the same flows any more. */
+const PARTING = ['own-flows', 'wrong-checksums', 'fragments-at-once']
+const hasParted = ({ earlier }: Mismatch): boolean => PARTING.some((id) => earlier.has(id))
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    id: 'own-flows',
+    kernel: 'It keeps a flow of what it took for its own, which then has the outside port; the inside host gets another',
+    tsnat: 'The inside host keeps its port',
+    why: 'tsnat has no such flows: somebody outside could choose inside hosts\' ports with them',
+    explains: (mismatch) => {
+      if (mismatch.shot.side !== 'lan') return mismatch
+      const names = mismatch.kernel.map(outsidePort).filter((name) => name?.startsWith('x'))
+      const [kernel, tsnat] = [names[0], mismatch.tsnat.map(outsidePort).find((name) => name !== undefined && !name.startsWith('x'))]
+      return kernel === undefined || tsnat === undefined ? mismatch : { ...mismatch, rename: [kernel, tsnat] }
+    },
+  },
+  {
+    id: 'no-leak',
+    kernel: 'What conntrack calls INVALID (a wrong checksum, a number beyond the window, a reply to nothing) leaves with the address of the inside host',
+    tsnat: 'It is dropped',
+    why: 'Nothing leaves with an inside address. Nobody outside could answer it',
+    explains: ({ kernel, tsnat }) => ({ kernel: without(kernel, isLeak), tsnat }),
+  },
+  {
+    id: 'no-answer',
+    kernel: 'What comes from outside and belongs to no flow, or is INVALID, is taken for its own and answered with a RST or ICMP 3/3',
+    tsnat: 'It is dropped',
+    why: 'Nothing is there that could answer. A RST in answer to a forged or late segment would end the connection at the remote end',
+    explains: ({ kernel, tsnat, shot }) => ({ kernel: shot.side === 'wan' ? without(kernel, isOwnRefusal) : kernel, tsnat }),
+  },
+  {
+    id: 'own-errors',
+    kernel: 'An ICMP error of its own has a random identification, and precedence 6 in its TOS',
+    tsnat: 'It has identification 0 with DF, and the TOS of the packet that it is about',
+    why: 'RFC 6864: a datagram that is never fragmented needs no identification. RFC 5508 REQ-10: the DS field is copied',
+    explains: (mismatch) => pairs(mismatch, (k, t) => isOwnError(k) && withoutTos(k.body) === withoutTos(t.body)),
+  },
+  {
+    id: 'own-echo',
+    kernel: 'Its answer to a ping has a new identification',
+    tsnat: 'The answer has the identification of the ping',
+    why: 'A ping in fragments is answered fragment by fragment',
+    explains: (mismatch) => pairs(mismatch, (k, t) => / ICMP 0\/0 /.test(k.body) && mismatch.shot.side === k.side && k.body === t.body),
+  },
+  {
+    id: 'new-identification',
+    kernel: 'The identification stays that of the inside host',
+    tsnat: 'What may be fragmented and changes its source gets a new one',
+    why: 'RFC 6864 4.1, RFC 7857 10: two inside hosts that use the same number would have their fragments mixed up at the remote',
+    explains: (mismatch) => pairs(mismatch, (k, t) => k.side === 'wan' && mismatch.shot.side === 'lan' && k.body === t.body && !/ DF$/.test(t.line)),
+  },
+  {
+    id: 'fragments-as-they-are',
+    kernel: 'A datagram in fragments is put together, translated, and cut again into pieces as long as the longest that came, in order',
+    tsnat: 'Each piece is translated as it is, once the first one has come',
+    why: 'No memory for whole datagrams, no delay',
+    explains: sameDatagrams,
+  },
+  {
+    id: 'fragments-at-once',
+    kernel: 'Of a datagram whose fragments do not all come, or contradict each other, nothing leaves',
+    tsnat: 'The pieces leave that came before that was known',
+    why: 'The same: nothing is put together on the way. The receiver cannot put it together either',
+    explains: ({ sequence, kernel, tsnat }) => {
+      const parts = (['lan', 'wan'] as const).flatMap((side) => wholes(sequence, side, tsnat)).filter(({ body }) => body === undefined)
+      const gone = new Set(parts.flatMap(({ pieces }) => pieces))
+      return { kernel, tsnat: without(tsnat, (seen) => gone.has(seen) && isFragment(seen.bytes)) }
+    },
+  },
+  {
+    id: 'wrong-checksums',
+    kernel: 'Each TCP, UDP and ICMP checksum is verified; what has a wrong one is INVALID',
+    tsnat: 'The packet is translated, and its checksum as wrong as before',
+    why: 'Checksums are for the receiver: they are changed by the difference that the translation makes, not computed anew',
+    explains: ({ kernel, tsnat }) => ({ kernel, tsnat: without(tsnat, hasWrongSum) }),
+  },
+  {
+    id: 'quoted-checksum',
+    kernel: 'An ICMP error that quotes a header with a wrong checksum is translated',
+    tsnat: 'It is dropped',
+    why: 'RFC 5508 REQ-3a',
+    explains: ({ kernel, tsnat }) => ({ kernel: without(kernel, ({ body }) => body.includes('quoted header checksum is wrong')), tsnat }),
+  },
+  {
+    id: 'redirects',
+    kernel: 'Redirects about translated flows are dropped',
+    tsnat: 'They are translated as other errors are',
+    why: 'RFC 5508 REQ-10 allows it. A host obeys only those of its own router (RFC 1122 3.2.2.2)',
+    explains: ({ kernel, tsnat }) => ({ kernel, tsnat: without(tsnat, ({ body }) => / ICMP 5\/\d /.test(body)) }),
+  },
+  {
+    id: 'obsolete-queries',
+    kernel: 'Information and address mask requests (types 15 and 17) are translated as pings are',
+    tsnat: 'They are dropped',
+    why: 'RFC 6918: obsolete',
+    explains: ({ kernel, tsnat }) => ({ kernel: without(kernel, ({ body }) => / ICMP 1[57]\/0 /.test(body)), tsnat }),
+  },
+  {
+    id: 'port-0',
+    kernel: 'UDP from port 0 gets another outside port, and its answers are let in',
+    tsnat: 'It is dropped',
+    why: 'RFC 768: port 0 says that no answer is wanted. A flow would be kept for none',
+    explains: ({ kernel, tsnat, sent }) => ({ kernel: sent.some((line) => /^lan: [\d.]+:0 > /.test(line)) ? [] : kernel, tsnat }),
+  },
+  {
+    id: 'parted',
+    kernel: 'After a difference above it may have a flow that tsnat has not, or the other way round',
+    tsnat: 'Likewise: what follows is let through by one of the two only',
+    why: 'What it lets through is right for the flows that it has',
+    explains: (mismatch) => (hasParted(mismatch) && (mismatch.kernel.length === 0 || mismatch.tsnat.length === 0) ? { kernel: [], tsnat: [] } : mismatch),
+  },
+]
+
+/** The list as a Markdown table. */
+export const renderDifferences = (): string => {
+  const rows = DIFFERENCES.map(({ id, kernel, tsnat, why }) => `| \`${id}\` | ${kernel} | ${tsnat} | ${why} |`)
+  return ['| Difference | The kernel | tsnat | Why |', '|---|---|---|---|', ...rows].join('\n')
+}
