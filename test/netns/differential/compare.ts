@@ -30,7 +30,7 @@ const difference = (kernel: readonly Seen[], tsnat: readonly Seen[]): Left => ({
 const isNothing = ({ kernel, tsnat }: Left): boolean => kernel.length + tsnat.length === 0
 
 const renamed = (seen: Seen, renames: readonly (readonly [string, string])[]): Seen => {
-  const change = (text: string): string => renames.reduce((changed, [from, to]) => changed.replaceAll(new RegExp(`\\b${from}\\b`, 'g'), to), text)
+  const change = (text: string): string => renames.reduce((changed, [from, to]) => changed.replaceAll(new RegExp(`\\b${from}(?![\\w'])`, 'g'), to), text)
   return renames.length === 0 ? seen : { ...seen, line: change(seen.line), body: change(seen.body) }
 }
 

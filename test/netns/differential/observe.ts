@@ -1,6 +1,6 @@
 /**
  * Packets as text that can be compared: all that a receiver can tell of them, in one line each, as tcpdump would have it.
- * Outside ports that the gateway had to choose have names, x1, x2 …, in the order in which they appear.
+ * Outside ports that the gateway had to choose have names, x1, x2 …, after the flows that have them.
  */
 import { checkPacket } from '../../../src/testing/check-packet.js'
 import { formatIpv4 } from '../../../src/stack/wire/address.js'
@@ -30,11 +30,15 @@ export class PortNames {
     this.#kept = new Set(kept)
   }
 
+  /** A flow has this outside port now: it is called after the flow, x1 for the first one. */
+  give(port: number, flow: number): void {
+    if (this.#kept.has(port) || this.#names.has(port)) return
+    const older = [...this.#names.values()].filter((name) => name.startsWith(`x${flow + 1}`)).length
+    this.#names.set(port, `x${flow + 1}${"'".repeat(older)}`)
+  }
+
   of(port: number): string {
-    if (this.#kept.has(port)) return String(port)
-    const name = this.#names.get(port) ?? `x${this.#names.size + 1}`
-    this.#names.set(port, name)
-    return name
+    return this.#kept.has(port) ? String(port) : this.#names.get(port) ?? 'unknown'
   }
 }
 

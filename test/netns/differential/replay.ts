@@ -64,10 +64,15 @@ class Run {
     if (formatIpv4(ipv4.source(view, 0)) !== OUTSIDE || formatIpv4(ipv4.destination(view, 0)) !== flow.remote) return
     const protocol = ipv4.protocol(view, 0)
     if (protocol === ipv4.PROTOCOL_ICMP) {
-      if (flow.protocol === 'icmp' && icmp4.isRequest(icmp4.type(view, at))) this.#ports[index] = icmp4.identifier(view, at)
+      if (flow.protocol === 'icmp' && icmp4.isRequest(icmp4.type(view, at))) this.#have(index, icmp4.identifier(view, at))
     } else if (view.getUint16(at + 2) === flow.remotePort) {
-      this.#ports[index] = view.getUint16(at)
+      this.#have(index, view.getUint16(at))
     }
+  }
+
+  #have(index: number, port: number): void {
+    this.#ports[index] = port
+    this.names.give(port, index)
   }
 }
 

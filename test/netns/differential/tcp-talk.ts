@@ -205,8 +205,9 @@ export class TcpTalk {
   }
 
   #strange(): Shot {
+    const side = this.#anySide()
     const flags = this.#dice.pick([0, tcp.FIN, tcp.SYN | tcp.FIN, tcp.SYN | tcp.RST, tcp.FIN | tcp.PSH | tcp.URG, tcp.RST | tcp.FIN | tcp.ACK, tcp.PSH, 0xff])
-    return this.#shot(this.#anySide(), this.#segment(this.#anySide(), flags, 0), '', false)
+    return this.#shot(side, this.#segment(side, flags, 0), '', false)
   }
 
   #keepAlive(): Shot {
