@@ -26,7 +26,7 @@ const surplus = (first: readonly Seen[], second: readonly Seen[]): Seen[] => {
 
 type Left = Pick<Mismatch, 'kernel' | 'tsnat'>
 
-const difference = (kernel: readonly Seen[], tsnat: readonly Seen[]): Left => ({ kernel: surplus(kernel, tsnat), tsnat: surplus(tsnat, kernel) })
+const difference = ({ kernel, tsnat }: Left): Left => ({ kernel: surplus(kernel, tsnat), tsnat: surplus(tsnat, kernel) })
 const isNothing = ({ kernel, tsnat }: Left): boolean => kernel.length + tsnat.length === 0
 
 const renamed = (seen: Seen, renames: readonly (readonly [string, string])[]): Seen => {
@@ -42,7 +42,7 @@ const explain = (sequence: Sequence, step: number, kernel: readonly Step[], tsna
   const lines = [`seed ${sequence.seed}, step ${step + 1} of ${sequence.shots.length}:`]
   for (let i = 0; i <= step; i++) {
     const [k, t] = [kernel[i]!, tsnat[i]!]
-    const isSame = isNothing(difference(k.seen, t.seen))
+    const isSame = isNothing(difference({ kernel: k.seen, tsnat: t.seen }))
     lines.push(`  ${i + 1}. ${sequence.shots[i]!.note}`, ...indent('sent  >', k.sent))
     if (k.sent.join() !== t.sent.join()) lines.push(...indent('to tsnat >', t.sent))
     if (isSame) lines.push(...indent('both  <', linesOf(k.seen)))
@@ -58,7 +58,8 @@ export const compare = (sequences: readonly Sequence[], kernel: readonly Step[][
     const renames: (readonly [string, string])[] = []
     for (const [step, shot] of sequence.shots.entries()) {
       const [k, t] = [kernel[i]![step]!, tsnat[i]![step]!]
-      let left = difference(k.seen.map((seen) => renamed(seen, renames)), t.seen)
+      let whole = { kernel: k.seen.map((seen) => renamed(seen, renames)), tsnat: t.seen }
+      let left = difference(whole)
       result.samePackets += k.seen.length - left.kernel.length
       if (isNothing(left)) {
         result.sameSteps++
@@ -67,10 +68,11 @@ export const compare = (sequences: readonly Sequence[], kernel: readonly Step[][
       const used: string[] = []
       for (const { id, explains } of DIFFERENCES) {
         if (isNothing(left)) break
-        const rest = explains({ sequence, shot, sent: t.sent, earlier, ...left })
+        const rest = explains({ sequence, shot, sent: t.sent, earlier, whole, ...left })
         if (rest.rename !== undefined) {
           renames.push(rest.rename)
-          left = difference(left.kernel.map((seen) => renamed(seen, [rest.rename!])), left.tsnat)
+          whole = { ...whole, kernel: whole.kernel.map((seen) => renamed(seen, [rest.rename!])) }
+          left = difference(whole)
         } else if (rest.kernel.length === left.kernel.length && rest.tsnat.length === left.tsnat.length) {
           continue
         } else {

@@ -3,7 +3,7 @@ import { buildIcmp, buildUdp } from '../../../src/testing/packets.js'
 import type { PacketOptions } from '../../../src/testing/packets.js'
 import * as icmp4 from '../../../src/stack/wire/icmp4.js'
 import type { Side } from './addresses.js'
-import { type Builder, Dice, endsOf, type Ends, errorAbout, type Flow, inFragments, ipFields, payloadSize, type Shot } from './talk.js'
+import { type Builder, Dice, endsOf, type Ends, errorAbout, type Flow, fragmentSizes, inFragments, ipFields, payloadSize, type Shot } from './talk.js'
 
 const WHO: Record<Side, string> = { lan: 'client', wan: 'server' }
 
@@ -69,8 +69,9 @@ abstract class DatagramTalk {
 
   #fragmented(): Shot {
     const side = this.side()
-    const { note, builder } = this.datagram(side, ipFields(this.dice, true), this.dice.between(100, 900))
-    const pieces = inFragments(this.dice, builder)
+    const { payload, mtu } = fragmentSizes(this.dice, side)
+    const { note, builder } = this.datagram(side, ipFields(this.dice, true), payload)
+    const pieces = inFragments(this.dice, builder, mtu)
     return this.shot(side, `${note} ${pieces.note}`, pieces.split)
   }
 

@@ -14,6 +14,8 @@ export interface Mismatch {
   readonly shot: Shot
   /** What went in, as text. */
   readonly sent: readonly string[]
+  /** All that came out. */
+  readonly whole: { readonly kernel: readonly Seen[]; readonly tsnat: readonly Seen[] }
   /** What only one of them let out. */
   readonly kernel: readonly Seen[]
   readonly tsnat: readonly Seen[]
@@ -55,6 +57,8 @@ const withoutTos = (body: string): string => body.replace(/ tos 0x[0-9a-f]+(?=, 
 const outsidePort = ({ body }: Seen): string | undefined => /^wan: 203\.0\.113\.1(?::| > \S+ ICMP (?:8|13)\/0 id )(x?\d+'*)/.exec(body)?.[1]
 const hasWrongSum = ({ body }: Seen): boolean => /\((TCP|UDP|ICMP) checksum is wrong/.test(body)
 
+const identificationOf = ({ bytes }: Seen): number => (bytes[4]! << 8) | bytes[5]!
+
 const without = (list: readonly Seen[], predicate: (seen: Seen) => boolean): Seen[] => list.filter((seen) => !predicate(seen))
 
 /** Takes out pairs, one of each gateway, that are alike in the sense given. */
@@ -80,11 +84,11 @@ const wholes = (sequence: Sequence, side: Side, seen: readonly Seen[]): { body: 
 }
 
 /** Takes out datagrams that are the same but for how they were cut. */
-const sameDatagrams = ({ sequence, kernel, tsnat }: Mismatch): Rest => {
+const sameDatagrams = ({ sequence, whole, kernel, tsnat }: Mismatch): Rest => {
   const gone = new Set<Seen>()
   for (const side of ['lan', 'wan'] as const) {
-    const others = wholes(sequence, side, tsnat)
-    for (const one of wholes(sequence, side, kernel)) {
+    const others = wholes(sequence, side, whole.tsnat)
+    for (const one of wholes(sequence, side, whole.kernel)) {
       const other = others.findIndex(({ body }) => body !== undefined && body === one.body)
       if (other < 0) continue
       for (const piece of [...one.pieces, ...others[other]!.pieces]) gone.add(piece)
@@ -144,7 +148,16 @@ export const DIFFERENCES: readonly Difference[] = [
     kernel: 'The identification stays that of the inside host',
     tsnat: 'What may be fragmented and changes its source gets a new one',
     why: 'RFC 6864 4.1, RFC 7857 10: two inside hosts that use the same number would have their fragments mixed up at the remote',
-    explains: (mismatch) => pairs(mismatch, (k, t) => k.side === 'wan' && mismatch.shot.side === 'lan' && k.body === t.body && !/ DF$/.test(t.line)),
+    explains: (mismatch) => {
+      // One number for one: the fragments of a datagram go on having the same.
+      const numbers = new Map<number, number>()
+      return pairs(mismatch, (k, t) => {
+        if (k.side !== 'wan' || mismatch.shot.side !== 'lan' || k.body !== t.body || / DF$/.test(t.line)) return false
+        const [before, after] = [identificationOf(k), identificationOf(t)]
+        if (!numbers.has(before)) numbers.set(before, after)
+        return numbers.get(before) === after
+      })
+    },
   },
   {
     id: 'fragments-as-they-are',
@@ -158,8 +171,8 @@ export const DIFFERENCES: readonly Difference[] = [
     kernel: 'Of a datagram whose fragments do not all come, or contradict each other, nothing leaves',
     tsnat: 'The pieces leave that came before that was known',
     why: 'The same: nothing is put together on the way. The receiver cannot put it together either',
-    explains: ({ sequence, kernel, tsnat }) => {
-      const parts = (['lan', 'wan'] as const).flatMap((side) => wholes(sequence, side, tsnat)).filter(({ body }) => body === undefined)
+    explains: ({ sequence, whole, kernel, tsnat }) => {
+      const parts = (['lan', 'wan'] as const).flatMap((side) => wholes(sequence, side, whole.tsnat)).filter(({ body }) => body === undefined)
       const gone = new Set(parts.flatMap(({ pieces }) => pieces))
       return { kernel, tsnat: without(tsnat, (seen) => gone.has(seen) && isFragment(seen.bytes)) }
     },
@@ -207,9 +220,3 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: (mismatch) => (hasParted(mismatch) ? { kernel: [], tsnat: [] } : mismatch),
   },
 ]
-
-/** The list as a Markdown table. */
-export const renderDifferences = (): string => {
-  const rows = DIFFERENCES.map(({ id, kernel, tsnat, why }) => `| \`${id}\` | ${kernel} | ${tsnat} | ${why} |`)
-  return ['| Difference | The kernel | tsnat | Why |', '|---|---|---|---|', ...rows].join('\n')
-}

@@ -25,20 +25,20 @@ export class PortNames {
   readonly #kept: ReadonlySet<number>
   readonly #names = new Map<number, string>()
 
-  /** @param kept ports that a gateway need not change */
+  /** @param kept ports that need no name: the inside ones, and those that nobody has */
   constructor(kept: Iterable<number>) {
     this.#kept = new Set(kept)
   }
 
   /** A flow has this outside port now: it is called after the flow, x1 for the first one. */
   give(port: number, flow: number): void {
-    if (this.#kept.has(port) || this.#names.has(port)) return
+    if (this.#names.has(port)) return
     const older = [...this.#names.values()].filter((name) => name.startsWith(`x${flow + 1}`)).length
     this.#names.set(port, `x${flow + 1}${"'".repeat(older)}`)
   }
 
   of(port: number): string {
-    return this.#kept.has(port) ? String(port) : this.#names.get(port) ?? 'unknown'
+    return this.#names.get(port) ?? (this.#kept.has(port) ? String(port) : 'unknown')
   }
 }
 

@@ -72,7 +72,7 @@ class Run {
 
   #have(index: number, port: number): void {
     this.#ports[index] = port
-    this.names.give(port, index)
+    if (port !== this.sequence.flows[index]!.insidePort) this.names.give(port, index)
   }
 }
 

@@ -107,11 +107,16 @@ export const ipFields = (dice: Dice, mayFragment = false) => ({
   df: !mayFragment && dice.chance(50),
 })
 
-const FRAGMENT_ORDERS = ['in order', 'backwards', 'shuffled', 'the second lost', 'the first lost', 'one twice', 'two that overlap'] as const
+const FRAGMENT_ORDERS = ['in order', 'backwards', 'shuffled', 'the second lost', 'the first lost', 'one twice', 'two that overlap', 'a short one first'] as const
+
+/** Sizes of a datagram that is sent in fragments, and of the fragments. The inside sends some that are too long for the WAN. */
+export const fragmentSizes = (dice: Dice, side: Side): { payload: number; mtu: number } =>
+  side === 'lan' && dice.chance(15)
+    ? { payload: dice.between(LAN_MTU, LAN_MTU * 2), mtu: LAN_MTU }
+    : { payload: dice.between(100, 900), mtu: dice.pick([68, 108, 204, 300]) }
 
 /** Sends a packet in fragments, in some order or disorder. */
-export const inFragments = (dice: Dice, whole: Builder): { note: string; split: (ends: Ends) => Uint8Array[] } => {
-  const mtu = dice.pick([68, 108, 204, 300])
+export const inFragments = (dice: Dice, whole: Builder, mtu: number): { note: string; split: (ends: Ends) => Uint8Array[] } => {
   const order = dice.weighted([[3, FRAGMENT_ORDERS[0]], [3, FRAGMENT_ORDERS[1]], [3, FRAGMENT_ORDERS[2]], ...FRAGMENT_ORDERS.slice(3).map((one) => [1, one] as const)])
   const seed = dice.between(0, 1 << 30)
   const split = (ends: Ends): Uint8Array[] => {
@@ -131,6 +136,8 @@ export const inFragments = (dice: Dice, whole: Builder): { note: string; split: 
         return pieces.filter((_, i) => i !== 1)
       case 'one twice':
         return [...pieces.slice(0, 2), pieces[1]!, ...pieces.slice(2)]
+      case 'a short one first':
+        return [...buildFragments(pieces[0]!, 68), ...pieces.slice(1)]
       case 'two that overlap':
         return [pieces[0]!, overlapping(pieces[1]!), ...pieces.slice(1)]
     }

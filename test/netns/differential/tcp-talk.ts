@@ -6,7 +6,7 @@ import { buildTcp } from '../../../src/testing/packets.js'
 import type { PacketOptions } from '../../../src/testing/packets.js'
 import * as tcp from '../../../src/stack/wire/tcp.js'
 import type { Side } from './addresses.js'
-import { type Builder, Dice, endsOf, errorAbout, type Flow, inFragments, ipFields, payloadSize, type Shot } from './talk.js'
+import { type Builder, Dice, endsOf, errorAbout, type Flow, fragmentSizes, inFragments, ipFields, payloadSize, type Shot } from './talk.js'
 
 interface Host {
   /** Next sequence number to send. */
@@ -220,11 +220,12 @@ export class TcpTalk {
   #fragmented(): Shot {
     const side = this.#anySide()
     if (!this.#hosts.wan.hasSent) return this.#sensible()
-    const segment = this.#segment(side, tcp.ACK | tcp.PSH, this.#dice.between(100, 700))
+    const { payload, mtu } = fragmentSizes(this.#dice, side)
+    const segment = this.#segment(side, tcp.ACK | tcp.PSH, payload)
     const whole = this.#builder(segment, ipFields(this.#dice, true))
-    const { note, split } = inFragments(this.#dice, whole)
-    if (!note.includes('lost') && !note.includes('overlap')) this.#hosts[side].next = (this.#hosts[side].next + segment.payload.length) >>> 0
-    return { note: `${WHO[side]}: ${segment.payload.length} bytes ${note}`, side, flow: this.#index, build: (port) => split(endsOf(this.#flow, side, port)) }
+    const { note, split } = inFragments(this.#dice, whole, mtu)
+    if (!note.includes('lost') && !note.includes('overlap')) this.#hosts[side].next = (this.#hosts[side].next + payload) >>> 0
+    return { note: `${WHO[side]}: ${payload} bytes ${note}`, side, flow: this.#index, build: (port) => split(endsOf(this.#flow, side, port)) }
   }
 
   /** From outside, to where nobody waits for it: another port of the gateway, or another sender. */
