@@ -68,7 +68,7 @@ export const compare = (sequences: readonly Sequence[], kernel: readonly Step[][
       const used: string[] = []
       for (const { id, explains } of DIFFERENCES) {
         if (isNothing(left)) break
-        const rest = explains({ sequence, shot, sent: t.sent, earlier, whole, ...left })
+        const rest = explains({ sequence, shot, sent: t.sent, before: sequence.shots.slice(0, step), earlier, whole, ...left })
         if (rest.rename !== undefined) {
           renames.push(rest.rename)
           whole = { ...whole, kernel: whole.kernel.map((seen) => renamed(seen, [rest.rename!])) }

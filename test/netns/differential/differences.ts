@@ -19,7 +19,8 @@ export interface Mismatch {
   /** What only one of them let out. */
   readonly kernel: readonly Seen[]
   readonly tsnat: readonly Seen[]
-  /** Differences in earlier steps of this sequence, by id. */
+  /** Steps before this one, and differences in them, by id. */
+  readonly before: readonly Shot[]
   readonly earlier: ReadonlySet<string>
 }
 
@@ -73,12 +74,12 @@ const pairs = ({ kernel, tsnat }: Rest, alike: (kernel: Seen, tsnat: Seen) => bo
   return rest
 }
 
-/** Datagrams of one side, put together, with the packets that they were. Ports that were chosen are not told apart. */
+/** Datagrams of one side, put together, with the packets that they were. Outside ports are not told apart. */
 const wholes = (sequence: Sequence, side: Side, seen: readonly Seen[]): { body: string | undefined; pieces: Seen[] }[] => {
   const ofSide = seen.filter((one) => one.side === side)
   const names = new PortNames(sequence.flows.map(({ insidePort }) => insidePort))
   return datagramsOf(ofSide.map(({ bytes }) => bytes)).map(({ pieces, whole }) => ({
-    body: whole === undefined ? undefined : observe(side, whole, names).body.replaceAll(/\b(x\d+'*|unknown)/g, 'x'),
+    body: whole === undefined ? undefined : observe(side, whole, names).body.replaceAll(/(?<=203\.0\.113\.1:|203\.0\.113\.1 > \S+ ICMP \S+ id )[\w']+/g, 'port'),
     pieces: pieces.map((i) => ofSide[i]!),
   }))
 }
@@ -98,9 +99,17 @@ const sameDatagrams = ({ sequence, whole, kernel, tsnat }: Mismatch): Rest => {
   return { kernel: without(kernel, (seen) => gone.has(seen)), tsnat: without(tsnat, (seen) => gone.has(seen)) }
 }
 
+/** A TCP segment that was translated. */
+const isTcpOfFlow = (seen: Seen): boolean => !isLeak(seen) && / TCP \[/.test(seen.line) && !isOwnError(seen)
+
+const withoutTcp = ({ kernel, tsnat }: Rest): Rest => ({ kernel: without(kernel, isTcpOfFlow), tsnat: without(tsnat, isTcpOfFlow) })
+
 /** Steps after which the two gateways have not the same flows any more. */
-const PARTING = ['own-flows', 'wrong-checksums', 'fragments-at-once']
+const PARTING = ['own-flows', 'wrong-checksums', 'fragments-at-once', 'strict-resets', 'strict-openings', 'lost-track', 'reopened', 'begun-anew']
 const hasParted = ({ earlier }: Mismatch): boolean => PARTING.some((id) => earlier.has(id))
+
+/** What TCP segments went in, as text: `[S.]` and so on. */
+const flagsSent = ({ sent }: Mismatch): string => /TCP \[(\S+)\]/.exec(sent[0] ?? '')?.[1] ?? ''
 
 export const DIFFERENCES: readonly Difference[] = [
   {
@@ -211,6 +220,64 @@ export const DIFFERENCES: readonly Difference[] = [
     tsnat: 'It is dropped',
     why: 'RFC 768: port 0 says that no answer is wanted. A flow would be kept for none',
     explains: ({ kernel, tsnat, sent }) => ({ kernel: sent.some((line) => /^lan: [\d.]+:0 > /.test(line)) ? [] : kernel, tsnat }),
+  },
+  {
+    id: 'strict-resets',
+    kernel: 'A RST beyond the window, or before it, is let through where no acknowledgment has been seen yet, and while the connection closes; it ends the flow',
+    tsnat: 'It is dropped, and changes nothing',
+    why: 'RFC 5961 3.2: its receiver ignores it. Whoever forges one should not end a flow that lives on',
+    explains: (mismatch) => ({ tsnat: mismatch.tsnat, kernel: /R/.test(flagsSent(mismatch)) && mismatch.tsnat.length === 0 ? [] : mismatch.kernel }),
+  },
+  {
+    id: 'strict-openings',
+    kernel: 'While a connection opens, a SYN/ACK that acknowledges no SYN, or an older one, is let through',
+    tsnat: 'It is dropped',
+    why: 'RFC 9293 3.10.7.3: it is not acceptable',
+    explains: (mismatch) => ({ tsnat: mismatch.tsnat, kernel: flagsSent(mismatch) === 'S.' && mismatch.tsnat.length === 0 ? [] : mismatch.kernel }),
+  },
+  {
+    id: 'lost-track',
+    kernel: 'After SYNs from both ends, a SYN with another number, or data and a keep-alive of the server before the client has acknowledged, it calls INVALID what follows',
+    tsnat: 'The connection goes on',
+    why: 'RFC 9293: these are valid',
+    explains: (mismatch) =>
+      mismatch.before.some(({ note }) => /SYN in between|as it opens too|keep-alive|SYN\+ACK in between/.test(note)) ? withoutTcp(mismatch) : mismatch,
+  },
+  {
+    id: 'reopened',
+    kernel: 'A SYN from outside on the endpoints of a connection that has ended ends its flow, and is refused',
+    tsnat: 'It is let in, and begins a new connection',
+    why: 'Either end may open a connection anew (RFC 9293 3.10.7.4); the mapping still stands',
+    explains: (mismatch) =>
+      mismatch.shot.side === 'wan' && flagsSent(mismatch) === 'S' && mismatch.kernel.length === 0 && mismatch.before.some(({ note }) => /FIN|RST/.test(note))
+        ? withoutTcp(mismatch)
+        : mismatch,
+  },
+  {
+    id: 'begun-anew',
+    kernel: 'A SYN after a RST of the other end passes, but segments of the old connection still do',
+    tsnat: 'It begins a new connection at once',
+    why: 'A RST has ended the old one',
+    explains: (mismatch) => {
+      const reset = mismatch.before.findIndex(({ note }) => note.includes('RST'))
+      const isAnew = reset >= 0 && mismatch.before.slice(reset).some(({ note, side }) => side === 'lan' && /: SYN\b/.test(note))
+      return isAnew && mismatch.tsnat.length === 0 ? withoutTcp(mismatch) : mismatch
+    },
+  },
+  {
+    id: 'beside-the-window',
+    kernel: 'A segment with an old acknowledgment that is beyond the window too is INVALID',
+    tsnat: 'It passes, and changes nothing',
+    why: 'Its receiver answers it, which tells the sender where the connection is (RFC 9293 3.10.7.4)',
+    explains: ({ shot, kernel, tsnat }) => ({ kernel, tsnat: shot.note.includes('what it acknowledges -') ? without(tsnat, isTcpOfFlow) : tsnat }),
+  },
+  {
+    id: 'returned-segments',
+    kernel: 'A TCP segment that it does not forward, as its TTL has run out or it is too big, has changed the state of its flow all the same',
+    tsnat: 'It changes nothing',
+    why: 'It never reaches its receiver',
+    explains: (mismatch) =>
+      mismatch.sequence.flows[0]!.protocol === 'tcp' && mismatch.before.some(({ note }) => /TTL 1|too big/.test(note)) ? { kernel: [], tsnat: [] } : mismatch,
   },
   {
     id: 'parted',

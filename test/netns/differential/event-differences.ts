@@ -6,16 +6,23 @@ export interface EventDifference {
   readonly kernel: string
   readonly tsnat: string
   readonly why: string
-  /** What tsnat prints where the kernel prints this. */
-  readonly change: (line: string) => string[]
+  /** What is not compared. */
+  readonly part: RegExp
 }
 
 export const EVENT_DIFFERENCES: readonly EventDifference[] = [
   {
     id: 'portid',
-    kernel: '`[USERSPACE] portid=N progname=P` at the end of a line that a program caused (`conntrack -D`)',
-    tsnat: 'Nothing',
-    why: 'There are no netlink sockets to name',
-    change: (line) => [line.replace(/ \[USERSPACE\].*$/, '')],
+    kernel: 'A line that a program caused (`conntrack -D`) ends with `[USERSPACE] portid=N progname=P`, where N is the number of a netlink socket',
+    tsnat: '`[USERSPACE] portid=N`, where N is the number of the process',
+    why: 'The program speaks to tsnat by its control socket, which tells the process',
+    part: / \[USERSPACE\] portid=.*$/,
+  },
+  {
+    id: 'seconds-left',
+    kernel: 'The seconds that a deleted flow had left are rounded down',
+    tsnat: 'They may be one more',
+    why: 'Flows are timed in whole seconds',
+    part: /(?<=^\[DESTROY\] \S+ +\d+ )\d+ (?=src=)/,
   },
 ]

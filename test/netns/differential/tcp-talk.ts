@@ -5,7 +5,7 @@
 import { buildTcp } from '../../../src/testing/packets.js'
 import type { PacketOptions } from '../../../src/testing/packets.js'
 import * as tcp from '../../../src/stack/wire/tcp.js'
-import type { Side } from './addresses.js'
+import { type Side, WAN_MTU } from './addresses.js'
 import { type Builder, Dice, endsOf, errorAbout, type Flow, fragmentSizes, inFragments, ipFields, payloadSize, type Shot } from './talk.js'
 
 interface Host {
@@ -30,6 +30,8 @@ type Fields = Omit<PacketOptions, 'source' | 'destination'>
 
 const OTHER: Record<Side, Side> = { lan: 'wan', wan: 'lan' }
 const WHO: Record<Side, string> = { lan: 'client', wan: 'server' }
+/** Of IPv4 and TCP without options. */
+const HEADERS = 40
 const NOTHING = new Uint8Array(0)
 
 const flagNames = (flags: number): string =>
@@ -99,11 +101,14 @@ export class TcpTalk {
   /** A segment as the host would send it now, after which it goes on from there. */
   #say(side: Side, flags: number, size: number, why = ''): Shot {
     const segment = this.#segment(side, flags, size)
+    const fields = ipFields(this.#dice)
+    // What does not fit the WAN comes back; it will be sent again.
+    if (fields.df && size + HEADERS > WAN_MTU) return this.#shot(side, segment, `${why}, too big`, false, fields)
     const host = this.#hosts[side]
     host.hasSent = true
     host.next = (host.next + size + (flags & (tcp.SYN | tcp.FIN) ? 1 : 0)) >>> 0
     if (flags & tcp.FIN) host.isDone = true
-    return this.#shot(side, segment, why, true)
+    return this.#shot(side, segment, why, true, fields)
   }
 
   #segment(side: Side, flags: number, size: number): Segment {
@@ -112,7 +117,7 @@ export class TcpTalk {
       flags,
       sequence: this.#hosts[side].next | 0,
       acknowledgment: flags & tcp.ACK ? peer.next | 0 : 0,
-      window: this.#dice.weighted([[6, 65535], [4, this.#dice.between(500, 30_000)], [1, 0]]),
+      window: this.#dice.weighted([[6, 65535], [4, this.#dice.between(3000, 30_000)], [flags & tcp.SYN ? 0 : 1, 0]]),
       options: flags & tcp.SYN ? this.#synOptions(side) : NOTHING,
       payload: this.#dice.bytes(size),
     }
