@@ -7,10 +7,10 @@ import { type Builder, Dice, endsOf, type Ends, errorAbout, type Flow, fragmentS
 
 const WHO: Record<Side, string> = { lan: 'client', wan: 'server' }
 
-type Fields = Omit<PacketOptions, 'source' | 'destination'>
+export type Fields = Omit<PacketOptions, 'source' | 'destination'>
 
 /** What UDP and ICMP queries have in common. */
-abstract class DatagramTalk {
+export abstract class DatagramTalk {
   protected readonly dice: Dice
   protected readonly flow: Flow
   protected readonly index: number
@@ -50,6 +50,11 @@ abstract class DatagramTalk {
 
   #plain(side: Side): Shot {
     const { note, builder } = this.datagram(side, ipFields(this.dice), payloadSize(this.dice, side))
+    return this.passing(side, note, builder)
+  }
+
+  /** A packet that later errors may be about. */
+  protected passing(side: Side, note: string, builder: Builder): Shot {
     this.#hasBegun = true
     this.#last[side] = builder
     return this.shot(side, note, (ends) => [builder(ends)])

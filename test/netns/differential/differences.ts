@@ -56,7 +56,10 @@ const isOwnRefusal = (seen: Seen): boolean =>
 const withoutTos = (body: string): string => body.replace(/ tos 0x[0-9a-f]+(?=, ttl \d+$)/, '')
 /** The outside port, or its name, of a packet that went out. */
 const outsidePort = ({ body }: Seen): string | undefined => /^wan: 203\.0\.113\.1(?::| > \S+ ICMP (?:8|13)\/0 id )(x?\d+'*)/.exec(body)?.[1]
-const hasWrongSum = ({ body }: Seen): boolean => /\((TCP|UDP|ICMP) checksum is wrong/.test(body)
+const hasWrongSum = ({ body }: Seen): boolean => /\((TCP|UDP|UDP-Lite|SCTP|ICMP) checksum is wrong/.test(body)
+
+/** Protocols without ports: one inside host at a time for each remote. */
+const isByAddress = ({ flows }: Sequence): boolean => ['gre', 'esp', 'unknown'].includes(flows[0]!.protocol)
 
 const identificationOf = ({ bytes }: Seen): number => (bytes[4]! << 8) | bytes[5]!
 
@@ -105,7 +108,7 @@ const isTcpOfFlow = (seen: Seen): boolean => !isLeak(seen) && / TCP \[/.test(see
 const withoutTcp = ({ kernel, tsnat }: Rest): Rest => ({ kernel: without(kernel, isTcpOfFlow), tsnat: without(tsnat, isTcpOfFlow) })
 
 /** Steps after which the two gateways have not the same flows any more. */
-const PARTING = ['own-flows', 'wrong-checksums', 'fragments-at-once', 'strict-resets', 'strict-openings', 'lost-track', 'reopened', 'begun-anew']
+const PARTING = ['sctp-openers', 'sctp-tags', 'own-flows', 'wrong-checksums', 'fragments-at-once', 'strict-resets', 'strict-openings', 'lost-track', 'reopened', 'begun-anew']
 const hasParted = ({ earlier }: Mismatch): boolean => PARTING.some((id) => earlier.has(id))
 
 /** What TCP segments went in, as text: `[S.]` and so on. */
@@ -119,6 +122,8 @@ export const DIFFERENCES: readonly Difference[] = [
     why: 'tsnat has no such flows: somebody outside could choose inside hosts\' ports with them',
     explains: (mismatch) => {
       if (mismatch.shot.side !== 'lan') return mismatch
+      // Without ports there is no other.
+      if (isByAddress(mismatch.sequence) && mismatch.earlier.has('no-answer') && mismatch.kernel.length === 0) return { kernel: [], tsnat: [] }
       const names = mismatch.kernel.map(outsidePort).filter((name) => name?.startsWith('x'))
       const [kernel, tsnat] = [names[0], mismatch.tsnat.map(outsidePort).find((name) => name !== undefined && !name.startsWith('x'))]
       return kernel === undefined || tsnat === undefined ? mismatch : { ...mismatch, rename: [kernel, tsnat] }
@@ -220,6 +225,52 @@ export const DIFFERENCES: readonly Difference[] = [
     tsnat: 'It is dropped',
     why: 'RFC 768: port 0 says that no answer is wanted. A flow would be kept for none',
     explains: ({ kernel, tsnat, sent }) => ({ kernel: sent.some((line) => /^lan: [\d.]+:0 > /.test(line)) ? [] : kernel, tsnat }),
+  },
+  {
+    id: 'told',
+    kernel: 'A first packet for which no outside endpoint is free, as GRE or ESP of a second host to the same remote, is dropped without a word',
+    tsnat: 'Its sender is told, with ICMP 3/13',
+    why: 'RFC 5508 REQ-8',
+    explains: ({ shot, kernel, tsnat }) => ({ kernel, tsnat: shot.side === 'lan' ? without(tsnat, (seen) => isOwnError(seen) && / ICMP 3\/13 /.test(seen.body)) : tsnat }),
+  },
+  {
+    id: 'short-quotes',
+    kernel: 'An ICMP error that quotes less than 8 bytes behind the header is dropped',
+    tsnat: 'It is translated if the quoted protocol has no ports, and dropped otherwise',
+    why: 'Addresses are all that is needed of such a quote',
+    explains: (mismatch) => ({ kernel: mismatch.kernel, tsnat: isByAddress(mismatch.sequence) ? without(mismatch.tsnat, ({ body }) => body.includes('quoted 24 bytes do not hold')) : mismatch.tsnat }),
+  },
+  {
+    id: 'udplite',
+    kernel: "UDP-Lite's checksum is verified as if it were UDP's, so it seems wrong and the packet is INVALID, unless the network card has verified it",
+    tsnat: 'It is translated',
+    why: 'RFC 3828 3.1',
+    explains: ({ sequence, kernel, tsnat }) => ({ kernel, tsnat: sequence.flows[0]!.protocol === 'udplite' ? without(tsnat, (seen) => !isLeak(seen)) : tsnat }),
+  },
+  {
+    id: 'sctp-openers',
+    kernel: 'SCTP flows begin with INIT or, for another path of an association, with HEARTBEAT',
+    tsnat: 'They begin with INIT, which is never in fragments',
+    why: 'RFC 9260 3.3.2: INIT comes alone. A path that an association has added needs its INIT to have come this way',
+    explains: ({ sequence, shot, kernel, tsnat }) => {
+      const isOther = sequence.flows[0]!.protocol === 'sctp' && /SCTP (HEARTBEAT|INIT .*fragments)/.test(shot.note)
+      return isOther && shot.side === 'lan' && tsnat.length === 0 ? { kernel: [], tsnat: [] } : { kernel, tsnat }
+    },
+  },
+  {
+    id: 'sctp-tags',
+    kernel: 'SCTP with a verification tag that is not that of the association is INVALID, and so is a chunk that does not fit its state',
+    tsnat: 'It is translated',
+    why: 'The receiver discards it (RFC 9260 8.5). An ABORT ends nothing for good, so a forged one does no harm',
+    explains: ({ sequence, kernel, tsnat }) => ({ kernel, tsnat: sequence.flows[0]!.protocol === 'sctp' ? without(tsnat, (seen) => !isLeak(seen)) : tsnat }),
+  },
+  {
+    id: 'sctp-fragments',
+    kernel: 'SCTP in fragments is translated as a whole',
+    tsnat: 'It is dropped where its port changes',
+    why: 'Its checksum is a CRC over all of it, which no piece alone lets one mend. SCTP avoids fragments (RFC 9260 6.9)',
+    explains: ({ sequence, shot, kernel, tsnat }) =>
+      sequence.flows[0]!.protocol === 'sctp' && shot.note.includes('in fragments') && tsnat.length === 0 ? { kernel: [], tsnat } : { kernel, tsnat },
   },
   {
     id: 'strict-resets',

@@ -6,8 +6,10 @@ import { checkPacket } from '../../../src/testing/check-packet.js'
 import { formatIpv4 } from '../../../src/stack/wire/address.js'
 import * as icmp4 from '../../../src/stack/wire/icmp4.js'
 import * as ipv4 from '../../../src/stack/wire/ipv4.js'
+import * as sctp from '../../../src/stack/wire/sctp.js'
 import * as tcp from '../../../src/stack/wire/tcp.js'
 import * as udp from '../../../src/stack/wire/udp.js'
+import * as udplite from '../../../src/stack/wire/udplite.js'
 import { OUTSIDE, type Side } from './addresses.js'
 
 /** A packet that came out of a gateway. */
@@ -42,6 +44,7 @@ export class PortNames {
   }
 }
 
+const HAS_PORTS = new Set([ipv4.PROTOCOL_TCP, ipv4.PROTOCOL_UDP, ipv4.PROTOCOL_SCTP, ipv4.PROTOCOL_UDPLITE])
 const FLAGS = 'FSRP.UEW'
 
 /** FNV-1a over bytes, as hexadecimal digits. */
@@ -69,7 +72,7 @@ class Reader {
     const header = ipv4.headerLength(view, 0)
     const isFirst = ipv4.fragmentOffset(view, 0) === 0
     const protocol = ipv4.protocol(view, 0)
-    const hasPorts = isFirst && (protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP) && bytes.length >= header + 4
+    const hasPorts = isFirst && HAS_PORTS.has(protocol) && bytes.length >= header + 4
     const source = formatIpv4(ipv4.source(view, 0))
     const destination = formatIpv4(ipv4.destination(view, 0))
     const from = hasPorts ? `${source}:${this.#port(source, udp.sourcePort(view, header))}` : source
@@ -93,6 +96,9 @@ class Reader {
       const none = view.getUint16(at + 6) === 0 ? ' no checksum' : ''
       return `UDP ${udp.length(view, at)}${none} ${data(bytes.subarray(at + udp.HEADER))}`
     }
+    if (protocol === ipv4.PROTOCOL_UDPLITE && left >= udplite.HEADER) return `UDP-Lite ${udplite.coverage(view, at)} ${data(bytes.subarray(at + udplite.HEADER))}`
+    // Behind the checksum, which depends on the ports.
+    if (protocol === ipv4.PROTOCOL_SCTP) return `SCTP tag ${hex(bytes.subarray(at + 4, at + 8))} ${data(bytes.subarray(at + sctp.HEADER))}`
     if (protocol === ipv4.PROTOCOL_ICMP && left >= icmp4.ERROR_HEADER) return this.#icmp(view, bytes, at, isOurs)
     return `protocol ${protocol} ${data(bytes.subarray(at))}`
   }
@@ -133,7 +139,7 @@ const identity = (view: DataView): string => `id ${ipv4.identification(view, 0)}
 
 /** What is wrong with a packet, without the numbers that depend on the port. */
 const problems = (bytes: Uint8Array): string => {
-  const found = checkPacket(bytes).map((text) => text.replace(/: the words add up.*/, ''))
+  const found = checkPacket(bytes).map((text) => text.replace(/: the words add up.*/, '').replace(/SCTP checksum is 0x.*/, 'SCTP checksum is wrong'))
   return found.length === 0 ? '' : ` (${found.join('; ')})`
 }
 

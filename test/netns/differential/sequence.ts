@@ -1,6 +1,7 @@
 /** Packet sequences out of a seed: who talks to whom, and what is sent step by step. The same seed gives the same sequence. */
 import { insideAddress, remoteAddress } from './addresses.js'
 import { QueryTalk, UdpTalk } from './datagram-talk.js'
+import { OtherTalk, SctpTalk } from './other-talk.js'
 import { Dice, type Flow, type Protocol, type Shot } from './talk.js'
 import { TcpTalk } from './tcp-talk.js'
 
@@ -25,13 +26,17 @@ const talkOf = (dice: Dice, flow: Flow, index: number): { next(): Shot } => {
       return new UdpTalk(dice, flow, index)
     case 'icmp':
       return new QueryTalk(dice, flow, index)
+    case 'sctp':
+      return new SctpTalk(dice, flow, index)
+    default:
+      return new OtherTalk(dice, flow, index)
   }
 }
 
 /** 4 to 12 steps of one talk, or of two that would like to have the same outside port. */
 export const sequenceOf = (seed: number, number: number): Sequence => {
   const dice = new Dice(seed)
-  const protocol = dice.weighted<Protocol>([[60, 'tcp'], [28, 'udp'], [12, 'icmp']])
+  const protocol = dice.weighted<Protocol>([[56, 'tcp'], [23, 'udp'], [10, 'icmp'], [3, 'udplite'], [4, 'sctp'], [2, 'gre'], [2, 'esp'], [1, 'unknown']])
   const insidePort = dice.weighted([[12, dice.between(1024, 65535)], [1, dice.between(512, 1023)], [1, dice.between(1, 511)]])
   const flowOf = (host: number, remote: number): Flow => ({
     protocol,

@@ -9,9 +9,9 @@ import * as icmp4 from '../../../src/stack/wire/icmp4.js'
 import { LAN_MTU, OUTSIDE, WAN_MTU } from './addresses.js'
 import type { Side } from './addresses.js'
 
-export type Protocol = 'tcp' | 'udp' | 'icmp'
+export type Protocol = 'tcp' | 'udp' | 'icmp' | 'udplite' | 'sctp' | 'gre' | 'esp' | 'unknown'
 
-/** One inside endpoint and one remote. For ICMP the ports are the identifier and 0. */
+/** One inside endpoint and one remote. For ICMP the ports are the identifier and 0; some protocols have none. */
 export interface Flow {
   protocol: Protocol
   inside: string
