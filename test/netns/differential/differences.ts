@@ -213,6 +213,13 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ kernel, tsnat }) => ({ kernel, tsnat: without(tsnat, ({ body }) => / ICMP 5\/\d /.test(body)) }),
   },
   {
+    id: 'source-quench',
+    kernel: 'Source quench is translated as other errors are',
+    tsnat: 'It is dropped',
+    why: 'RFC 6633: obsolete, and ignored by whoever receives it',
+    explains: ({ kernel, tsnat }) => ({ kernel: without(kernel, ({ body }) => / ICMP 4\/0 /.test(body)), tsnat }),
+  },
+  {
     id: 'obsolete-queries',
     kernel: 'Information and address mask requests (types 15 and 17) are translated as pings are',
     tsnat: 'They are dropped',
