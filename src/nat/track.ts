@@ -53,7 +53,8 @@ export class Tracker {
     if (verdict > 0) return verdict
     table.bytes[side * 4 + SIDE_BYTES]! += packet.length
     table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
-    if (((table.statusOf(flow) ^ before) & TOLD) !== 0) table.onChange(flow, before)
+    // Of a flow that ends with this packet, its end is told.
+    if (verdict === 0 && ((table.statusOf(flow) ^ before) & TOLD) !== 0) table.onChange(flow, before)
     return verdict
   }
 }

@@ -295,11 +295,11 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     id: 'lost-track',
-    kernel: 'After SYNs from both ends, a SYN with another number, or data and a keep-alive of the server before the client has acknowledged, it calls INVALID what follows',
+    kernel: 'After SYNs from both ends, a SYN with another number, or a keep-alive or repeated data of the server before the client has acknowledged, it calls INVALID what follows',
     tsnat: 'The connection goes on',
     why: 'RFC 9293: these are valid',
     explains: (mismatch) =>
-      mismatch.before.some(({ note }) => /SYN in between|as it opens too|keep-alive|SYN\+ACK in between/.test(note)) ? withoutTcp(mismatch) : mismatch,
+      mismatch.before.some(({ note }) => /SYN in between|as it opens too|keep-alive|SYN\+ACK in between|^server: (?!SYN).*again$/.test(note)) ? withoutTcp(mismatch) : mismatch,
   },
   {
     id: 'reopened',

@@ -20,9 +20,9 @@ export const EVENT_DIFFERENCES: readonly EventDifference[] = [
   },
   {
     id: 'seconds-left',
-    kernel: 'The seconds that a deleted flow had left are rounded down',
-    tsnat: 'They may be one more',
-    why: 'Flows are timed in whole seconds',
-    part: /(?<=^\[DESTROY\] \S+ +\d+ )\d+ (?=src=)/,
+    kernel: 'The seconds that a flow had left which ends before its time are rounded down, and of TCP those of the state before its last segment',
+    tsnat: 'They may be one more, and are those of the state in which it ends',
+    why: 'Flows are timed in whole seconds, by the state that they are in',
+    part: /(?<=^\[DESTROY\] \S+ +\d+ )\d+ /,
   },
 ]
