@@ -10,7 +10,7 @@ import * as sctp from '../src/stack/wire/sctp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway, type MemoryGatewayOptions } from '../src/testing/memory-gateway.js'
 import {
-  buildEsp, buildFragments, buildGre, buildIcmpError, buildIpv4, buildSctp, buildUdpLite, type SctpChunk, type SctpOptions,
+  buildEsp, buildFragments, buildGre, buildIcmpError, buildIpv4, buildSctp, buildUdp, buildUdpLite, type SctpChunk, type SctpOptions,
 } from '../src/testing/packets.js'
 import { A, B, bytesOf, destinationOf, E, from, G, icmp, NOTHING, only, P, Q, sourceOf, to, u16 } from './stack/support.js'
 
@@ -279,6 +279,36 @@ describe('protocols without ports', () => {
       expect(destinationOf(delivered(gateway))).toBe(A)
     })
   }
+
+  const E2 = '203.0.113.2'
+  const POOL: MemoryGatewayOptions = { profile: 'behave', wanAddresses: [E, E2], nat: { pool: `${E},${E2}`, pooling: 'paired-soft' } }
+
+  it('with a pool, the second host has another address to the same remote, if it may; the third has none', () => {
+    const esp = (source: string): Uint8Array => buildEsp({ source, destination: P, spi: 1 })
+    const gateway = new MemoryGateway(POOL)
+    gateway.fromLan(esp(A)).fromLan(esp(B)).fromLan(esp('10.0.0.4'))
+    const sources = gateway.toWan().map(({ bytes }) => sourceOf(bytes))
+    expect(sources.toSorted()).toEqual([E, E2])
+    expect(gateway.drops).toEqual({ 'ports-exhausted': 1 })
+    gateway.toLan()
+    gateway.fromWan(buildEsp({ source: P, destination: sources[1]!, spi: 2 }))
+    expect(destinationOf(delivered(gateway))).toBe(B)
+  })
+
+  it('the address is that of the plan where there is one', () => {
+    const gateway = new MemoryGateway({
+      ...POOL, nat: { pool: `${E},${E2}`, deterministic: { inside: '10.0.0.0/29', reserved: 1024, dynamic: 0, perHost: 0 } },
+    })
+    const outside = (host: number): string => {
+      gateway.fromLan(buildUdp({ source: `10.0.0.${host}`, destination: Q, sourcePort: 5000, destinationPort: 53 })).fromLan(buildEsp({ source: `10.0.0.${host}`, destination: `198.51.100.${host}`, spi: 1 }))
+      const [udp, esp] = gateway.toWan().map(({ bytes }) => sourceOf(bytes))
+      expect(esp).toBe(udp)
+      return esp!
+    }
+    expect(new Set([2, 3, 4, 5, 6].map(outside)).size).toBe(2)
+    gateway.fromLan(buildEsp({ source: '10.0.1.2', destination: P, spi: 1 }))
+    expect(gateway.drops).toEqual({ 'no-ports-for-host': 1 })
+  })
 
   it('only the remote may answer', () => {
     const gateway = new MemoryGateway({ profile: 'behave' })
