@@ -18,7 +18,10 @@ const LITE = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 
 const LITE_BACK = { source: P, destination: E, sourcePort: 53, destinationPort: 5000 }
 const SCTP = { source: A, destination: P, sourcePort: 5000, destinationPort: 80 }
 const SCTP_BACK = { source: P, destination: E, sourcePort: 80, destinationPort: 5000 }
-const INIT: SctpChunk[] = [{ type: sctp.INIT, value: bytesOf(16) }]
+/** INIT and INIT ACK begin with the tag that their sender wants to see. */
+const initValue = (tag: number): Uint8Array => Uint8Array.of(0, 0, 0, tag, ...bytesOf(12))
+const INIT: SctpChunk[] = [{ type: sctp.INIT, value: initValue(77) }]
+const INIT_ACK: SctpChunk[] = [{ type: sctp.INIT_ACK, value: initValue(99) }]
 const init = (options: Partial<SctpOptions> = {}): Uint8Array => buildSctp({ ...SCTP, chunks: INIT, ...options })
 const chunk = (type: number, length = 8): SctpChunk[] => [{ type, value: bytesOf(length) }]
 
@@ -117,7 +120,7 @@ describe('SCTP', () => {
     gateway.fromLan(init())
     const port = u16(sent(gateway), 20)
     const back = { ...SCTP_BACK, destinationPort: port, tag: 77 }
-    gateway.fromWan(buildSctp({ ...back, chunks: chunk(sctp.INIT_ACK, 24) })).fromLan(buildSctp({ ...SCTP, tag: 99, chunks: chunk(sctp.COOKIE_ECHO) }))
+    gateway.fromWan(buildSctp({ ...back, chunks: INIT_ACK })).fromLan(buildSctp({ ...SCTP, tag: 99, chunks: chunk(sctp.COOKIE_ECHO) }))
     gateway.fromWan(buildSctp({ ...back, chunks: chunk(sctp.COOKIE_ACK, 0) }))
     expect(gateway.toLan().map(({ bytes }) => [to(bytes), checkPacket(bytes)])).toEqual([[`${A}:5000`, []], [`${A}:5000`, []]])
     expect(from(sent(gateway))).toBe(`${E}:${port}`)
@@ -193,6 +196,33 @@ describe('SCTP', () => {
     expect(livesFor(survivor, data, 7440)).toBe(true)
   })
 
+  it('an end without the right tag is somebody else\'s: it passes and changes nothing', () => {
+    const ends = (direction: 'in' | 'out', type: number, tag: number, flags = 0): string => {
+      const gateway = open()
+      const chunks = [{ type, flags }]
+      if (direction === 'in') gateway.fromWan(buildSctp({ ...SCTP_BACK, tag, chunks }))
+      else gateway.fromLan(buildSctp({ ...SCTP, tag, chunks }))
+      expect(gateway.toLan().length + gateway.toWan().length).toBe(1)
+      return /sctp +132 \d+ (\w+)/.exec(lines(gateway)[0]!)![1]!
+    }
+    for (const type of [sctp.ABORT, sctp.SHUTDOWN_COMPLETE]) {
+      // A wants to see 77, P 99; with flag T each sends back what it saw itself.
+      expect([ends('in', type, 77), ends('out', type, 99), ends('in', type, 99, 1), ends('out', type, 77, 1)]).toEqual(Array(4).fill('CLOSED'))
+      expect([ends('in', type, 99), ends('out', type, 77), ends('in', type, 77, 1), ends('in', type, 0), ends('out', type, 78)]).toEqual(Array(5).fill('ESTABLISHED'))
+    }
+  })
+
+  it('an INIT that comes between does not change the tags; one after the end does', () => {
+    const abort = buildSctp({ ...SCTP, tag: 55, chunks: chunk(sctp.ABORT, 0) })
+    const inInit = buildSctp({ ...SCTP_BACK, chunks: [{ type: sctp.INIT, value: initValue(55) }] })
+    const gateway = open().fromWan(inInit).fromLan(abort)
+    expect(lines(gateway)[0]).toMatch(/ESTABLISHED/)
+    gateway.fromLan(buildSctp({ ...SCTP, tag: 99, chunks: chunk(sctp.ABORT, 0) })).fromWan(inInit)
+    expect(lines(gateway)[0]).toMatch(/COOKIE_WAIT/)
+    gateway.fromLan(abort)
+    expect(lines(gateway)[0]).toMatch(/CLOSED/)
+  })
+
   it('CT-2: is listed as conntrack does', () => {
     const gateway = new MemoryGateway({ profile: 'linux' })
     gateway.fromLan(init())
@@ -200,7 +230,7 @@ describe('SCTP', () => {
       `src=${A} dst=${P} sport=5000 dport=80 packets=${counts[0]} bytes=${counts[1]}${answered ? '' : ' [UNREPLIED]'} ` +
       `src=${P} dst=${E} sport=80 dport=5000 packets=${counts[2]} bytes=${counts[3]}`
     expect(lines(gateway, PROFILES.linux.timeouts)).toEqual([`sctp     132 3 CLOSED ${tuples(false, 1, 52, 0, 0)} mark=0 use=1`])
-    expect(lines(open({ profile: 'linux' }), PROFILES.linux.timeouts)).toEqual([`sctp     132 210 ESTABLISHED ${tuples(true, 2, 96, 2, 96)} [ASSURED] mark=0 use=1`])
+    expect(lines(open({ profile: 'linux' }), PROFILES.linux.timeouts)).toEqual([`sctp     132 210 ESTABLISHED ${tuples(true, 2, 96, 2, 88)} [ASSURED] mark=0 use=1`])
   })
 
   it('has the mapping and filtering of TCP', () => {
