@@ -103,7 +103,7 @@ const sameDatagrams = ({ sequence, whole, kernel, tsnat }: Mismatch): Rest => {
 }
 
 /** A TCP segment that was translated. */
-const isTcpOfFlow = (seen: Seen): boolean => !isLeak(seen) && / TCP \[/.test(seen.line) && !isOwnError(seen)
+const isTcpOfFlow = (seen: Seen): boolean => !isLeak(seen) && /: (TCP \[|protocol 6 )/.test(seen.line) && !isOwnError(seen)
 
 const withoutTcp = ({ kernel, tsnat }: Rest): Rest => ({ kernel: without(kernel, isTcpOfFlow), tsnat: without(tsnat, isTcpOfFlow) })
 
@@ -193,9 +193,9 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     id: 'wrong-checksums',
-    kernel: 'Each TCP, UDP and ICMP checksum is verified; what has a wrong one is INVALID',
-    tsnat: 'The packet is translated, and its checksum as wrong as before',
-    why: 'Checksums are for the receiver: they are changed by the difference that the translation makes, not computed anew',
+    kernel: 'Checksums are verified of SCTP and of datagrams in fragments too; what has a wrong one is INVALID',
+    tsnat: 'It is translated, and its checksum as wrong as before',
+    why: 'No piece alone shows a sum over all of them, and that of SCTP is costly. The receiver verifies them',
     explains: ({ kernel, tsnat }) => ({ kernel, tsnat: without(tsnat, hasWrongSum) }),
   },
   {
@@ -328,6 +328,13 @@ export const DIFFERENCES: readonly Difference[] = [
     tsnat: 'It passes, and changes nothing',
     why: 'Its receiver answers it, which tells the sender where the connection is (RFC 9293 3.10.7.4)',
     explains: ({ shot, kernel, tsnat }) => ({ kernel, tsnat: shot.note.includes('what it acknowledges -') ? without(tsnat, isTcpOfFlow) : tsnat }),
+  },
+  {
+    id: 'picked-up',
+    kernel: 'Of a connection that is first seen in its middle no numbers are checked',
+    tsnat: 'What acknowledges something that was never sent is dropped here too',
+    why: 'Only window scales are unknown then',
+    explains: (mismatch) => (mismatch.tsnat.length === 0 && /what it acknowledges \d/.test(mismatch.shot.note) ? withoutTcp(mismatch) : mismatch),
   },
   {
     id: 'returned-segments',
