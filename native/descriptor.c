@@ -52,16 +52,17 @@ napi_value event_clear(napi_env env, napi_callback_info info) {
 }
 
 napi_value unix_datagram(napi_env env, napi_callback_info info) {
-  napi_value args[2];
+  napi_value args[3];
+  bool wait;
   struct sockaddr_un address;
   char message[8192];
   size_t path_length;
   size_t message_length;
   memset(&address, 0, sizeof address);
   address.sun_family = AF_UNIX;
-  if (!args_get(env, info, 2, args) ||
+  if (!args_get(env, info, 3, args) ||
       !arg_string(env, args[0], "path", address.sun_path, sizeof address.sun_path, &path_length) ||
-      !arg_string(env, args[1], "message", message, sizeof message, &message_length)) {
+      !arg_string(env, args[1], "message", message, sizeof message, &message_length) || !arg_bool(env, args[2], "wait", &wait)) {
     return NULL;
   }
   char subject[sizeof address.sun_path];
@@ -78,7 +79,7 @@ napi_value unix_datagram(napi_env env, napi_callback_info info) {
   if (fd < 0) return throw_errno(env, errno, "socket", "AF_UNIX");
   ssize_t sent;
   do {
-    sent = sendto(fd, message, message_length, MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+    sent = sendto(fd, message, message_length, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT), (struct sockaddr *)&address, size);
   } while (sent < 0 && errno == EINTR);
   int number = errno;
   close(fd);

@@ -6,10 +6,11 @@ import { z } from 'zod'
 import { FORWARD, parseForward } from './forward-text.js'
 import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { PROFILE_NAMES } from './nat/profiles.js'
-import { OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
+import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
+import { parseSyslogTarget } from './syslog-target.js'
 
 const integer = (minimum: number, maximum: number) => {
   const error = `must be a whole number from ${minimum} to ${maximum}`
@@ -38,6 +39,7 @@ const LAN_ADDRESS = 'must be a host address with prefix length 8 to 30, and not 
 const PORTS = 'must be a list of ports and ranges from 1 to 65535, such as 512-599,36864-60999'
 const PORT_LIST = /^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/
 const POOL = 'must be a list of addresses, ranges and networks, such as 203.0.113.1,203.0.113.9-203.0.113.12,198.18.0.0/30'
+const SYSLOG = 'must be "off", "unix:/dev/log" or another path, or "udp:HOST:PORT"'
 const CIDR = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/
 
 /** The kernel's end must be a host address of its subnet, and not the first one, which is tsnat's own. */
@@ -195,12 +197,15 @@ export const schema = section({
     otherProtocols: oneOf(...OTHER_PROTOCOLS)
       .optional()
       .describe('Protocols other than TCP, UDP, UDP-Lite, ICMP, SCTP, GRE and ESP: refused, or translated by address, one inside host for each remote.'),
+    verifyChecksums: flag().optional().describe('Drop TCP, UDP and ICMP packets whose checksum is wrong; else the receiver does.'),
+    forgetWhenDown: flag().optional().describe('Flows end when the WAN interface is taken down, as those of MASQUERADE do.'),
     ports: section({
       selection: selection(),
       parity: flag().optional().describe('Even ports become even ones, odd ports odd ones (RFC 4787 REQ-4).'),
       hold: integer(0, 86_400)
         .optional()
         .describe('Seconds that an outside port of an endpoint-independent filter rests before another inside host gets it (RFC 6888 REQ-8).'),
+      holdMax: integer(0, 1_048_576).optional().describe('Ports that rest at a time at most; then the one that rests longest is anybody\'s again.'),
       blockSize: integer(0, 32_768).optional().describe('Ports of a block that an inside host gets at a time; 0: ports are given one by one.'),
       blocksPerHost: integer(1, 64).optional().describe('Blocks of one inside host at most.'),
     }).optional().describe('How outside ports are chosen.'),
@@ -219,17 +224,17 @@ export const schema = section({
     .prefault({})
     .describe('How the NAT behaves towards the outside, in the words of RFC 4787.'),
   forwards: z
-    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80" or "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24"`), {
+    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80", "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24" or "gre:10.77.0.2"`), {
       error: 'must be a list',
     })
     .default([])
-    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it.'),
+    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it; PROTOCOL:ADDRESS[@PREFIX] for ICMP echo, GRE, ESP and what else has no ports.'),
   timeouts: section(timeouts)
     .prefault({})
     .describe('Seconds without a packet after which a flow is forgotten.'),
   limits: section({
     flows: integer(1, 16_777_216).optional().describe('Flows at most. At the limit a new flow is refused.'),
-    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: eight times what is left.'),
+    flowsPerSource: integer(0, 16_777_216).optional().describe('Flows of one inside address at most; 0: sixteen times what is left.'),
     newFlowsPerSource: integer(0, 1_000_000).optional().describe('New flows a second of one inside address, twice as many at once; 0 = no limit.'),
     halfOpen: integer(0, 16_777_216).optional().describe('TCP flows that are not established yet, in total; 0 = no limit.'),
     halfOpenPerSource: integer(0, 16_777_216).optional().describe('TCP flows of one inside address that are not established yet; 0 = no limit.'),
@@ -238,7 +243,7 @@ export const schema = section({
     refusal: oneOf(...REFUSALS).optional().describe('What the sender of a refused packet is told: ICMP 3/1, ICMP 3/13, nothing.'),
     makeRoom: flag()
       .optional()
-      .describe('When all is in use, the oldest unanswered flow of an address that was never answered gives way to one that was, or has none yet.'),
+      .describe('In a flood of forged inside addresses, flows of addresses that never had an assured one give way to those that had, or have none yet.'),
   })
     .prefault({})
     .describe('What tsnat may use at most.'),
@@ -253,6 +258,13 @@ export const schema = section({
       .default('info')
       .describe('Least important lines that are logged.'),
     format: oneOf('auto', 'json', 'pretty').default('auto').describe('"auto": readable on a terminal, JSON otherwise.'),
+    bindings: oneOf(...BINDING_LOGS)
+      .default('off')
+      .describe('Lines that tell which inside endpoint has which outside endpoint, at its begin and end: of each mapping, flow or block of ports (RFC 6888 4).'),
+    destinations: flag().default(false).describe('Tell in the lines of flows whom they speak to; RFC 6888 REQ-12 advises against it.'),
+    syslog: checked(/^/, (value) => value === 'off' || parseSyslogTarget(value) !== null, SYSLOG)
+      .default('off')
+      .describe('Where the lines about bindings go instead of the log: "unix:/dev/log" or "udp:HOST:PORT" (RFC 5424).'),
   })
     .prefault({})
     .describe('Log lines on standard error.'),

@@ -8,16 +8,23 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
-import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
+import { logDeterministic } from './control/deterministic-log.js'
+import { EventHub } from './control/event-hub.js'
+import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
+import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
 import { createMetrics } from './metrics.js'
+import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
 import { timeoutColumn } from './nat/timeouts.js'
+import { native } from './native.js'
 import { createCaptureRing } from './stack/device/capture-ring.js'
 import { allocateStats } from './stats.js'
 import type { FaultSettings, FromWorker, WorkerSettings } from './worker-protocol.js'
@@ -39,6 +46,13 @@ const CAPTURE_SIDES = { lan: 0, wan: 1 } as const
 const PACKET_MAX = 65535
 const ENETDOWN = 100
 
+/** Milliseconds on the data plane's clock. */
+const monotonic = (): number => {
+  const clock = new Float64Array(1)
+  native().readClock(clock)
+  return clock[0]!
+}
+
 const faultSettings = (side: Config['fault']['lan']): FaultSettings | null =>
   side === undefined ? null : { incoming: side.in ?? {}, outgoing: side.out ?? {}, seed: (side.in ?? side.out)?.seed ?? 1 }
 
@@ -49,12 +63,17 @@ class Gateway implements RunningGateway {
   readonly #columns: FlowColumns
   readonly #stats = allocateStats()
   readonly #timeouts: Int32Array
+  readonly #ring = createEventRing(EVENT_RECORDS)
+  readonly #hub = new EventHub(this.#ring)
+  readonly #streams: EventStreams
+  readonly #bindings: BindingLog
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
+  #endLog: () => void = () => {}
   readonly #aborted = new AbortController()
   #stop!: (error: Error | null) => void
   readonly #stopRequested = new Promise<Error | null>((resolve) => (this.#stop = resolve))
@@ -67,11 +86,15 @@ class Gateway implements RunningGateway {
     this.#table = allocateFlowTable(config.limits.flows)
     this.#columns = new FlowColumns(this.#table)
     this.#timeouts = timeoutColumn(config.timeouts)
+    const wallTime = createWallClock(monotonic)
+    this.#streams = new EventStreams({ hub: this.#hub, timeouts: this.#timeouts, capacity: config.limits.flows, wallTime })
+    this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
   }
 
   async start(): Promise<void> {
     this.#host = await openHost(this.#config, this.#log)
     try {
+      this.#bindings.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       await this.#host.engage({
@@ -82,6 +105,7 @@ class Gateway implements RunningGateway {
       await this.#shutDown()
       throw error
     }
+    this.#endLog = logDeterministic(this.#config, this.#log)
     this.#state = 'ready'
     this.ready = Promise.resolve()
     this.closed = this.#run()
@@ -101,8 +125,10 @@ class Gateway implements RunningGateway {
    * its private source. The guard goes last.
    */
   async #shutDown(): Promise<void> {
+    this.#endLog()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
+    await this.#bindings.stop()
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()
@@ -114,6 +140,7 @@ class Gateway implements RunningGateway {
       ...this.#host.workerSettings(),
       table: this.#table,
       stats: this.#stats,
+      events: this.#ring,
       behaviour: { nat, timeouts, limits },
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
@@ -139,6 +166,8 @@ class Gateway implements RunningGateway {
       header: this.#columns.header,
       capacity: this.#columns.capacity,
       state: this.#state,
+      events: { readers: this.#streams.readers, lost: this.#hub.missed },
+      bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
@@ -158,6 +187,10 @@ class Gateway implements RunningGateway {
     const answer = await this.#worker.deleteFlows(pairs)
     for (let at = 0; at < answer.length; at += 2) deleted.set(answer[at]!, answer[at + 1]!)
     return found.filter(({ index, generation }) => deleted.get(index) === generation).map(({ record }) => record)
+  }
+
+  events(request: EventRequest, signal: AbortSignal): AsyncIterable<FlowEvent[]> {
+    return this.#streams.open(request, AbortSignal.any([signal, this.#aborted.signal]))
   }
 
   async *capture(request: CaptureRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {

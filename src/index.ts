@@ -1,6 +1,6 @@
 /** tsnat as a library: the gateway, its configuration, and a TUN as a stream. Codecs are under tsnat/wire, test tools under tsnat/testing. */
 export type {
-  CaptureRequest, CaptureSide, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, InterfaceStatus, OffloadStatus, TupleRecord,
+  CaptureRequest, CaptureSide, EventRequest, FlowChange, FlowEvent, FlowEventType, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, InterfaceStatus, LostEvents, OffloadStatus, TupleRecord,
 } from './api/types.js'
 export { configJsonSchema, parseConfig, type Config, type ConfigInput } from './config.js'
 export { DROP_NAMES, DROP_TEXTS } from './drop.js'

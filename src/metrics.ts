@@ -57,15 +57,21 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
     STATES.map((state) => [status.state === state ? 1 : 0, state] as const),
   )
   metric('gauge', 'uptime_seconds', 'Seconds since the gateway started.', [], () => [[status.uptime]])
-  metric('gauge', 'flows', 'Live flows by protocol.', ['protocol'], () => [
-    [status.flows.tcp, 'tcp'],
-    [status.flows.udp, 'udp'],
-    [status.flows.icmp, 'icmp'],
-  ])
+  metric('gauge', 'flows', 'Live flows by protocol.', ['protocol'], () =>
+    (['tcp', 'udp', 'icmp', 'sctp', 'gre', 'other'] as const).map((protocol) => [status.flows[protocol], protocol] as const),
+  )
   metric('gauge', 'flows_capacity', 'Flows that the table holds at most.', [], () => [[status.flows.capacity]])
   metric('counter', 'flows_opened_total', 'Flows opened.', [], () => [[status.flows.opened]])
   metric('counter', 'flows_expired_total', 'Flows that ended by their timer.', [], () => [[status.flows.expired]])
   metric('counter', 'flows_refused_total', 'Flows refused at a limit.', [], () => [[status.flows.refused]])
+  metric('gauge', 'inside_addresses', 'Inside addresses that have flows.', [], () => [[status.limits.sources]])
+  metric('gauge', 'half_open_flows', 'TCP flows that are not established yet.', [], () => [[status.limits.halfOpen.count]])
+  metric('gauge', 'held_fragment_bytes', 'Bytes of fragments that wait for the first of their datagram.', [], () => [[status.limits.fragmentBytes.count]])
+  metric('counter', 'icmp_errors_withheld_total', 'ICMP errors that were not sent, because of their limit.', [], () => [[status.limits.icmpErrorsWithheld]])
+  metric('counter', 'flows_gave_way_total', 'Flows that gave way in a flood of forged addresses.', [], () => [[status.limits.gaveWay]])
+  metric('counter', 'events_lost_total', 'Events that the data plane could not hand over.', [], () => [[status.events.lost]])
+  metric('counter', 'bindings_logged_total', 'Lines of the log of bindings.', [], () => [[status.bindings.logged]])
+  metric('counter', 'bindings_lost_total', 'Lines of the log of bindings that were lost.', [], () => [[status.bindings.lost]])
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
   )

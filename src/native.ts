@@ -128,8 +128,11 @@ export interface NativeAddon {
   interfaceGet(control: number, name: string, field: number): number
   /** Changes a setting of an interface. @throws EPERM, ENODEV, EINVAL … */
   interfaceSet(control: number, name: string, field: number, value: number): void
-  /** Sends one datagram to a Unix datagram socket; a leading '@' means the abstract namespace (sd_notify(3)). */
-  unixDatagram(path: string, message: string): void
+  /**
+   * Sends one datagram, at most 8191 bytes, to a Unix datagram socket; a leading '@' means the abstract namespace (sd_notify(3)).
+   * @param wait for room in the receiver's queue; else EAGAIN is thrown when it is full
+   */
+  unixDatagram(path: string, message: string, wait: boolean): void
   /**
    * Two connected Unix sockets that keep messages apart: socketpair(AF_UNIX, SOCK_SEQPACKET), non-blocking, close-on-exec. What one
    * writes the other reads. Once one is closed, reading from the other gives empty messages, and writing fails with EPIPE.

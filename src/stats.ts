@@ -17,6 +17,14 @@ export const STAT_KERNEL_DROPS = 6
 export const STAT_TURNS = 16
 /** New flows that were refused, by whatever reason. */
 export const STAT_REFUSED = 17
+/** Inside addresses that have flows. */
+export const STAT_SOURCES = 18
+/** Flows that gave way in a flood. */
+export const STAT_GAVE_WAY = 19
+/** ICMP errors that were not sent, because of their limit. */
+export const STAT_ERRORS_WITHHELD = 20
+/** Bytes of fragments that wait. */
+export const STAT_FRAGMENT_BYTES = 21
 /** Drops by code follow from here. */
 export const STAT_DROPS = 32
 

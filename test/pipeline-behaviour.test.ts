@@ -102,7 +102,7 @@ describe.each(PROTOCOLS)('filtering of %s', (protocol) => {
     expect(leave(gateway, protocol, HOST, end(Q, 78))).toBe(port)
   })
 
-  it('nobody comes in where nothing is, and nothing is said (TCP-4)', () => {
+  it('TCP-4: nobody comes in where nothing is, and nothing is said', () => {
     const gateway = behaving(FREE)
     const port = leave(gateway, protocol, HOST, end(P, 1))
     expect(enter(gateway, protocol, end(P, 1), port + 1)).toBeNull()

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway } from '../src/testing/memory-gateway.js'
 import { buildFragments, buildIcmpEcho, buildIpv4, buildTcp, buildUdp } from '../src/testing/packets.js'
-import { A, bytesOf, destinationOf, E, G, icmp, P, sourceOf, u16 } from './stack/support.js'
+import { A, B, bytesOf, destinationOf, E, G, icmp, only, P, Q, sourceOf, u16 } from './stack/support.js'
 
 const ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] as const
 const OUT = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 }
@@ -16,6 +16,12 @@ const join = (fragments: readonly Uint8Array[]): Uint8Array => {
     if ((u16(sorted[index]!, 6) & 0x1fff) * 8 !== end) throw new Error('a piece is missing')
   }
   return Buffer.concat(parts)
+}
+/** The IPv4 header checksum that is right. Without the code under test. */
+const checksumOf = (bytes: Uint8Array): number => {
+  let sum = 0
+  for (let at = 0; at < (bytes[0]! & 15) * 4; at += 2) sum += at === 10 ? 0 : u16(bytes, at)
+  return 0xffff - (sum % 0xffff)
 }
 const bytesIn = (sent: readonly { bytes: Uint8Array }[]): Uint8Array[] => sent.map(({ bytes }) => bytes)
 
@@ -103,15 +109,53 @@ describe('fragments', () => {
     expect(gateway.toWan()).toHaveLength(1)
   })
 
-  it('FRG-2: a first fragment that does not come loses the others after 30 s, and they are counted', () => {
+  it('FRG-2: a first fragment that does not come loses the others after 30 s; they are counted, and nobody is told', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(pieces[1]!).fromLan(pieces[2]!)
     gateway.advance(29)
     expect(gateway.drops).toEqual({})
     gateway.advance(1)
     expect(gateway.drops).toEqual({ 'fragment-expired': 2 })
+    expect(gateway.toLan()).toEqual([])
     gateway.fromLan(pieces[0]!)
     expect(gateway.toWan()).toHaveLength(1)
+  })
+
+  it('FRG-2, RTR-17: when the first came and another did not, its sender is told 11/1 after 30 s, quoting it as it was sent', () => {
+    const gateway = new MemoryGateway({ ports: [[40000, 40000]] })
+    gateway.fromLan(pieces[2]!).fromLan(pieces[0]!)
+    expect(gateway.toWan()).toHaveLength(2)
+    gateway.advance(29)
+    expect(gateway.toLan()).toEqual([])
+    gateway.advance(1)
+    const told = only(gateway.toLan())
+    expect(checkPacket(told)).toEqual([])
+    expect([sourceOf(told), destinationOf(told), icmp(told)]).toEqual([G, A, '11/1'])
+    expect(told.subarray(28)).toEqual(pieces[0]!.subarray(0, 128))
+    // The same from outside.
+    gateway.fromWan(replyPieces[0]!)
+    expect(gateway.toLan()).toHaveLength(1)
+    gateway.advance(31)
+    const back = only(gateway.toWan())
+    expect([sourceOf(back), destinationOf(back), icmp(back)]).toEqual([E, P, '11/1'])
+    expect(back.subarray(28)).toEqual(replyPieces[0]!.subarray(0, 128))
+    expect(gateway.drops).toEqual({})
+    // The time was over: what comes now begins anew.
+    gateway.fromLan(pieces[1]!)
+    expect(gateway.toWan()).toEqual([])
+  })
+
+  it('FRG-2: nobody is told of what was refused or came to nobody, and no more than the limit allows', () => {
+    const gateway = new MemoryGateway()
+    gateway.fromWan(replyPieces[0]!)
+    gateway.fromLan(buildFragments(buildUdp({ ...OUT, ttl: 1, id: 7, payload: bytesOf(1200) }), 500)[0]!)
+    expect(gateway.toLan()).toHaveLength(1)
+    gateway.advance(60)
+    expect([gateway.toLan(), gateway.toWan()]).toEqual([[], []])
+    for (let id = 0; id < 500; id++) gateway.fromLan(buildFragments(buildUdp({ ...OUT, id, payload: bytesOf(1200) }), 500)[0]!)
+    gateway.toWan()
+    gateway.advance(60)
+    expect(gateway.toLan()).toHaveLength(50)
   })
 
   it('FRG-2: they come through when it comes just in time', () => {
@@ -132,33 +176,104 @@ describe('fragments', () => {
     expect(gateway.drops).toEqual({ 'fragment-orphan': 1 })
   })
 
-  it('an ID that is used again while its predecessor is incomplete loses nothing more', () => {
+  it('an ID that is used again after 2 s while its predecessor is incomplete loses nothing more', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(pieces[0]!).fromLan(pieces[2]!)
     gateway.toWan()
     for (let round = 0; round < 3; round++) {
+      gateway.advance(3)
       for (const piece of pieces) gateway.fromLan(piece)
       expect(join(bytesIn(gateway.toWan())).length).toBe(1208)
     }
     expect(gateway.drops).toEqual({})
   })
 
-  it('UDP-15 (REQ-14): a flood of half datagrams hurts neither whole packets nor fragments in order', () => {
+  it('FRG-3: that come twice leave once, before and after the first', () => {
+    for (const order of ORDERS) {
+      const gateway = new MemoryGateway()
+      for (const index of order.slice(0, 2)) gateway.fromLan(pieces[index]!).fromLan(pieces[index]!)
+      gateway.fromLan(pieces[order[2]]!)
+      const out = bytesIn(gateway.toWan())
+      expect(out).toHaveLength(3)
+      expect(join(out).length).toBe(1208)
+      expect(gateway.drops).toEqual({ 'fragment-duplicate': 2 })
+    }
+  })
+
+  it('FRG-3: one that overlaps another loses its whole datagram, what waits of it and what is still to come', () => {
+    const bad = buildIpv4({ source: A, destination: P, protocol: 17, id: 7, offset: 472, mf: true, payload: bytesOf(16) })
+    const gateway = new MemoryGateway()
+    gateway.fromLan(pieces[1]!).fromLan(bad)
+    for (const piece of pieces) gateway.fromLan(piece)
+    expect(gateway.toWan()).toEqual([])
+    expect(gateway.drops).toEqual({ 'fragment-overlap': 5 })
+    expect(gateway.flows).toBe(0)
+    gateway.advance(30)
+    expect(gateway.toLan()).toEqual([])
+    for (const piece of pieces) gateway.fromLan(piece)
+    expect(gateway.toWan()).toHaveLength(3)
+  })
+
+  it('FRG-7: what arrives is one datagram, of fragments no larger than those that came', () => {
+    const gateway = new MemoryGateway()
+    const parts = buildFragments(whole, 300)
+    for (const piece of [...parts].reverse()) gateway.fromLan(piece)
+    const out = bytesIn(gateway.toWan())
+    expect(out.map(({ length }) => length).sort()).toEqual(parts.map(({ length }) => length).sort())
+    expect(new Set(out.map((bytes) => u16(bytes, 4))).size).toBe(1)
+    expect(join(out).subarray(8)).toEqual(Buffer.from(bytesOf(1200)))
+  })
+
+  it('FRG-4, FRG-5: impossible ones go nowhere', () => {
+    const gateway = new MemoryGateway()
+    const part = (protocol: number, offset: number, length: number, mf = false): Uint8Array =>
+      buildIpv4({ source: A, destination: P, protocol, id: 7, offset, mf, payload: bytesOf(length) })
+    // More than 65535 bytes in all, a length that is no multiple of 8, nothing at all, TCP headers that are short or split.
+    for (const bytes of [part(1, 65528, 100), part(17, 0, 100, true), part(17, 800, 0), part(6, 0, 8, true), part(6, 8, 100)]) gateway.fromLan(bytes)
+    gateway.advance(40)
+    expect([gateway.toWan(), gateway.toLan()]).toEqual([[], []])
+    expect(gateway.drops).toEqual({ 'bad-fragment': 5 })
+  })
+
+  it('RTR-11, RTR-12: keep TOS, the reserved bit and options', () => {
+    const gateway = new MemoryGateway()
+    const ipOptions = Uint8Array.of(200, 4, 1, 2)
+    for (const piece of buildFragments(buildUdp({ ...OUT, tos: 0xb9, ipOptions, id: 7, payload: bytesOf(1200) }), 500)) {
+      piece[6]! |= 0x80
+      new DataView(piece.buffer).setUint16(10, checksumOf(piece))
+      gateway.fromLan(piece)
+    }
+    const out = bytesIn(gateway.toWan())
+    expect(out).toHaveLength(3)
+    for (const bytes of out) expect([bytes[1], bytes[6]! & 0x80, bytes.subarray(20, 24)]).toEqual([0xb9, 0x80, ipOptions])
+  })
+
+  it('UDP-15 (REQ-14), FRG-6: 100 000 half datagrams hurt neither whole packets nor fragments in order, nor those of others', () => {
     const gateway = new MemoryGateway({ limits: { fragmentBytes: 64 << 10 } })
-    for (let id = 0; id < 20_000; id++) {
-      gateway.lan.push(buildIpv4({ source: A, destination: P, protocol: 17, id: id & 0xffff, offset: 8, mf: id % 2 === 0, payload: bytesOf(64) }))
+    const theirs = buildFragments(buildUdp({ ...OUT, source: B, id: 7, payload: bytesOf(1200) }), 500)
+    gateway.fromLan(theirs[2]!)
+    const half = buildIpv4({ source: A, destination: P, protocol: 17, offset: 8, mf: true, payload: bytesOf(64) })
+    for (let flooded = 0; flooded < 100_000; flooded++) {
+      const bytes = half.slice()
+      new DataView(bytes.buffer).setUint16(4, flooded & 0xffff)
+      // A second after 65536: other offsets, so that they are no duplicates.
+      bytes[7] = flooded >>> 16 === 0 ? 1 : 101
+      new DataView(bytes.buffer).setUint16(10, checksumOf(bytes))
+      gateway.lan.push(bytes)
     }
     gateway.fromLan(buildIcmpEcho({ source: A, destination: P, identifier: 5 }))
     expect(gateway.toWan()).toHaveLength(1)
     for (let id = 60_000; id < 60_100; id++) {
-      for (const piece of buildFragments(buildUdp({ ...OUT, id, payload: bytesOf(1200) }), 500)) gateway.fromLan(piece)
+      for (const piece of buildFragments(buildUdp({ ...OUT, destination: Q, id, payload: bytesOf(1200) }), 500)) gateway.fromLan(piece)
     }
     expect(gateway.toWan()).toHaveLength(300)
-    expect(gateway.flows).toBe(2)
+    gateway.fromLan(theirs[1]!).fromLan(theirs[0]!)
+    expect(gateway.toWan()).toHaveLength(3)
+    expect(gateway.flows).toBe(3)
     gateway.advance(31)
     const { 'fragment-limit': refused, 'fragment-expired': expired, ...others } = gateway.drops
     expect(others).toEqual({})
-    expect(refused! + expired!).toBe(20_000)
+    expect(refused! + expired!).toBe(100_000)
     // And afterwards all is as it was.
     for (const order of ORDERS) {
       for (const index of order) gateway.fromLan(pieces[index]!)

@@ -72,7 +72,7 @@ say(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}, tsnat ${commit}`)
 const sections = {
   table: () => table('Flow table', [
     ...[1000, 64_000, 1_000_000].map((flows) => () => hot.lookupHit(flows)),
-    ...[0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows)),
+    ...[true, false].flatMap((isShared) => [0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows, isShared))),
   ]),
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
@@ -81,6 +81,7 @@ const sections = {
     return table('Whole packets through the data plane, sends included', [
       hot.replayAlone,
       ...[1, 1000, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.udpPackets(flows, direction))),
+      () => hot.udpPackets(1000, 'out', false),
       ...[1, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.tcpPackets(flows, direction))),
       () => hot.superpackets(true),
       () => hot.superpackets(false),
@@ -89,6 +90,7 @@ const sections = {
   garbage: async () => {
     say('\nGarbage')
     await garbage(hot.udpPackets(1000, 'out'))
+    await garbage(hot.udpPackets(1000, 'out', false))
     await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
   },

@@ -6,7 +6,7 @@ import { errorFromObject } from './error-object.js'
 import type { ErrorObject } from './error-object.js'
 import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
-import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './types.js'
 
 export interface ControlClient {
   readonly name: string
@@ -17,6 +17,8 @@ export interface ControlClient {
   flowCount(): Promise<number>
   /** Deletes matching flows and streams their records. */
   deleteFlows(filter: FlowFilter): AsyncIterable<FlowRecord>
+  /** Resolves when the gateway listens. Ends, with all that has happened by then, at `signal`, or when the gateway stops. */
+  events(request: EventRequest, signal: AbortSignal): Promise<AsyncIterable<FlowEvent[]>>
   /** Resolves when the capture runs. Its stream ends, with all that was recorded by then, at `signal`, at the count, or when the gateway stops. */
   capture(request: CaptureRequest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
   metrics(): Promise<string>
@@ -65,15 +67,24 @@ const text = async (name: string, response: IncomingMessage): Promise<string> =>
   return Buffer.concat(chunks).toString()
 }
 
-async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+/** Lines, those of a chunk together. */
+async function* lineBatches(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder()
   let rest = ''
   for await (const chunk of chunks) {
     const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = parts.pop() ?? ''
-    yield* parts
+    yield parts
   }
-  if (rest !== '') yield rest
+  if (rest !== '') yield [rest]
+}
+
+async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  for await (const batch of lineBatches(chunks)) yield* batch
+}
+
+async function* eventBatches(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<FlowEvent[]> {
+  for await (const batch of lineBatches(chunks)) yield batch.map((line) => JSON.parse(line) as FlowEvent)
 }
 
 /** The error that the server told, rebuilt. */
@@ -127,6 +138,10 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     flows: (filter) => records('GET', filter),
     flowCount: async () => (await json<{ count: ReturnType<GatewayControl['flowCount']> }>('GET', '/flows/count')).count,
     deleteFlows: (filter) => records('DELETE', filter),
+    events: async ({ filter, types }, signal) => {
+      const query = filterQuery(filter)
+      return eventBatches(body(name, await ask('GET', `/events${query}${query === '' ? '?' : '&'}types=${types.join(',')}`, signal)))
+    },
     capture: async ({ side, snaplen, count }, signal) =>
       body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal)),
     metrics: async () => text(name, await ask('GET', '/metrics')),

@@ -5,6 +5,7 @@
  *     GET    /flows?FILTER&format=…     FlowRecords; format=json (an array, default) or ndjson (one a line)
  *     GET    /flows/count               {"count": N}
  *     DELETE /flows?FILTER&format=…     the FlowRecords that were deleted
+ *     GET    /events?FILTER&types=…     FlowEvents, one a line, until the client goes; of a request with a body, until the body ends
  *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes; of a request with a body, until the body ends
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
@@ -29,7 +30,8 @@ import { fileReason } from '../file-reason.js'
 import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
-import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl } from './types.js'
+import { FLOW_EVENT_TYPES } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
 
 export interface ControlServerOptions {
   /** Name of the instance. */
@@ -123,18 +125,42 @@ async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): Asy
   }
 }
 
-const capture: Handler = async (control, query, response, request) => {
-  const wanted = readCapture(query)
+/** Aborts when the client goes, which loses what is still under way, or ends the body of its request, which gets it whole. */
+const endOf = (request: IncomingMessage, response: ServerResponse): AbortSignal => {
   const abort = new AbortController()
   response.once('close', () => abort.abort())
-  // A client that goes loses what is still under way; one that ends its body gets it, and a whole file.
   if (request.headers['transfer-encoding'] !== undefined) request.once('end', () => abort.abort())
-  const chunks = control.capture(wanted, abort.signal)[Symbol.asyncIterator]()
+  return abort.signal
+}
+
+const capture: Handler = async (control, query, response, request) => {
+  const chunks = control.capture(readCapture(query), endOf(request, response))[Symbol.asyncIterator]()
   // The file header comes at once. It is waited for, so that a refusal (another capture runs) can still be told as one.
   const first = await chunks.next()
   response.writeHead(200, { 'content-type': 'application/x-pcapng' })
   response.flushHeaders()
   await pipeline(Readable.from(resume(first, chunks), { objectMode: false }), response)
+}
+
+const readEvents = (query: URLSearchParams): EventRequest => {
+  const { types: list = FLOW_EVENT_TYPES.join(','), ...words } = Object.fromEntries(query)
+  const types = list.split(',').map((word): FlowEventType => {
+    const type = FLOW_EVENT_TYPES.find((one) => one === word)
+    if (type === undefined) throw usage(`type "${word}" is unknown`, `types are ${FLOW_EVENT_TYPES.join(', ')}`)
+    return type
+  })
+  return { filter: readFlowFilter(words), types }
+}
+
+async function* eventText(batches: AsyncIterable<FlowEvent[]>): AsyncGenerator<string> {
+  for await (const batch of batches) yield batch.map((event) => `${JSON.stringify(event)}\n`).join('')
+}
+
+const events: Handler = async (control, query, response, request) => {
+  const batches = control.events(readEvents(query), endOf(request, response))
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  response.flushHeaders()
+  await pipeline(Readable.from(eventText(batches)), response)
 }
 
 const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
@@ -150,6 +176,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
     },
   },
   '/flows/count': { GET: (control, _query, response) => sendJson(response, { count: control.flowCount() }) },
+  '/events': { GET: events },
   '/capture': { GET: capture },
   '/metrics': {
     GET: async (control, _query, response) => {

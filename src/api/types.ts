@@ -2,7 +2,10 @@
  * What the control socket speaks: plain JSON objects. The gateway produces them, the command line prints them.
  */
 
-/** One direction of a flow, as conntrack shows it. Ports are absent for ICMP, which has type, code and id instead. */
+/**
+ * One direction of a flow, as conntrack shows it. ICMP has type, code and id instead of ports, GRE its keys (0: tsnat does not
+ * look at them); what else has no ports has nothing.
+ */
 export interface TupleRecord {
   src: string
   dst: string
@@ -11,6 +14,8 @@ export interface TupleRecord {
   type?: number
   code?: number
   id?: number
+  srckey?: number
+  dstkey?: number
   packets: number
   /** Bytes of IP datagrams, headers included; a superpacket counts the bytes it carries, as conntrack does. */
   bytes: number
@@ -19,10 +24,11 @@ export interface TupleRecord {
 export interface FlowRecord {
   /** Identity of the flow while it lives; also prevents deleting a later flow in the same slot. */
   id: string
-  protocol: 'tcp' | 'udp' | 'icmp'
+  /** conntrack's name for it: tcp, udp, icmp, udplite, sctp, gre, or unknown. */
+  protocol: string
   /** IP protocol number. */
   protonum: number
-  /** conntrack's state word for TCP, null for others. */
+  /** conntrack's state word for TCP and SCTP, null for others. */
   state: string | null
   /** Seconds until the flow expires if nothing more comes. */
   timeout: number
@@ -36,7 +42,8 @@ export interface FlowRecord {
 
 /** Filters of `conntrack -L` and `-D`; all given ones must match. Addresses are prefixes in CIDR notation. */
 export interface FlowFilter {
-  protocol?: 'tcp' | 'udp' | 'icmp'
+  /** Name (tcp, udp, icmp, udplite, sctp, gre, esp, ah) or number. */
+  protocol?: string
   origSrc?: string
   origDst?: string
   replySrc?: string
@@ -49,6 +56,33 @@ export interface FlowFilter {
   mark?: number
   /** `-n`/`--src-nat` of conntrack: flows whose source was rewritten (always the case for masqueraded ones). */
   srcNat?: string
+}
+
+/** What becomes of flows, as `conntrack -E` tells it. */
+export const FLOW_EVENT_TYPES = ['new', 'update', 'destroy'] as const
+export type FlowEventType = (typeof FLOW_EVENT_TYPES)[number]
+
+export interface FlowChange {
+  /** `new`: its first packet has left; `update`: its state changed, it was answered, or became assured; `destroy`: it has ended. */
+  type: FlowEventType
+  /** Milliseconds since 1970. */
+  time: number
+  /** As of then. The timeout of a flow that expired is 0. */
+  flow: FlowRecord
+  /** Of a flow that was deleted on request: id of the process that did it. */
+  portid?: number
+}
+
+/** Events that could not be delivered, since more came than were taken. */
+export interface LostEvents {
+  type: 'lost'
+  count: number
+}
+export type FlowEvent = FlowChange | LostEvents
+
+export interface EventRequest {
+  filter: FlowFilter
+  types: readonly FlowEventType[]
 }
 
 export interface OffloadStatus {
@@ -72,6 +106,24 @@ export interface InterfaceStatus {
   kernelDrops: number
 }
 
+/** What is limited, how far it is used, and the limit; null for none. What was refused at which limit is among the drops. */
+export interface LimitStatus {
+  profile: 'behave' | 'linux'
+  /** Inside addresses that have flows. */
+  sources: number
+  flowsPerSource: number | null
+  newFlowsPerSource: number | null
+  halfOpen: { count: number; limit: number | null }
+  halfOpenPerSource: number | null
+  fragmentBytes: { count: number; limit: number }
+  icmpErrorsPerSecond: number
+  /** ICMP errors that were not sent, because of that limit. */
+  icmpErrorsWithheld: number
+  refusal: 'host-unreachable' | 'prohibited' | 'silent'
+  /** Flows that gave way in a flood. */
+  gaveWay: number
+}
+
 export interface GatewayStatus {
   name: string
   version: string
@@ -92,8 +144,15 @@ export interface GatewayStatus {
     /** MAC of the next hop, null when unknown or not Ethernet. */
     neighbour: string | null
     ports: string
+    /** Outside addresses that inside hosts are spread over, `203.0.113.9-203.0.113.12`; null: that of the route. */
+    pool: string | null
   }
-  flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; opened: number; expired: number; refused: number }
+  flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; sctp: number; gre: number; other: number; opened: number; expired: number; refused: number }
+  limits: LimitStatus
+  /** Readers of the event stream; events that the data plane could not hand over, to readers or to the log. */
+  events: { readers: number; lost: number }
+  /** Lines of the log of bindings: written, and lost. */
+  bindings: { logged: number; lost: number }
   /** Count by drop reason; reasons that never happened are absent. */
   drops: Record<string, number>
 }
@@ -117,6 +176,8 @@ export interface GatewayControl {
   flowCount(): number
   /** Deletes matching flows; resolves with their records. */
   deleteFlows(filter: FlowFilter): Promise<FlowRecord[]>
+  /** What becomes of flows from now on, as it comes, until `signal` aborts or at shutdown. A slow reader loses events, and is told. */
+  events(request: EventRequest, signal: AbortSignal): AsyncIterable<FlowEvent[]>
   /** A pcapng byte stream; ends when the count is reached, when `signal` aborts, or at shutdown. */
   capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
   /** Prometheus text exposition. */

@@ -60,9 +60,23 @@ const interfaceLines = ({ up, rx, tx, offloads, kernelDrops }: InterfaceStatus, 
 const stateText = (state: GatewayStatus['state'], stream: TerminalStream): string =>
   paint(stream, state === 'ready' ? 'green' : state === 'degraded' ? 'red' : 'yellow', state)
 
+const limitText = (limit: number | null, unit = ''): string => (limit === null ? 'no limit' : `at most ${grouped(limit)}${unit}`)
+
+const limitLines = ({ limits }: GatewayStatus): string[] => [
+  `profile ${limits.profile}; ${grouped(limits.sources)} inside addresses, flows of each ${limitText(limits.flowsPerSource)}, new ones ${limitText(limits.newFlowsPerSource, ' a second')}`,
+  `half-open TCP ${grouped(limits.halfOpen.count)}, ${limitText(limits.halfOpen.limit)}, of each address ${limitText(limits.halfOpenPerSource)}`,
+  `held fragments ${byteText(limits.fragmentBytes.count)} of ${byteText(limits.fragmentBytes.limit)}; ` +
+    `ICMP errors at most ${grouped(limits.icmpErrorsPerSecond)} a second, ${grouped(limits.icmpErrorsWithheld)} withheld`,
+  ...(limits.gaveWay === 0 ? [] : [`${grouped(limits.gaveWay)} flows of forged addresses gave way`]),
+]
+
+/** Protocols that are told only where there are any. */
+const rareText = ({ sctp, gre, other }: GatewayStatus['flows']): string =>
+  ([['SCTP', sctp], ['GRE', gre], ['other', other]] as const).map(([name, count]) => (count === 0 ? '' : `, ${name} ${grouped(count)}`)).join('')
+
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
-  const { lan, wan, flows } = status
+  const { lan, wan, flows, events, bindings } = status
   const bold = (text: string): string => paint(stream, 'bold', text)
   const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
   const block = (title: string, lines: readonly string[]): string =>
@@ -80,13 +94,17 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
     block('WAN', [
       `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver`,
       `${wan.addressMode} address, ports ${wan.ports}`,
+      ...(wan.pool === null ? [] : [`pool ${wan.pool}`]),
       ...interfaceLines(wan, stream),
     ]),
     block('flows', [
       `${grouped(flows.count)} of ${grouped(flows.capacity)} ` +
-        `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)})`,
+        `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)}${rareText(flows)})`,
       `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
     ]),
+    block('limits', limitLines(status)),
+    ...(events.readers === 0 && events.lost === 0 ? [] : [block('events', [`${grouped(events.readers)} reading, ${grouped(events.lost)} lost`])]),
+    ...(bindings.logged === 0 ? [] : [block('log', [`${grouped(bindings.logged)} lines about bindings, ${grouped(bindings.lost)} lost`])]),
     block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),
   ].join('')
 }

@@ -4,11 +4,11 @@ import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
 import type { Config } from '../config.js'
 import { formatPorts } from '../host/port-set.js'
 import { HEADER_CLASSES, HEADER_COUNT, HEADER_EXPIRED, HEADER_OPENED } from '../nat/flow-table.js'
-import { TIMEOUT_NAMES } from '../nat/timeouts.js'
+import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, TIMEOUT_NAMES } from '../nat/timeouts.js'
 import type { Offloads } from '../stack/device/device.js'
 import { formatIpv4, formatMac } from '../stack/wire/address.js'
 import {
-  dropsByName, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_TX_BYTES,
+  dropsByName, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
   STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN,
 } from '../stats.js'
 import { version } from '../version.js'
@@ -22,6 +22,8 @@ export interface StatusSources {
   readonly header: Int32Array
   readonly capacity: number
   readonly state: GatewayStatus['state']
+  readonly events: GatewayStatus['events']
+  readonly bindings: GatewayStatus['bindings']
   /** Seconds. */
   readonly uptime: number
 }
@@ -54,16 +56,25 @@ const wanCounters = (stats: Float64Array, raw: Host['rawCounters']): ReturnType<
 const offloadStatus = (vnetHeader: boolean, { checksum, tcp, udp }: Offloads): InterfaceStatus['offloads'] =>
   ({ vnetHeader, checksum, tcpSegmentation: tcp, udpSegmentation: udp })
 
+const limitOf = (value: number): number | null => (value === 0 ? null : value)
+
 const captureText = (capture: Config['capture']): string => (typeof capture === 'string' ? capture : `iif=${capture.iif.join(',')}`)
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, uptime }: StatusSources): GatewayStatus => {
+/** Classes of timeouts begin with the name of their protocol, but that of the others. UDP-Lite counts as UDP. */
+const countByProtocol = (header: Int32Array): Pick<GatewayStatus['flows'], 'tcp' | 'udp' | 'icmp' | 'sctp' | 'gre' | 'other'> => {
+  const count = (prefix: string): number =>
+    TIMEOUT_NAMES.reduce((sum, name, one) => (name.startsWith(prefix) ? sum + header[HEADER_CLASSES + one]! : sum), 0)
+  return { tcp: count('tcp'), udp: count('udp'), icmp: count('icmp'), sctp: count('sctp'), gre: count('gre'), other: count('generic') }
+}
+
+export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, uptime }: StatusSources): GatewayStatus => {
+  const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
   const { wanState, wanSettings, tun } = host
   const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
   const nextHop = outward?.gateway ?? null
   const mac = nextHop === null ? null : (host.neighbour(nextHop)?.mac ?? null)
-  const count = (protocol: string): number =>
-    TIMEOUT_NAMES.reduce((sum, name, one) => (name.startsWith(protocol) ? sum + header[HEADER_CLASSES + one]! : sum), 0)
+  const byProtocol = countByProtocol(header)
   const offload = host.wanHasOffloads
   return {
     name: config.name,
@@ -100,17 +111,31 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, u
       nextHop: nextHop === null ? null : formatIpv4(nextHop),
       neighbour: mac === null ? null : formatMac(mac.high, mac.low),
       ports: formatPorts(host.ports),
+      pool: config.nat.pool,
     },
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,
-      tcp: count('tcp'),
-      udp: count('udp'),
-      icmp: count('icmp'),
+      ...byProtocol,
       opened: header[HEADER_OPENED]!,
       expired: header[HEADER_EXPIRED]!,
       refused: stats[STAT_REFUSED]!,
     },
+    limits: {
+      profile: config.profile,
+      sources: stats[STAT_SOURCES]!,
+      flowsPerSource: limitOf(limits.flowsPerSource),
+      newFlowsPerSource: limitOf(limits.newFlowsPerSource),
+      halfOpen: { count: header[HEADER_CLASSES + CLASS_TCP_SYN_SENT]! + header[HEADER_CLASSES + CLASS_TCP_SYN_RECV]!, limit: limitOf(limits.halfOpen) },
+      halfOpenPerSource: limitOf(limits.halfOpenPerSource),
+      fragmentBytes: { count: stats[STAT_FRAGMENT_BYTES]!, limit: limits.fragmentBytes },
+      icmpErrorsPerSecond: limits.icmpErrorsPerSecond,
+      icmpErrorsWithheld: stats[STAT_ERRORS_WITHHELD]!,
+      refusal: limits.refusal,
+      gaveWay: stats[STAT_GAVE_WAY]!,
+    },
+    events,
+    bindings,
     drops: dropsByName(stats),
   }
 }

@@ -1,6 +1,9 @@
 /** Forgets flows: those idle for longer than their class allows, and those whose external address is gone. */
-import { FLOW_SEEN, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 import { nextClass } from './tcp-idle.js'
+import { FLOW_SEEN, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
+
+/** No flow outlives its time. */
+const nothingKept = (): boolean => false
 
 /**
  * Closes at most `budget` expired flows, the oldest of each class first; one that its list lets go too early moves on to another
@@ -8,9 +11,12 @@ import { nextClass } from './tcp-idle.js'
  * two seconds late.
  * @param timeouts idle seconds by class
  * @param now seconds, on the clock that `touch` is given
+ * @param isKept whether a flow must stay all the same, as if it had been used now
  * @returns how many were closed or moved
  */
-export const expire = (table: FlowTable, timeouts: Int32Array, now: number, budget: number): number => {
+export const expire = (
+  table: FlowTable, timeouts: Int32Array, now: number, budget: number, isKept: (flow: number, now: number) => boolean = nothingKept,
+): number => {
   const { flows } = table
   let done = 0
   for (let timeoutClass = 0; timeoutClass < timeouts.length; timeoutClass++) {
@@ -21,6 +27,9 @@ export const expire = (table: FlowTable, timeouts: Int32Array, now: number, budg
       const next = nextClass(flows, at, timeouts)
       if (next >= 0) {
         table.setClass(flow, next, flows[at + FLOW_SEEN]!)
+      } else if (isKept(flow, now)) {
+        table.touch(flow, now)
+        continue
       } else {
         table.close(flow)
         table.countExpired()
@@ -35,12 +44,18 @@ export const expire = (table: FlowTable, timeouts: Int32Array, now: number, budg
 export const closeAddressesExcept = (table: FlowTable, addresses: ReadonlySet<number>): number => {
   let closed = 0
   for (let flow = 0; flow < table.used; flow++) {
-    // The outside endpoint is where packets of the side opposite to the inside host's are addressed to.
-    const side = table.zoneOf(flow * 2) === ZONE_INSIDE ? flow * 2 + 1 : flow * 2
-    if (table.isLive(flow) && !addresses.has(table.sides[side * SIDE_WORDS + SIDE_DESTINATION]!)) {
+    if (table.isLive(flow) && !hasOutsideAddress(table, flow, addresses)) {
       table.close(flow)
       closed++
     }
   }
   return closed
+}
+
+/** Whether the outside endpoint of a flow is at one of these addresses, or is the inside endpoint itself (not translated). */
+const hasOutsideAddress = (table: FlowTable, flow: number, addresses: ReadonlySet<number>): boolean => {
+  // It is where packets of the side opposite to the inside host's are addressed to.
+  const side = table.zoneOf(flow * 2) === ZONE_INSIDE ? flow * 2 + 1 : flow * 2
+  const outside = table.sides[side * SIDE_WORDS + SIDE_DESTINATION]!
+  return addresses.has(outside) || outside === table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]
 }

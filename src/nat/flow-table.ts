@@ -24,7 +24,7 @@
  * Costs: find 1 index line and 1 side line when the flow is hot; open and close O(1) expected; touch O(1), and no list
  * work within the same second.
  *
- * Memory: 64 + 64 bytes a flow, and 8 bytes an index slot with 2.5 to 5 slots a flow.
+ * Memory: 64 + 64 bytes a flow, and 4 bytes an index slot with 2.5 to 5 slots a flow.
  */
 
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
@@ -54,7 +54,7 @@ export const FLOW_TRACKER = 8
 export const FLOW_OPENED = FLOW_TRACKER
 
 /** In a status word, the class is above the events. */
-const CLASS_SHIFT = 27
+export const CLASS_SHIFT = 27
 const EVENTS = (1 << CLASS_SHIFT) - 1
 
 export const classIn = (status: number): number => status >>> CLASS_SHIFT
@@ -99,7 +99,7 @@ export interface FlowTableMemory {
 /** Memory for `capacity` flows (1 to 16 777 216), zeroed. It can be handed to another thread. */
 export const allocateFlowTable = (capacity: number): FlowTableMemory => {
   const slots = indexSlots(capacity * 2)
-  const bytes = HEADER_WORDS * 4 + capacity * (2 * SIDE_WORDS + FLOW_WORDS) * 4 + slots * 8
+  const bytes = HEADER_WORDS * 4 + capacity * (2 * SIDE_WORDS + FLOW_WORDS) * 4 + slots * 4
   return { capacity, slots, buffer: new SharedArrayBuffer(bytes) }
 }
 
@@ -122,7 +122,7 @@ export class FlowColumns {
     this.sides = new Int32Array(buffer, sidesAt, capacity * 2 * SIDE_WORDS)
     this.bytes = new Float64Array(buffer, sidesAt, capacity * SIDE_WORDS)
     this.flows = new Int32Array(buffer, flowsAt, capacity * FLOW_WORDS)
-    this.index = new Int32Array(buffer, indexAt, slots * 2)
+    this.index = new Int32Array(buffer, indexAt, slots)
   }
 }
 
@@ -138,6 +138,10 @@ export class FlowTable {
   readonly #tails = new Int32Array(CLASSES_MAX).fill(NONE)
   /** Told of each flow that ends, before anything of it is forgotten. */
   onClose: (flow: number) => void = () => {}
+  /** Told of each flow that goes from one timeout class to another, beforehand. */
+  onReclass: (flow: number, before: number, after: number) => void = () => {}
+  /** Told of each change of a flow's status by a packet, and of the status word until then. */
+  onChange: (flow: number, before: number) => void = () => {}
   /** Head of the list of flows that were used before. */
   #free = NONE
   /** Flows from here on have never been used; their memory is untouched, thus not yet resident. */
@@ -149,7 +153,7 @@ export class FlowTable {
     this.sides = this.columns.sides
     this.bytes = this.columns.bytes
     this.flows = this.columns.flows
-    this.#index = new HashIndex(this.columns.index)
+    this.#index = new HashIndex(this.columns.index, this.columns.capacity * 2, (side) => this.#hashOfSide(side))
     this.#header = this.columns.header
     this.#seed = seed | 0
   }
@@ -157,6 +161,16 @@ export class FlowTable {
   /** Live flows. */
   get count(): number {
     return this.#header[HEADER_COUNT]!
+  }
+
+  /** Flows that can still be opened. */
+  get free(): number {
+    return this.columns.capacity - this.count
+  }
+
+  /** Live flows of a timeout class. */
+  countOf(timeoutClass: number): number {
+    return this.#header[HEADER_CLASSES + timeoutClass]!
   }
 
   /** Flows ever taken: those from here on are untouched. */
@@ -263,6 +277,11 @@ export class FlowTable {
     return eventsIn(this.flows[flow * FLOW_WORDS + FLOW_STATUS]!)
   }
 
+  /** Events and class in one, see above. */
+  statusOf(flow: number): number {
+    return this.flows[flow * FLOW_WORDS + FLOW_STATUS]!
+  }
+
   setEvents(flow: number, events: number): void {
     const at = flow * FLOW_WORDS + FLOW_STATUS
     this.flows[at] = (this.flows[at]! & ~EVENTS) | events
@@ -282,7 +301,9 @@ export class FlowTable {
   /** Moves the flow to another timeout class, as the last to end; `now` becomes its last-seen time and is none before those of that class. */
   setClass(flow: number, timeoutClass: number, now: number): void {
     const at = flow * FLOW_WORDS
-    this.#unlink(flow, this.classOf(flow))
+    const before = this.classOf(flow)
+    if (before !== timeoutClass) this.onReclass(flow, before, timeoutClass)
+    this.#unlink(flow, before)
     this.flows[at + FLOW_STATUS] = statusOf(timeoutClass, eventsIn(this.flows[at + FLOW_STATUS]!))
     this.flows[at + FLOW_SEEN] = now
     this.#append(flow, timeoutClass)
@@ -291,6 +312,11 @@ export class FlowTable {
   /** The least recently seen flow of a class, or -1. */
   oldest(timeoutClass: number): number {
     return this.#heads[timeoutClass]!
+  }
+
+  /** The flow of the same class that was seen next after this one, or -1. */
+  younger(flow: number): number {
+    return this.flows[flow * FLOW_WORDS + FLOW_NEXT]!
   }
 
   /** Seconds, as last set. */

@@ -36,7 +36,7 @@ export class Remotes {
     this.#table = table
     this.#seed = seed | 0
     this.#members = members
-    this.#index = new HashIndex(new Int32Array(indexSlots(capacity) * 2))
+    this.#index = new HashIndex(new Int32Array(indexSlots(capacity)), capacity, (flow) => this.#hash(flow, this.#remoteOf(flow)))
     this.#next = new Int32Array(capacity)
     this.#previous = new Int32Array(capacity)
     this.#role = new Uint8Array(capacity)

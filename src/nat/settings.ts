@@ -17,6 +17,9 @@ export const OTHER_PROTOCOLS = ['refuse', 'by-address'] as const
 /** What becomes of a SYN from outside that nobody waits for: held for 6 s in case that its opposite comes (RFC 5382 REQ-4), or dropped. */
 export const UNSOLICITED_SYNS = ['hold', 'drop'] as const
 
+/** Of what a line is logged when it begins and when it ends. */
+export const BINDING_LOGS = ['off', 'mappings', 'flows', 'blocks'] as const
+export type BindingLogMode = (typeof BINDING_LOGS)[number]
 /**
  * Whose TCP states. `rfc`: RFC 5382 and 7857: half closed until both ends have sent a FIN; data after a RST takes it back.
  * `netfilter`: those of Linux's conntrack: a repeated FIN ends it as well, a RST is final, and as the only answer ends the flow at once.
@@ -38,6 +41,8 @@ export interface PortSettings {
   readonly parity: boolean
   /** Seconds that a port rests after its mapping has ended (RFC 6888 REQ-8). */
   readonly hold: number
+  /** Ports that rest at a time at most; then the one that rests longest is anybody's again. */
+  readonly holdMax: number
   /** Ports of a block that one inside host gets at a time; 0: no blocks. */
   readonly blockSize: number
   /** Blocks of one inside host at most. */
@@ -77,6 +82,10 @@ export interface NatRule {
 export interface NatSettings extends Behaviours {
   readonly tcp: TcpBehaviour
   readonly otherProtocols: (typeof OTHER_PROTOCOLS)[number]
+  /** Drop TCP, UDP and ICMP packets whose checksum is wrong, rather than leave that to the receiver (nf_conntrack_checksum). */
+  readonly verifyChecksums: boolean
+  /** Flows end when the WAN interface is taken down (not when it loses its carrier), as those of MASQUERADE do. */
+  readonly forgetWhenDown: boolean
   readonly ports: PortSettings
   /** Outside addresses, `203.0.113.1,203.0.113.9-203.0.113.12,198.18.0.0/30`; null: the one that the route says. */
   readonly pool: string | null
@@ -102,8 +111,8 @@ export interface LimitSettings {
   readonly icmpErrorsPerSecond: number
   readonly refusal: (typeof REFUSALS)[number]
   /**
-   * When everything is in use, the oldest unanswered flow of an inside address that nobody has ever answered gives way to an
-   * address that was answered, or has no flow yet. false: nothing that lives ever gives way (RFC 6888 REQ-8, to the letter).
+   * In a flood of forged inside addresses, when everything is in use, flows of addresses that never had an assured one give
+   * way to those that had, or have none yet (make-room.ts). false: nothing that lives ever gives way.
    */
   readonly makeRoom: boolean
 }

@@ -106,7 +106,10 @@ export class TcpTracker {
         return 0
       }
     }
-    if (kind === KIND_RST && this.#machine.endsUnanswered && (events & EVENT_REPLIED) === 0) return LAST_PACKET
+    if (kind === KIND_RST && this.#machine.endsUnanswered && (events & EVENT_REPLIED) === 0) {
+      this.#table.setEvents(flow, closedEvents(events))
+      return LAST_PACKET
+    }
     this.#take(flow, withAnswers(events, next, kind, direction), kind, direction, isKept, now)
     return 0
   }

@@ -160,6 +160,8 @@ export class TcpWindows {
       if (!this.isKnown(at, direction ^ 1)) return CLOSES
       return (segment.flags & tcp.ACK) === 0 || this.#acknowledgesNoSyn(receiver, segment) ? OUT : CLOSES
     }
+    // Nobody has said anything yet that the opener could acknowledge.
+    if (isOpening && !this.isKnown(at, direction ^ 1) && (segment.flags & tcp.ACK) !== 0) return OUT
     const theirs = this.#windowOf(at, direction ^ 1)
     const end = flows[sender + FLOW_END]!
     const limit = flows[sender + FLOW_LIMIT]!

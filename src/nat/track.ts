@@ -7,25 +7,56 @@
  * neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
  *
  * UDP is a stream, and worth keeping longer, when packets still pass two seconds after its first one and one has come back: a
- * question and its answer are none. TCP has a file of its own, tcp-tracker.ts.
+ * question and its answer are none. TCP and SCTP have files of their own, tcp-tracker.ts and sctp-tracker.ts.
  */
 import type { Packet } from '../stack/parse.js'
+import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import {
-  classIn, EVENT_ASSURED, EVENT_REPLIED, eventsIn, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, SIDE_BYTES,
-  ZONE_INSIDE,
+  CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, ZONE_INSIDE,
 } from './flow-table.js'
-import { CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
+import { trackSctp } from './sctp-tracker.js'
+import type { TcpBehaviour } from './settings.js'
+import { FREE_SHIFT } from './tcp-state.js'
+import { TcpTracker } from './tcp-tracker.js'
+import { CLASS_GRE, CLASS_GRE_STREAM, CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
+
+/** Of the status, what others are told of when it changes: not what TCP notes for itself with each segment. */
+const TOLD = ~(((1 << CLASS_SHIFT) - 1) & -(1 << FREE_SHIFT))
 
 /** Seconds after which UDP that goes both ways is a stream. */
 const STREAM_AGE = 2
 
-/** Whether a packet of `side` may prolong its flow. */
-export const mayRefresh = (table: FlowTable, side: number): boolean => (side & 1) === 1 || table.zoneOf(side) === ZONE_INSIDE
+export class Tracker {
+  readonly #table: FlowTable
+  readonly #tcp: TcpTracker
 
-/** Counts a packet of `side`. */
-export const count = (table: FlowTable, packet: Packet, side: number): void => {
-  table.bytes[side * 4 + SIDE_BYTES]! += packet.length
-  table.flows[(side >> 1) * FLOW_WORDS + FLOW_PACKETS + (side & 1)]!++
+  /** @param timeouts idle seconds by class */
+  constructor(table: FlowTable, tcp: Pick<TcpBehaviour, 'states' | 'window'>, timeouts: Int32Array) {
+    this.#table = table
+    this.#tcp = new TcpTracker(table, tcp, timeouts)
+  }
+
+  /**
+   * Counts `packet` on `side` and refreshes the flow at `now` (s), unless it must not pass: then it leaves no trace.
+   * @returns 0, a drop code, or LAST_PACKET (negative): the flow ends when the packet has been translated
+   */
+  track(view: DataView, packet: Packet, side: number, now: number): number {
+    const table = this.#table
+    const direction = side & 1
+    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
+    const flow = side >> 1
+    const before = table.statusOf(flow)
+    let verdict = 0
+    if (packet.protocol === PROTOCOL_TCP) verdict = this.#tcp.track(view, packet, side, isKept, now)
+    else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, view, packet, side, isKept, now)
+    else trackReply(table, flow, direction, isKept, now)
+    if (verdict > 0) return verdict
+    table.bytes[side * 4 + SIDE_BYTES]! += packet.length
+    table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
+    // Of a flow that ends with this packet, its end is told.
+    if (verdict === 0 && ((table.statusOf(flow) ^ before) & TOLD) !== 0) table.onChange(flow, before)
+    return verdict
+  }
 }
 
 /** Whether a packet of the flow has been let through. */
@@ -37,18 +68,25 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
 /** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
 export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 
-/** Follows a packet of `side` of a protocol other than TCP. @param now seconds */
-export const track = (table: FlowTable, side: number, isKept: boolean, now: number): void => {
-  const flow = side >> 1
-  const status = table.flows[flow * FLOW_WORDS + FLOW_STATUS]!
-  if ((status & EVENT_REPLIED) === 0) {
-    if ((side & 1) === 1) table.setEvents(flow, eventsIn(status) | EVENT_REPLIED)
-  } else if ((status & EVENT_ASSURED) === 0 && isKept && classIn(status) === CLASS_UDP && isStream(table, flow, now)) {
-    table.setEvents(flow, eventsIn(status) | EVENT_ASSURED)
-    table.setClass(flow, CLASS_UDP_STREAM, now)
-    return
+const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
+  const events = table.eventsOf(flow)
+  if ((events & EVENT_ASSURED) === 0) {
+    if (direction === 1 && (events & EVENT_REPLIED) === 0) table.setEvents(flow, events | EVENT_REPLIED)
+    else if (isKept && (events & EVENT_REPLIED) !== 0) {
+      const stream = streamClass(table, flow, now)
+      if (stream >= 0) {
+        table.setEvents(flow, events | EVENT_ASSURED)
+        table.setClass(flow, stream, now)
+        return
+      }
+    }
   }
   if (isKept) table.touch(flow, now)
 }
 
-const isStream = (table: FlowTable, flow: number, now: number): boolean => now - table.flows[flow * FLOW_WORDS + FLOW_OPENED]! > STREAM_AGE
+/** The class that a flow is in when it is a stream, or -1 while it is none. */
+const streamClass = (table: FlowTable, flow: number, now: number): number => {
+  const timeoutClass = table.classOf(flow)
+  if (timeoutClass === CLASS_GRE) return CLASS_GRE_STREAM
+  return timeoutClass === CLASS_UDP && now - table.flows[flow * FLOW_WORDS + FLOW_OPENED]! > STREAM_AGE ? CLASS_UDP_STREAM : -1
+}

@@ -16,11 +16,12 @@ export class WaitingPackets {
     this.held = held
   }
 
-  /** Adds a packet to the neighbour's list; false when the list or the room is full. `owner` and `generation` come back with it. */
-  add(link: number, at: number, length: number, owner: number, generation: number): boolean {
+  /** Adds a packet to the neighbour's list; false when the list or the room is full. The last three come back with it. */
+  add(link: number, at: number, length: number, owner: number, generation: number, identification: number): boolean {
     if (this.#count[link]! >= PER_NEIGHBOUR) return false
     const block = this.held.hold(at, length, owner, generation)
     if (block === NO_BLOCK) return false
+    this.held.setIdentification(block, identification)
     if (this.#last[link] === NO_BLOCK) this.#first[link] = block
     else this.held.link(this.#last[link]!, block)
     this.#last[link] = block

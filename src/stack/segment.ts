@@ -27,6 +27,13 @@ export const wireLength = (view: DataView, at: number, length: number): number =
   return Math.min(length, segmentHeaders(view, at, type) + vnet.gsoSize(view, at - vnet.LENGTH))
 }
 
+/** How many datagrams the packet at `at` will be on the wire, before any of them is fragmented. They have consecutive IDs. */
+export const wireCount = (view: DataView, at: number, length: number): number => {
+  const type = segmentType(view, at)
+  if (type !== vnet.GSO_TCPV4 && type !== vnet.GSO_UDP_L4) return 1
+  return Math.max(1, Math.ceil((length - segmentHeaders(view, at, type)) / vnet.gsoSize(view, at - vnet.LENGTH)))
+}
+
 /** Completes the transport checksum where the virtio header says that it is partial. */
 export const completeChecksum = (slab: Slab, at: number, length: number): void => {
   const { view, bytes } = slab

@@ -4,6 +4,7 @@
  */
 import { DataPlane } from '../data-plane.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
+import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
 import { allocateFlowTable } from '../nat/flow-table.js'
 import type { RandomSource } from '../nat/random.js'
@@ -85,6 +86,8 @@ export class MemoryGateway {
   readonly stats = allocateStats()
   /** Addresses of neighbours that the gateway has asked for, oldest first. */
   readonly asked: number[] = []
+  /** Where the data plane tells of flows and mappings, while an EventConsumer wants it. */
+  readonly eventRing = createEventRing(1024)
   /** Milliseconds. */
   #now = 1_000_000
 
@@ -97,6 +100,7 @@ export class MemoryGateway {
       {
         table: allocateFlowTable(behaviour.limits.flows),
         stats: this.stats,
+        events: this.eventRing,
         wanSettings: {
           up: true,
           mtu: options.wanMtu ?? 1500,

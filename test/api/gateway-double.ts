@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
-import type { CaptureRequest, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from '../../src/api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from '../../src/api/types.js'
 
 export const tcpFlow = (port = 50594): FlowRecord => ({
   id: `${998353455 + port}`,
@@ -83,9 +83,15 @@ export const exampleStatus = (): GatewayStatus => ({
     address: '198.51.100.1',
     nextHop: '198.51.100.254',
     neighbour: '52:54:00:12:34:56',
-    ports: '512-599,36864-60999',
+    pool: null, ports: '512-599,36864-60999',
   },
-  flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, opened: 1000, expired: 997, refused: 4 },
+  flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, sctp: 0, gre: 0, other: 0, opened: 1000, expired: 997, refused: 4 },
+  limits: {
+    profile: 'behave', sources: 2, flowsPerSource: null, newFlowsPerSource: 100, halfOpen: { count: 1, limit: 5000 }, halfOpenPerSource: null,
+    fragmentBytes: { count: 2048, limit: 4194304 }, icmpErrorsPerSecond: 1000, icmpErrorsWithheld: 12, refusal: 'host-unreachable', gaveWay: 7,
+  },
+  events: { readers: 0, lost: 0 },
+  bindings: { logged: 0, lost: 0 },
   drops: { 'no-flow': 7, 'ttl-expired': 12 },
 })
 
@@ -95,6 +101,9 @@ export interface GatewayDouble extends GatewayControl {
   stopped: boolean
   /** What the next request throws. */
   broken: Error | undefined
+  /** What readers of events get, batch by batch; after the last they wait for the end. */
+  batches: FlowEvent[][]
+  listeners: { request: EventRequest; ended: boolean }[]
   captures: { request: CaptureRequest; ended: boolean }[]
   captureChunk: Uint8Array
 }
@@ -105,6 +114,8 @@ export const createGatewayDouble = (): GatewayDouble => {
     table: [tcpFlow(), udpFlow(), icmpFlow()],
     stopped: false,
     broken: undefined,
+    batches: [],
+    listeners: [],
     captures: [],
     captureChunk: new Uint8Array(0),
     status: () => {
@@ -121,6 +132,17 @@ export const createGatewayDouble = (): GatewayDouble => {
       const deleted = gateway.table.filter(matches)
       gateway.table = gateway.table.filter((flow) => !matches(flow))
       return deleted
+    },
+    async *events(request, signal) {
+      if (gateway.broken !== undefined) throw gateway.broken
+      const entry = { request, ended: false }
+      gateway.listeners.push(entry)
+      try {
+        yield* gateway.batches
+        if (!signal.aborted) await once(signal, 'abort')
+      } finally {
+        entry.ended = true
+      }
     },
     async *capture(request, signal) {
       if (gateway.broken !== undefined) throw gateway.broken

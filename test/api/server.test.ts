@@ -11,7 +11,7 @@ import { createControlClient } from '../../src/api/client.js'
 import { defaultSocketPath, runningInstances, runningPid } from '../../src/api/instance.js'
 import { openControlServer } from '../../src/api/server.js'
 import type { ControlServer } from '../../src/api/server.js'
-import type { FlowRecord } from '../../src/api/types.js'
+import type { FlowEvent, FlowRecord } from '../../src/api/types.js'
 import { ExitCode, TsnatError } from '../../src/errors.js'
 import { createGatewayDouble, tcpFlow } from './gateway-double.js'
 
@@ -79,6 +79,38 @@ describe('control socket', () => {
     expect(await client.metrics()).toBe('tsnat_up 1\n')
     await client.stop()
     expect(gateway.stopped).toBe(true)
+  })
+
+  it('streams events until the reader has enough', async () => {
+    const { gateway, client } = await start()
+    const flow = tcpFlow()
+    gateway.batches = [[{ type: 'new', time: 1, flow }, { type: 'update', time: 2, flow }], [{ type: 'lost', count: 3 }]]
+    const end = new AbortController()
+    const batches = await client.events({ filter: { protocol: 'tcp', origDst: '198.51.100.10/32' }, types: ['new', 'update'] }, end.signal)
+    expect(gateway.listeners).toEqual([{ request: { filter: { protocol: 'tcp', origDst: '198.51.100.10/32' }, types: ['new', 'update'] }, ended: false }])
+    const events: FlowEvent[] = []
+    for await (const batch of batches) {
+      events.push(...batch)
+      if (events.length === 3) end.abort()
+    }
+    expect(events).toEqual(gateway.batches.flat())
+    expect(gateway.listeners[0]!.ended).toBe(true)
+  })
+
+  it('stops telling events when the reader goes', async () => {
+    const { gateway } = await start()
+    const request = httpRequest({ socketPath: server!.path, path: '/events', agent: false }).end()
+    const [response] = await once(request, 'response')
+    expect(response.headers['content-type']).toBe('application/x-ndjson')
+    expect(gateway.listeners[0]!.request.types).toEqual(['new', 'update', 'destroy'])
+    request.destroy()
+    await expect.poll(() => gateway.listeners[0]!.ended).toBe(true)
+    expect(bugs).toEqual([])
+  })
+
+  it('refuses kinds of events and filters that it does not know', async () => {
+    await start()
+    for (const query of ['types=new,old', 'colour=red', 'origSrc=x']) expect((await raw('GET', `/events?${query}`)).status).toBe(400)
   })
 
   it('lists and deletes flows by filter', async () => {

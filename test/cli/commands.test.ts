@@ -7,7 +7,7 @@ import { openControlServer } from '../../src/api/server.js'
 import type { ControlServer } from '../../src/api/server.js'
 import { ExitCode } from '../../src/errors.js'
 import { version } from '../../src/version.js'
-import { createGatewayDouble, exampleStatus, tcpFlow } from '../api/gateway-double.js'
+import { createGatewayDouble, exampleStatus, tcpFlow, udpFlow } from '../api/gateway-double.js'
 import type { GatewayDouble } from '../api/gateway-double.js'
 import { tsnat } from './harness.js'
 
@@ -74,6 +74,33 @@ describe('tsnat conntrack', () => {
     expect(gateway.table).toHaveLength(2)
   })
 
+  it('-E prints events until Ctrl-C, then how many', async () => {
+    const flow = udpFlow()
+    gateway.batches = [[{ type: 'new', time: 1795167009016, flow }, { type: 'lost', count: 7 }], [{ type: 'destroy', time: 1795167012000, flow: { ...flow, timeout: 0 } }]]
+    const running = tsnat('conntrack', '-E', '-e', 'new,DESTROY', '-p', 'udp', '-b', '1048576')
+    await expect.poll(() => gateway.listeners).toEqual([{ request: { filter: { protocol: 'udp' }, types: ['new', 'destroy'] }, ended: false }])
+    process.emit('SIGINT')
+    const { code, out, err } = await running
+    expect(code).toBe(ExitCode.ok)
+    const [head, tail] = ['src=10.0.0.2 dst=198.51.100.10 sport=41169 dport=5353', 'src=198.51.100.10 dst=198.51.100.1 sport=5353 dport=41169']
+    expect(out).toBe(`    [NEW] udp      17 28 ${head} [UNREPLIED] ${tail}\n[DESTROY] udp      17 ${head} packets=1 bytes=31 [UNREPLIED] ${tail} packets=0 bytes=0\n`)
+    expect(err).toBe(`WARNING: 7 events have been lost: they came faster than they were read.\nconntrack v${version()} (tsnat): 2 flow events have been shown.\n`)
+  })
+
+  it('-E --json prints each event as an object on a line of its own', async () => {
+    gateway.batches = [[{ type: 'new', time: 1, flow: tcpFlow() }, { type: 'lost', count: 7 }]]
+    const running = tsnat('conntrack', '--event', '--json')
+    await expect.poll(() => gateway.listeners).toHaveLength(1)
+    process.emit('SIGTERM')
+    const { out, err } = await running
+    expect(out.trimEnd().split('\n').map((line): unknown => JSON.parse(line))).toEqual(gateway.batches[0])
+    expect(err).toBe('')
+  })
+
+  it('-E refuses kinds that are none', async () => {
+    expect(await tsnat('conntrack', '-E', '-e', 'NEW,OLD')).toMatchObject({ code: ExitCode.usage, out: '' })
+  })
+
   it('prints JSON', async () => {
     const { out, err } = await tsnat('conntrack', '-L', '--json')
     expect(JSON.parse(out)).toEqual(gateway.table)
@@ -108,6 +135,10 @@ describe('tsnat status', () => {
         '         offloads: checksum, TCP segmentation',
         '  flows  3 of 262 144 (TCP 1, UDP 1, ICMP 1)',
         '         opened 1 000, expired 997, refused 4',
+        '  limits profile behave; 2 inside addresses, flows of each no limit, new ones at most 100 a second',
+        '         half-open TCP 1, at most 5 000, of each address no limit',
+        '         held fragments 2.0 kB of 4.2 MB; ICMP errors at most 1 000 a second, 12 withheld',
+        '         7 flows of forged addresses gave way',
         '  drops  12 ttl-expired',
         '         7 no-flow',
         '',

@@ -8,7 +8,7 @@ const setUp = (opened: readonly { n: number; timeoutClass: number; now: number }
   const table = new FlowTable(allocateFlowTable(100), 5)
   for (const { n, timeoutClass, now } of opened) {
     const flow = table.take()
-    table.setKey(flow * 2, n, 1, 1, 17)
+    table.setKey(flow * 2, n + 10, 1, 1, 17)
     table.setKey(flow * 2 + 1, 1, n % 2, n, 17 | 256)
     table.open(flow, timeoutClass, now)
   }

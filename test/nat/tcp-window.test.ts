@@ -295,6 +295,15 @@ describe('RST', () => {
     expect(stateOf(other, 'linux')).toBe('CLOSE')
   })
 
+  it('CT-7: of the opener it acknowledges nothing as long as nobody has answered', () => {
+    for (const profile of ['behave', 'linux'] as const) {
+      const one = talk(profile)
+      one.out('S')
+      expectRefused(one, () => one.out('RA', { acknowledgment: 77 }))
+      expect(one.out('R')).toBe(true)
+    }
+  })
+
   it('UPD-1, UPD-3: in behave, data after it takes it back; in linux it is final', () => {
     for (const [profile, state] of [['behave', 'ESTABLISHED'], ['linux', 'CLOSE']] as const) {
       const one = talk(profile).open()

@@ -206,7 +206,7 @@ describe('timeouts', () => {
   })
 
   it('ends thousands of flows a bounded number at a time', () => {
-    const gateway = new MemoryGateway({ limits: { flows: 5000 } })
+    const gateway = new MemoryGateway({ limits: { flows: 5000, flowsPerSource: 5000 } })
     for (let port = 1; port <= 5000; port++) gateway.fromLan(buildUdp({ ...OUT, sourcePort: port }))
     expect(gateway.flows).toBe(5000)
     const { pipeline, table } = gateway.plane

@@ -129,7 +129,7 @@ describe('errors', () => {
     expect(thrownBy(() => native().close(-1)).message).toBe('argument "fd" must not be negative')
     expect(thrownBy(() => native().close(2 ** 32)).message).toBe('argument "fd" must fit 32 bits, not 4294967296')
     expect(thrownBy(() => native().openPath('/proc/self\0/ns')).message).toBe('argument "path" must be a string without NUL characters')
-    expect(thrownBy(() => native().unixDatagram('/'.repeat(200), '')).message).toBe('argument "path" must have at most 107 bytes, not 200')
+    expect(thrownBy(() => native().unixDatagram('/'.repeat(200), '', true)).message).toBe('argument "path" must have at most 107 bytes, not 200')
   })
 })
 
@@ -152,7 +152,7 @@ describe('unixDatagram', () => {
     const path = join(folder, 'notify')
     const { ready, received } = receive(`UNIX-RECV:${path}`, () => existsSync(path))
     await ready
-    native().unixDatagram(path, 'READY=1\nSTATUS=bereit, größer\n')
+    native().unixDatagram(path, 'READY=1\nSTATUS=bereit, größer\n', true)
     expect(await received).toBe('READY=1\nSTATUS=bereit, größer\n')
     rmSync(folder, { recursive: true })
   })
@@ -161,13 +161,13 @@ describe('unixDatagram', () => {
     const name = `tsnat-native-${process.pid}`
     const { ready, received } = receive(`ABSTRACT-RECV:${name}`, () => readFileSync('/proc/net/unix', 'utf8').includes(`@${name}\n`))
     await ready
-    native().unixDatagram(`@${name}`, 'READY=1')
+    native().unixDatagram(`@${name}`, 'READY=1', false)
     expect(await received).toBe('READY=1')
   })
 
   it('throws when nobody listens', () => {
-    expect(thrownBy(() => native().unixDatagram('/nonexistent/notify', 'x'))).toMatchObject({ code: 'ENOENT', syscall: 'sendto' })
-    expect(thrownBy(() => native().unixDatagram('@tsnat-nobody', 'x'))).toMatchObject({ code: 'ECONNREFUSED', syscall: 'sendto' })
+    expect(thrownBy(() => native().unixDatagram('/nonexistent/notify', 'x', true))).toMatchObject({ code: 'ENOENT', syscall: 'sendto' })
+    expect(thrownBy(() => native().unixDatagram('@tsnat-nobody', 'x', false))).toMatchObject({ code: 'ECONNREFUSED', syscall: 'sendto' })
   })
 })
 

@@ -62,8 +62,9 @@ describe('translation', () => {
         expect(sourceOf(out)).toBe(E)
         const header = headerOf(out)
         expect(out.subarray(16, 20)).toEqual(original.subarray(16, 20))
-        // What is neither address, port, TTL nor checksum has not changed.
-        expect(out.subarray(0, 8)).toEqual(original.subarray(0, 8))
+        // What is neither address, port, TTL nor checksum has not changed, nor has the ID with DF set.
+        const id = fields.df ? original.subarray(4, 6) : out.subarray(4, 6)
+        expect(out.subarray(0, 8)).toEqual(Uint8Array.of(...original.subarray(0, 4), ...id, ...original.subarray(6, 8)))
         expect(out[8]).toBe(original[8]! - 1)
         expect(out.subarray(header + (original[9] === 6 ? 18 : 8))).toEqual(original.subarray(header + (original[9] === 6 ? 18 : 8)))
 

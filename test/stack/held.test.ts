@@ -4,7 +4,7 @@ import { HeldPackets, NO_BLOCK } from '../../src/stack/held.js'
 import { AT, bytesOf, same } from './support.js'
 
 const START = 8192
-/** A ring of `size` bytes after START, the slab full of 0xee, packets to hold placed at AT. */
+/** A region of `size` bytes after START, the slab full of 0xee, packets to hold placed at AT. */
 const setUp = (size: number) => {
   const slab = createSlab(START + size + 4096)
   slab.bytes.fill(0xee)
@@ -48,12 +48,12 @@ describe('held packets', () => {
     expect(hold(1)).toBeGreaterThan(0)
   })
 
-  it('a full ring that is full to the last byte stays whole when another is refused', () => {
+  it('stays whole when it is full to the last byte and another is refused', () => {
     const { held, hold, isWhole } = setUp(192 * 4)
     const blocks = [1, 2, 3, 4].map((seed) => hold(64, seed))
     for (const block of blocks.splice(0, 3)) held.release(block)
     for (const seed of [5, 6, 7]) blocks.push(hold(64, seed))
-    // Head and tail are at the same place, near the end; a larger packet would have to go round it.
+    // The next search begins behind the newest, in the middle.
     for (const length of [64, 300, 400]) expect(hold(length, 9)).toBe(NO_BLOCK)
     expect(held.used).toBe(192 * 4)
     for (const [index, seed] of [4, 5, 6, 7].entries()) expect(isWhole(blocks[index]!, 64, seed)).toBe(true)
@@ -61,19 +61,45 @@ describe('held packets', () => {
     expect(held.used).toBe(0)
   })
 
-  it('goes on at the start when the end is reached, and keeps room that was freed', () => {
+  it('uses any room that was freed again, and puts pieces together', () => {
     const { held, hold, isWhole } = setUp(192 * 3 + 64)
     const [one, two, three] = [1, 2, 3].map((seed) => hold(64, seed)) as [number, number, number]
     expect(hold(64)).toBe(NO_BLOCK)
     held.release(two)
-    // The second lies behind the first, which is still in use.
-    expect(hold(64)).toBe(NO_BLOCK)
-    held.release(one)
     const four = hold(64, 4)
-    expect(four).toBe(one)
+    expect(four).toBe(two)
+    held.release(one)
+    held.release(four)
+    expect(hold(257)).toBe(NO_BLOCK)
+    const five = hold(256, 5)
+    expect(five).toBe(one)
     expect(isWhole(three, 64, 3)).toBe(true)
+    expect(isWhole(five, 256, 5)).toBe(true)
+    expect(held.used).toBe(192 * 3)
     held.release(three)
-    expect(hold(64, 5)).toBeGreaterThan(0)
+    // Its room, and what was left of the region behind it.
+    expect(hold(128, 6)).toBe(three)
+  })
+
+  it('one packet that is held long takes no room but its own', () => {
+    const { held, hold, isWhole } = setUp(4096)
+    const old = hold(64, 1)
+    for (let round = 0; round < 1000; round++) {
+      const block = hold(1000, round)
+      expect(block).toBeGreaterThan(0)
+      held.release(block)
+    }
+    expect(held.used).toBe(192)
+    expect(isWhole(old, 64, 1)).toBe(true)
+  })
+
+  it('gives up after many packets in its way, and goes on from there', () => {
+    const { held, hold } = setUp(192 * 1001)
+    const blocks = Array.from({ length: 1001 }, (_, seed) => hold(64, seed))
+    expect(blocks).not.toContain(NO_BLOCK)
+    held.release(blocks[600]!)
+    const tries = Array.from({ length: 4 }, () => hold(64))
+    expect(tries).toEqual([NO_BLOCK, NO_BLOCK, blocks[600], NO_BLOCK])
   })
 
   it('holds any mixture of packets against a plain list of them', () => {

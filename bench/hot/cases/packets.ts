@@ -31,14 +31,14 @@ const ends = (index: number) => ({
 })
 
 /** 64 bytes on the wire without its link header: an IPv4 datagram of 46. */
-const udpFrom = (index: number): Uint8Array => {
+const udpFrom = (index: number, df = true): Uint8Array => {
   const { inside, remote } = ends(index)
-  return buildUdp({ source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port, payload: new Uint8Array(18) })
+  return buildUdp({ source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port, df, payload: new Uint8Array(18) })
 }
 
 const udpTo = (index: number): Uint8Array => {
   const { inside, remote } = ends(index)
-  return buildUdp({ source: remote.address, destination: WAN, sourcePort: remote.port, destinationPort: inside.port, payload: new Uint8Array(18) })
+  return buildUdp({ source: remote.address, destination: WAN, sourcePort: remote.port, destinationPort: inside.port, df: true, payload: new Uint8Array(18) })
 }
 
 /** Segments of established connections: the SYN, its answer, and what follows. */
@@ -46,7 +46,7 @@ const segmentFrom = (index: number, flags: number, sequence: number, payload = 0
   const { inside, remote } = ends(index)
   return buildTcp({
     source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port,
-    flags, sequence, acknowledgment: (flags & tcp.ACK) === 0 ? 0 : 1, payload: new Uint8Array(payload),
+    flags, sequence, acknowledgment: (flags & tcp.ACK) === 0 ? 0 : 1, df: true, payload: new Uint8Array(payload),
   })
 }
 
@@ -54,7 +54,7 @@ const segmentTo = (index: number, flags: number, sequence: number, payload = 0):
   const { inside, remote } = ends(index)
   return buildTcp({
     source: remote.address, destination: WAN, sourcePort: remote.port, destinationPort: inside.port,
-    flags, sequence, acknowledgment: 1, payload: new Uint8Array(payload),
+    flags, sequence, acknowledgment: 1, df: true, payload: new Uint8Array(payload),
   })
 }
 
@@ -62,8 +62,10 @@ const segmentTo = (index: number, flags: number, sequence: number, payload = 0):
 const superpacket = (segments: number): { bytes: Uint8Array; header: Uint8Array } => {
   const { inside, remote } = ends(0)
   const payload = new Uint8Array(segments * MSS)
-  const flags = tcp.ACK
-  const bytes = buildTcp({ source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port, flags, sequence: 1, acknowledgment: 1, payload, options: new Uint8Array(12).fill(1) })
+  const bytes = buildTcp({
+    source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port,
+    flags: tcp.ACK, sequence: 1, acknowledgment: 1, df: true, payload, options: new Uint8Array(12).fill(1),
+  })
   const view = new DataView(bytes.buffer)
   tcp.setChecksum(view, ipv4.HEADER_MIN, checksum.pseudoHeader(inside.address, remote.address, ipv4.PROTOCOL_TCP, bytes.length - ipv4.HEADER_MIN))
   const header = new Uint8Array(vnet.LENGTH)
@@ -116,18 +118,18 @@ const gateway = (lan: Traffic, wan: Traffic, offloads: Offloads) => {
 
 const list = (count: number, build: (index: number) => Uint8Array): Uint8Array[] => Array.from({ length: count }, (_, index) => build(index))
 
-/** 64-byte UDP packets of `flows` flows in turn. */
-export const udpPackets = (flows: number, direction: 'out' | 'in'): Case => {
+/** 64-byte UDP packets of `flows` flows in turn; `df` false: they get new IDs on their way out. */
+export const udpPackets = (flows: number, direction: 'out' | 'in', df = true): Case => {
   const count = Math.max(64, flows)
   const { pipeline, lanDevice, wanDevice } = gateway(
-    { packets: list(count, (index) => udpFrom(index % flows)) },
+    { packets: list(count, (index) => udpFrom(index % flows, df)) },
     { packets: list(count, (index) => udpTo(index % flows)) },
     ALL_OFFLOADS,
   )
   const [from, out] = direction === 'out' ? [pipeline.lan, wanDevice] : [pipeline.wan, lanDevice]
   const { perBatch } = lanDevice
   return {
-    name: `UDP packet of 64 bytes, ${direction === 'out' ? 'LAN to WAN' : 'WAN to LAN'}, ${flows} ${flows === 1 ? 'flow' : 'flows'}`,
+    name: `UDP packet of 64 bytes, ${direction === 'out' ? 'LAN to WAN' : 'WAN to LAN'}, ${flows} ${flows === 1 ? 'flow' : 'flows'}${df ? '' : ', DF unset'}`,
     count: perBatch,
     run: () => {
       const before = out.sent
@@ -201,7 +203,7 @@ export const superpackets = (offloads: boolean): Case => {
 export const replayAlone = (): Case => {
   const slab = createSlab(1 << 20)
   const region = { start: 0, end: 512 << 10 }
-  const device = new ReplayDevice(slab, region, list(64, udpFrom), NO_VNET, ALL_OFFLOADS)
+  const device = new ReplayDevice(slab, region, list(64, (index) => udpFrom(index)), NO_VNET, ALL_OFFLOADS)
   const batch = new Batch(64)
   return {
     name: 'the replay itself',

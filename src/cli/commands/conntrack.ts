@@ -1,10 +1,12 @@
 import { Command, Option } from 'commander'
-import { formatConntrack } from '../../api/conntrack.js'
+import { formatConntrack, formatConntrackEvent } from '../../api/conntrack.js'
 import type { ConntrackFormat } from '../../api/conntrack.js'
 import { readFlowFilter } from '../../api/filter.js'
-import type { FlowFilter, FlowRecord } from '../../api/types.js'
+import { FLOW_EVENT_TYPES } from '../../api/types.js'
+import type { EventRequest, FlowEvent, FlowEventType, FlowFilter, FlowRecord } from '../../api/types.js'
 import { ExitCode } from '../../errors.js'
 import { version } from '../../version.js'
+import type { ControlClient } from '../../api/client.js'
 import { clientFor, examples, instanceOptions, usageError } from '../options.js'
 import type { InstanceOptions } from '../options.js'
 import { write, writeLines } from '../terminal.js'
@@ -12,7 +14,7 @@ import type { Terminal } from '../terminal.js'
 
 /** Key of FlowFilter, the option as help shows it, conntrack's other names for it, what it means. */
 const FILTERS: readonly (readonly [key: keyof FlowFilter, flags: string, aliases: readonly string[], meaning: string])[] = [
-  ['protocol', '-p, --proto <protocol>', ['--protonum'], 'tcp, udp or icmp, or its number'],
+  ['protocol', '-p, --proto <protocol>', ['--protonum'], 'tcp, udp, icmp, sctp, udplite, gre, esp, or a number'],
   ['origSrc', '-s, --orig-src <prefix>', ['--src'], 'source address of the original direction, or its network'],
   ['origDst', '-d, --orig-dst <prefix>', ['--dst'], 'destination address of the original direction'],
   ['replySrc', '-r, --reply-src <prefix>', [], 'source address of the replies'],
@@ -21,7 +23,7 @@ const FILTERS: readonly (readonly [key: keyof FlowFilter, flags: string, aliases
   ['origPortDst', '--dport, --orig-port-dst <port>', [], 'destination port of the original direction'],
   ['replyPortSrc', '--reply-port-src <port>', [], 'source port of the replies'],
   ['replyPortDst', '--reply-port-dst <port>', [], 'destination port of the replies: the external port'],
-  ['state', '--state <state>', [], 'TCP state, for example ESTABLISHED'],
+  ['state', '--state <state>', [], 'state of TCP or SCTP, for example ESTABLISHED'],
   ['mark', '-m, --mark <mark>', [], 'mark of the flow'],
   ['srcNat', '-n, --src-nat [prefix]', [], 'flows with a translated source, translated to this address'],
 ]
@@ -58,11 +60,51 @@ const readFilter = (values: Values): FlowFilter => {
 
 const readFormat = (output: string | undefined): ConntrackFormat => {
   const words = output?.split(',') ?? []
-  const unknown = words.find((word) => word !== 'extended' && word !== 'id')
+  const unknown = words.find((word) => word !== 'extended' && word !== 'id' && word !== 'timestamp')
   if (unknown !== undefined) {
-    throw usageError(`--output: "${unknown}" is not known`, 'extended, id, or both with a comma; JSON with --json')
+    throw usageError(`--output: "${unknown}" is not known`, 'extended, id, timestamp, or several with commas; JSON with --json')
   }
-  return { extended: words.includes('extended'), id: words.includes('id') }
+  return { extended: words.includes('extended'), id: words.includes('id'), timestamp: words.includes('timestamp') }
+}
+
+/** conntrack's words for kinds of events. */
+const EVENT_WORDS: Readonly<Record<string, readonly FlowEventType[]>> = {
+  NEW: ['new'], UPDATES: ['update'], DESTROY: ['destroy'], ALL: FLOW_EVENT_TYPES,
+}
+
+const readTypes = (mask: string | undefined): FlowEventType[] => {
+  const words = mask?.toUpperCase().split(',') ?? ['ALL']
+  const unknown = words.find((word) => !Object.hasOwn(EVENT_WORDS, word))
+  if (unknown !== undefined) throw usageError(`--event-mask: "${unknown}" is no kind of event`, `one or several of ${Object.keys(EVENT_WORDS).join(', ')}, with commas`)
+  return [...new Set(words.flatMap((word) => EVENT_WORDS[word]!))]
+}
+
+/** What is printed of an event: a line, or nothing. */
+const eventLine = (event: FlowEvent, format: ConntrackFormat, json: boolean): string => {
+  if (json) return `${JSON.stringify(event)}\n`
+  return event.type === 'lost' ? '' : `${formatConntrackEvent(event, format)}\n`
+}
+
+/** Prints events until a signal, or the end of the gateway. */
+const follow = async (client: ControlClient, request: EventRequest, format: ConntrackFormat, json: boolean, { out, err }: Terminal): Promise<void> => {
+  const abort = new AbortController()
+  const end = (): void => abort.abort()
+  process.once('SIGINT', end).once('SIGTERM', end)
+  let count = 0
+  try {
+    for await (const batch of await client.events(request, abort.signal)) {
+      await write(out, batch.map((event) => eventLine(event, format, json)).join(''))
+      for (const event of batch) {
+        if (event.type !== 'lost') count++
+        else if (!json) err.write(`WARNING: ${event.count} events have been lost: they came faster than they were read.\n`)
+      }
+    }
+  } finally {
+    // Whatever ended it, the gateway shall not go on telling.
+    end()
+    process.off('SIGINT', end).off('SIGTERM', end)
+  }
+  if (!json) err.write(`conntrack v${version()} (tsnat): ${count} flow events have been shown.\n`)
 }
 
 async function* map<T>(items: AsyncIterable<T>, text: (item: T) => string): AsyncGenerator<string> {
@@ -95,10 +137,10 @@ const printText = async (flows: AsyncIterable<FlowRecord>, format: ConntrackForm
 }
 
 const run = async (values: Values & InstanceOptions, terminal: Terminal, setExitCode: (code: ExitCode) => void): Promise<void> => {
-  const { dump, count, delete: remove } = values
-  if ([dump, count, remove].filter((one) => one !== undefined).length !== 1) {
-    const hint = 'list with -L, count with -C, delete with -D; see "tsnat conntrack --help"'
-    throw usageError('conntrack wants exactly one of -L, -C and -D', hint)
+  const { dump, count, delete: remove, event } = values
+  if ([dump, count, remove, event].filter((one) => one !== undefined).length !== 1) {
+    const hint = 'list with -L, count with -C, delete with -D, follow with -E; see "tsnat conntrack --help"'
+    throw usageError('conntrack wants exactly one of -L, -C, -D and -E', hint)
   }
   const filter = readFilter(values)
   const format = readFormat(values['output'] as string | undefined)
@@ -106,7 +148,9 @@ const run = async (values: Values & InstanceOptions, terminal: Terminal, setExit
   const json = values.json === true
   const print = (flows: AsyncIterable<FlowRecord>, done: string): Promise<number> =>
     json ? printJson(flows, terminal) : printText(flows, format, done, terminal)
-  if (count !== undefined) {
+  if (event !== undefined) {
+    await follow(client, { filter, types: readTypes(values['eventMask'] as string | undefined) }, format, json, terminal)
+  } else if (count !== undefined) {
     if (Object.keys(filter).length > 0) {
       const hint = 'list with -L and the filter; the last line on standard error says how many there were'
       throw usageError('conntrack -C counts all flows and takes no filter', hint)
@@ -125,18 +169,22 @@ const run = async (values: Values & InstanceOptions, terminal: Terminal, setExit
 /** `tsnat conntrack` */
 export const conntrackCommand = (terminal: Terminal, setExitCode: (code: ExitCode) => void): Command => {
   const command = instanceOptions(new Command('conntrack'))
-    .description("list, count or delete flows, with conntrack(8)'s options and output")
+    .description("list, count, delete or follow flows, with conntrack(8)'s options and output")
     .addOption(commandOption('-L, --dump', 'list flows'))
     .addOption(commandOption('-C, --count', 'print how many flows there are'))
     .addOption(commandOption('-D, --delete', 'delete flows and print them; exit code 1 when there were none'))
+    .addOption(commandOption('-E, --event', 'print what becomes of flows, until Ctrl-C'))
+    .option('-e, --event-mask <list>', 'with -E: NEW, UPDATES, DESTROY or ALL')
+    .addOption(new Option('-b, --buffer-size <bytes>', "without effect, for conntrack's sake").hideHelp())
     .addOption(new Option('-f, --family <family>', 'network protocol').choices(['ipv4']))
-    .option('-o, --output <list>', 'extended: show the network protocol; id: show the identity of the flow')
+    .option('-o, --output <list>', 'extended: show the network protocol; id: the identity of the flow; timestamp: when it happened, with -E')
   for (const { options } of filterOptions) for (const option of options) command.addOption(option)
   return examples(command, [
     ['tsnat conntrack -L', 'all flows'],
     ['tsnat conntrack -L -p tcp --state ESTABLISHED', 'established TCP connections'],
     ['tsnat conntrack -L -s 10.77.0.0/24 --dport 443', 'who speaks HTTPS'],
     ['tsnat conntrack -D -p udp -d 198.51.100.10', 'forget UDP flows to that server'],
+    ['tsnat conntrack -E -e NEW,DESTROY -o timestamp', 'flows that begin and end, as it happens'],
     ['tsnat conntrack -L --json | jq length', 'for programs'],
   ]).action((values: Values & InstanceOptions) => run(values, terminal, setExitCode))
 }

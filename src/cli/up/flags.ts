@@ -33,6 +33,9 @@ export interface UpFlags {
   fault?: string[]
   logLevel?: string
   logFormat?: string
+  logBindings?: string
+  logDestinations?: boolean
+  logSyslog?: string
   socket?: string
   busyPoll?: string
 }
@@ -65,12 +68,15 @@ export const addUpFlags = (command: Command): Command =>
     .option('--profile <name>', "behave: as the RFCs ask; linux: as the kernel's masquerade (behave)")
     .option('--nat <name=value>', 'udp.mapping=address-dependent, tcp.window=false, ports.selection=random …; repeatable', several)
     .option('--nat-rule <key=value,…>', 'flows that behave otherwise: from=10.77.0.0/24,protocol=udp,mapping=shared; repeatable', several)
-    .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80; repeatable', several)
+    .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80, or a protocol: gre:10.77.0.2; repeatable', several)
     .option('--timeout <class=seconds>', 'udp, udp-stream, icmp, tcp-syn-sent, tcp-established, tcp-close … as in sysctl; repeatable', several)
     .option('--limit <name=value>', 'flows, flows-per-source, half-open, refusal …; repeatable', several)
     .optionsGroup('Running:')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (info)')
     .option('--log-format <format>', 'auto, json or pretty (auto: pretty on a terminal)')
+    .option('--log-bindings <what>', 'log who has which outside port: off, mappings, flows or blocks (off)')
+    .option('--log-destinations', 'tell whom flows speak to in these lines')
+    .option('--log-syslog <target>', 'send these lines to unix:/dev/log or udp:HOST:PORT instead (off)')
     .option('--socket <path>', 'control socket (/run/tsnat/NAME/control.sock)')
     .option('--fault <side.direction.kind=value>', 'for tests: lan.in.loss=0.05, wan.out.reorder=0.1 …; repeatable', several)
 
@@ -141,6 +147,9 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['offload', 'wan'], flags.wanOffload === undefined ? undefined : flags.wanOffload === 'on', '--wan-offload')
   set(['log', 'level'], flags.logLevel, '--log-level')
   set(['log', 'format'], flags.logFormat, '--log-format')
+  set(['log', 'bindings'], flags.logBindings, '--log-bindings')
+  set(['log', 'destinations'], flags.logDestinations, '--log-destinations')
+  set(['log', 'syslog'], flags.logSyslog, '--log-syslog')
   set(['socket'], flags.socket, '--socket')
   set(['busyPoll'], flags.busyPoll === undefined ? undefined : value(flags.busyPoll), '--busy-poll')
   for (const text of flags.nat ?? []) {

@@ -29,7 +29,7 @@ export const prettyLine = (line: string, stream: TerminalStream): string => {
 }
 
 /** A log that cannot be written any more (terminal closed, disk full) does not stop the gateway. */
-export const createLog = ({ name, log: { level, format } }: Pick<Config, 'name' | 'log'>, stream: TerminalStream): Logger => {
+export const createLog = ({ name, log: { level, format } }: { name: string; log: Pick<Config['log'], 'level' | 'format'> }, stream: TerminalStream): Logger => {
   const pretty = format === 'pretty' || (format === 'auto' && stream.isTTY === true)
   stream.on('error', () => {})
   const destination: DestinationStream = { write: (line) => void stream.write(pretty ? prettyLine(line, stream) : line) }

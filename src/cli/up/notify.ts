@@ -7,7 +7,7 @@ export const notifyServiceManager = (message: string, log: Logger): void => {
   const socket = process.env['NOTIFY_SOCKET']
   if (socket === undefined || socket === '') return
   try {
-    native().unixDatagram(socket, message)
+    native().unixDatagram(socket, message, true)
   } catch (err) {
     log.warn({ err, socket }, 'the service manager could not be told')
   }

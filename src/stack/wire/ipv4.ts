@@ -10,6 +10,12 @@ export const HEADER_MIN = 20
 export const PROTOCOL_ICMP = 1
 export const PROTOCOL_TCP = 6
 export const PROTOCOL_UDP = 17
+export const PROTOCOL_GRE = 47
+export const PROTOCOL_ESP = 50
+/** IPsec's header over the addresses: it does not survive their translation. */
+export const PROTOCOL_AH = 51
+export const PROTOCOL_SCTP = 132
+export const PROTOCOL_UDPLITE = 136
 
 /** Bits of `flagsAndOffset`. The lower 13 bits are the offset in units of 8 bytes. */
 export const FLAG_RESERVED = 0x8000
@@ -29,6 +35,9 @@ export const identification = (view: DataView, at: number): number => view.getUi
 export const flagsAndOffset = (view: DataView, at: number): number => view.getUint16(at + 6)
 export const dontFragment = (view: DataView, at: number): boolean => (view.getUint8(at + 6) & 0x40) !== 0
 export const moreFragments = (view: DataView, at: number): boolean => (view.getUint8(at + 6) & 0x20) !== 0
+/** Neither a fragment nor to be fragmented: its ID means nothing (RFC 6864 4). */
+export const isAtomic = (view: DataView, at: number): boolean =>
+  (view.getUint16(at + 6) & (FLAG_DONT_FRAGMENT | FLAG_MORE_FRAGMENTS | OFFSET_MASK)) === FLAG_DONT_FRAGMENT
 /** Bytes, 0-65528. */
 export const fragmentOffset = (view: DataView, at: number): number => (view.getUint16(at + 6) & OFFSET_MASK) << 3
 export const ttl = (view: DataView, at: number): number => view.getUint8(at + 8)
