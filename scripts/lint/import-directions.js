@@ -8,6 +8,7 @@ import { dirname, relative, resolve } from 'node:path'
 const BASE = ['src/errors', 'src/drop', 'src/native']
 const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
+  'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
   'src/publish-stats', 'src/worker-protocol', 'src/worker',
 ]
 
@@ -21,7 +22,7 @@ const DIRECTIONS = [
 ]
 
 /** Files that may put translation and routing together. Others may at most name the types of both. */
-const COMPOSERS = ['src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
+const COMPOSERS = ['src/pipeline', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
 
 /** Folders that only some may import. */
 const RESERVED = [
