@@ -1,0 +1,42 @@
+/** Up to fifteen ports; a range takes the place of two. */
+import type { MultiportMatch, Range } from '../../model.js'
+import { syntaxError } from '../error.js'
+import { bang, type MatchExtension, onlyFor, WITH_PORTS } from '../extension.js'
+import { serviceName } from '../names.js'
+import { invertible, value } from '../options.js'
+import { parsePortRange, rangeText } from '../values.js'
+import type { Word } from '../words.js'
+
+const PORTS_MAX = 15
+const OPTION_OF = { source: 'sports', destination: 'dports', either: 'ports' } as const
+const DIRECTIONS = ['source', 'destination', 'either'] as const
+
+const parsePorts = (word: Word): Range[] => {
+  const ports = word.text.split(',').map((text) => parsePortRange(word, ':', text))
+  const places = ports.reduce((sum, { first, last }) => sum + (first === last ? 1 : 2), 0)
+  if (places > PORTS_MAX) throw syntaxError(word, `${places} ports are too many`, `at most ${PORTS_MAX}, where a range counts as two`)
+  return ports
+}
+
+/** The rule's protocol is not known here; TCP and UDP share nearly all names. */
+const listed = ({ first, last }: Range, numeric: boolean): string => {
+  if (numeric) return rangeText({ first, last })
+  const name = (port: number): string => serviceName(port, 'tcp')
+  return first === last ? name(first) : `${name(first)}:${name(last)}`
+}
+
+export const multiport: MatchExtension<'multiport'> = {
+  name: 'multiport',
+  options: [
+    invertible(value('sports', 'source-ports')), invertible(value('dports', 'destination-ports')), invertible(value('ports')),
+  ],
+  parse: (given): MultiportMatch => {
+    const { spec, not, args } = given.one(['sports', 'dports', 'ports'])
+    const direction = DIRECTIONS.find((each) => OPTION_OF[each] === spec.name)!
+    return { module: 'multiport', direction, ports: parsePorts(args[0]!), not }
+  },
+  save: ({ direction, ports, not }) => `${bang(not)}--${OPTION_OF[direction]} ${ports.map((range) => rangeText(range)).join(',')}`,
+  list: ({ direction, ports, not }, numeric) =>
+    `multiport ${OPTION_OF[direction]} ${not ? ' !' : ''}${ports.map((range) => listed(range, numeric)).join(',')}`,
+  check: (_, where) => onlyFor('-m multiport', where, WITH_PORTS),
+}
