@@ -54,7 +54,9 @@ const commandOption = (scanned: Scanned, whole: Word | null): { option: GivenOpt
   const options = scanned.main.filter((each) => verbOf(each) !== undefined)
   const listing = options.find((each) => ['list', 'list-rules'].includes(verbOf(each)!))
   const zero = options.find((each) => verbOf(each) === 'zero')
-  if (options.length === 2 && listing !== undefined && zero !== undefined) return { option: listing, alsoZero: true }
+  if (options.length === 2 && listing !== undefined && zero !== undefined) {
+    return { option: listing.args.length > 0 ? listing : { ...listing, args: zero.args }, alsoZero: true }
+  }
   if (options.length > 1) throw syntaxError(options[1]!.word, `"${options[0]!.word.text}" and "${options[1]!.word.text}" exclude each other`)
   const [option] = options
   if (option === undefined) throw syntaxError(whole ?? { text: '', at: null }, 'no command is given', 'one of -A -I -R -D -C -L -S -F -Z -N -X -E -P')
@@ -125,11 +127,26 @@ const runList = (draft: Draft, command: Command): string => {
   return verb === 'list' ? listChains(table, chains, listing) : listCommands(chains, listing.verbose)
 }
 
-const runZero = (table: DraftTable, option: GivenOption): void => {
-  const [chain, number] = option.args
-  if (chain === undefined) edit.zero(table, [...table.chains.keys()])
-  else if (number === undefined) edit.zero(table, [edit.existing(table, chain)])
-  else edit.zeroNumber(table, edit.existing(table, chain), number)
+/** The chains that -F, -Z or -X is about: the one that is named, else all, or all that are not built in. */
+const chainsMeant = (table: DraftTable, { option, verb }: Command): string[] => {
+  const [word] = option.args
+  if (word !== undefined) return [edit.existing(table, word)]
+  return verb === 'delete-chain' ? [...table.userChains()].sort() : [...table.chains.keys()]
+}
+
+/** With -v, says what is done to each chain. */
+const announce = (what: string, chains: readonly string[], { listing }: Command): string =>
+  listing.verbose ? chains.map((chain) => `${what} chain \`${chain}'\n`).join('') : ''
+
+const runZero = (table: DraftTable, command: Command): string => {
+  const [, number] = command.option.args
+  const chains = chainsMeant(table, command)
+  if (number !== undefined) {
+    edit.zeroNumber(table, chains[0]!, number)
+    return ''
+  }
+  edit.zero(table, chains)
+  return announce('Zeroing', chains, command)
 }
 
 /** @returns rules that are new */
@@ -176,18 +193,20 @@ const runEdit = (table: DraftTable, command: Command): { output: string; rules: 
     case 'delete':
       edit.removeNumber(table, edit.existing(table, first!), second!)
       break
-    case 'flush':
-      edit.flush(table, first === undefined ? [...table.chains.keys()] : [edit.existing(table, first)])
-      break
-    case 'zero':
-      runZero(table, option)
-      break
+    case 'flush': {
+      const chains = chainsMeant(table, command)
+      edit.flush(table, chains)
+      return { output: announce('Flushing', chains, command), rules: [] }
+    }
+    case 'zero': return { output: runZero(table, command), rules: [] }
     case 'new-chain':
       table.addChain(edit.parseChainName(table, first!))
       break
-    case 'delete-chain':
-      edit.removeChains(table, first ?? null)
-      break
+    case 'delete-chain': {
+      const chains = chainsMeant(table, command)
+      edit.removeChains(table, chains, first ?? null)
+      return { output: announce('Deleting', chains, command), rules: [] }
+    }
     case 'rename-chain':
       edit.renameChain(table, first!, second!)
       break
@@ -202,13 +221,13 @@ const runEdit = (table: DraftTable, command: Command): { output: string; rules: 
  */
 export const execute = (draft: Draft, words: readonly Word[], current: TableName | null): Executed => {
   const command = parseCommand(words, current)
-  const { verb, option } = command
+  const { verb } = command
   if (verb === 'help') return { ...NOTHING, output: helpText(), table: null }
   if (verb === 'version') return { ...NOTHING, output: VERSION, table: null }
   if (verb === 'list' || verb === 'list-rules') {
-    const output = runList(draft, command)
-    if (command.alsoZero) runZero(draft.table(command.table), option)
-    return { ...NOTHING, output, table: command.table }
+    const listed = runList(draft, command)
+    const zeroed = command.alsoZero ? runZero(draft.table(command.table), command) : ''
+    return { ...NOTHING, output: listed + zeroed, table: command.table }
   }
   // A line for IPv6 in a file for both is left out, as iptables-restore does.
   if (has(command.scanned, 'ipv6')) return { ...NOTHING, table: null }

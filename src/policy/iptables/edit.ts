@@ -107,10 +107,8 @@ export const references = (chains: Iterable<{ readonly rules: readonly Rule[] }>
   return counts
 }
 
-/** @param word the chain's name; null deletes all user chains */
-export const removeChains = (table: DraftTable, word: Word | null): void => {
-  if (word !== null) existing(table, word)
-  const names = word === null ? [...table.userChains()] : [word.text]
+/** Chains must be empty, and no rule may lead to them. @param word the one that was named, if one was */
+export const removeChains = (table: DraftTable, names: readonly string[], word: Word | null): void => {
   const counts = references(table.chains.values())
   for (const name of names) {
     if (isBuiltIn(table.name, name)) throw invalidError(word, `chain ${name} is built in`, 'it cannot be deleted')

@@ -12,23 +12,22 @@ const INVALID = 'POLICY_INVALID'
 
 const quoted = (text: string): string => `"${text}"`
 
-const policyError = (code: string, word: Word | null, message: string, hint: string | undefined, alone: ExitCode): TsnatError => {
+const policyError = (code: string, word: Word | null, message: string, hint: string, alone: ExitCode): TsnatError => {
   const at = word?.at ?? null
-  return new TsnatError(at === null ? message : `${at.file} line ${at.line}, column ${at.column}: ${message}`, {
-    code,
-    exitCode: at === null ? alone : ExitCode.config,
-    ...(hint === undefined ? {} : { hint }),
+  const about = word?.option === undefined ? message : `${word.option}: ${message}`
+  return new TsnatError(at === null ? about : `${at.file} line ${at.line}, column ${at.column}: ${about}`, {
+    code, hint, exitCode: at === null ? alone : ExitCode.config,
   })
 }
 
-export const syntaxError = (word: Word, message: string, hint?: string): TsnatError =>
+export const syntaxError = (word: Word, message: string, hint = 'see "tsnat iptables --help"'): TsnatError =>
   policyError(SYNTAX, word, message, hint, ExitCode.usage)
 
-export const refusedError = (word: Word, message: string, hint?: string): TsnatError =>
+export const refusedError = (word: Word, message: string, hint = 'say it in another way, or leave it out'): TsnatError =>
   policyError(REFUSED, word, message, hint, ExitCode.usage)
 
 /** @param word null when it is about no word in particular */
-export const invalidError = (word: Word | null, message: string, hint?: string): TsnatError =>
+export const invalidError = (word: Word | null, message: string, hint = 'nothing was changed'): TsnatError =>
   policyError(INVALID, word, message, hint, ExitCode.failure)
 
 /** `word` is none of `known`; `what` says what it should have been. */

@@ -18,7 +18,7 @@ export interface MatchExtension<Name extends MatchName = MatchName> {
   /** Its options as iptables-save prints them; '' when there are none. */
   save(match: MatchOf<Name>): string
   /** As `iptables -L` prints it. @param numeric ports and types as numbers */
-  list(match: MatchOf<Name>, numeric: boolean): string
+  list(match: MatchOf<Name>, numeric: boolean, spec: RuleSpec): string
   /** Why it cannot stand there; null when it can. */
   check?(match: MatchOf<Name>, where: Where): string | null
 }
@@ -36,12 +36,12 @@ export interface TargetExtension<T extends Target = Target> {
 
 export const hookBit = (hook: HookName): number => 1 << HOOK_NAMES.indexOf(hook)
 
-const namesOfHooks = (hooks: number): string => HOOK_NAMES.filter((hook) => (hooks & hookBit(hook)) !== 0).join(' and ')
+const namesOfHooks = (hooks: number): string => HOOK_NAMES.filter((hook) => (hooks & hookBit(hook)) !== 0).join(', ')
 
 /** Complains about hooks that a rule can be reached from and that are not among those allowed. */
 export const onlyFrom = (what: string, where: Where, allowed: readonly HookName[]): string | null => {
   const wrong = allowed.reduce((bits, hook) => bits & ~hookBit(hook), where.hooks)
-  return wrong === 0 ? null : `${what} works from ${allowed.join(' and ')} only, and this rule is reached from ${namesOfHooks(wrong)}`
+  return wrong === 0 ? null : `${what} works from ${allowed.join(', ')} only, and this rule is reached from ${namesOfHooks(wrong)}`
 }
 
 export const onlyIn = (what: string, where: Where, table: TableName): string | null =>
@@ -51,7 +51,7 @@ export const onlyIn = (what: string, where: Where, table: TableName): string | n
 export const onlyFor = (what: string, where: Where, protocols: Readonly<Record<string, number>>): string | null => {
   const { protocol } = where.spec
   if (protocol !== null && !protocol.not && Object.values(protocols).includes(protocol.number)) return null
-  return `${what} needs ${Object.keys(protocols).map((name) => `-p ${name}`).join(' or ')}`
+  return `${what} needs -p ${Object.keys(protocols).join(', ')}`.replace(/, (\w+)$/, ' or $1')
 }
 
 /** What has ports. */

@@ -18,6 +18,8 @@ export interface ListOptions {
 }
 
 const FULL_TO = 99999
+/** ICMP, TCP, UDP, ESP, AH, ICMPv6, SCTP, UDP-Lite. */
+const COMMON_PROTOCOLS: readonly number[] = [1, 6, 17, 50, 51, 58, 132, 136]
 
 /** Five digits at most: 100K, 12M, …; each step rounds. */
 export const shortCount = (count: number): string => {
@@ -37,7 +39,11 @@ const targetName = ({ target }: RuleSpec): string => {
   return target.kind === 'jump' || target.kind === 'goto' ? target.chain : target.kind === 'NOTRACK' ? 'CT' : target.kind
 }
 
-const protocolText = ({ protocol }: RuleSpec): string => (protocol === null ? 'all' : protocolName(protocol.number))
+/** With numbers wanted, only those that everybody knows keep their names. */
+const protocolText = ({ protocol }: RuleSpec, numeric: boolean): string => {
+  if (protocol === null) return 'all'
+  return numeric && !COMMON_PROTOCOLS.includes(protocol.number) ? String(protocol.number) : protocolName(protocol.number)
+}
 
 const addressText = (test: RuleSpec['source'], numeric: boolean): string =>
   test === null || test.mask === 0 ? (numeric ? '0.0.0.0/0' : 'anywhere') : shortNetworkText(test.address, test.mask)
@@ -52,8 +58,9 @@ const mark = (test: { readonly not: boolean } | null): string => (test?.not === 
 const fragmentColumn = ({ fragment }: RuleSpec): string => (fragment === null ? '--' : fragment.not ? '!f' : '-f')
 
 /** What matches and target say, each with a blank before it. */
-const details = ({ matches, target }: RuleSpec, numeric: boolean): string => {
-  const texts = matches.map((match) => matchExtensionOf(match).list(match, numeric))
+const details = (spec: RuleSpec, numeric: boolean): string => {
+  const { matches, target } = spec
+  const texts = matches.map((match) => matchExtensionOf(match).list(match, numeric, spec))
   if (target !== null) texts.push(targetExtensionOf(target)?.list(target, numeric) ?? '')
   return texts.filter((text) => text !== '').map((text) => ` ${text}`).join('')
 }
@@ -64,9 +71,9 @@ const ruleLine = (rule: Rule, number: number, options: ListOptions): string => {
   return [
     options.lineNumbers ? `${String(number).padEnd(4)} ` : '',
     verbose ? `${countText(rule.packets, options)} ${countText(rule.bytes, options)} ` : '',
-    `${targetName(spec).padEnd(9)} ${mark(spec.protocol)}${protocolText(spec).padEnd(4)} ${fragmentColumn(spec)} `,
+    `${targetName(spec).padEnd(9)} ${mark(spec.protocol)}${protocolText(spec, numeric).padEnd(4)} ${fragmentColumn(spec)} `,
     verbose ? ` ${interfaceColumn(spec.inInterface, numeric)} ${interfaceColumn(spec.outInterface, numeric)}` : '',
-    ` ${mark(spec.source)}${addressText(spec.source, numeric).padEnd(19)}`,
+    `${verbose ? ' ' : ''}${mark(spec.source)}${addressText(spec.source, numeric).padEnd(19)}`,
     ` ${mark(spec.destination)}${addressText(spec.destination, numeric).padEnd(19)} `,
     spec.target?.kind === 'goto' ? '[goto] ' : '',
     details(spec, numeric),
@@ -108,7 +115,7 @@ export const describeRule = (spec: RuleSpec): string => {
   const side = (test: RuleSpec['inInterface']): string => (test === null ? '*' : `${test.not ? '!' : ''}${interfaceText(test)}`)
   const { source, destination } = spec
   return lines([[
-    `${targetName(spec)} ${mark(spec.protocol)}${protocolText(spec)} opt ${fragmentColumn(spec)} in ${side(spec.inInterface)}`,
+    `${targetName(spec)} ${mark(spec.protocol)}${protocolText(spec, true)} opt ${fragmentColumn(spec)} in ${side(spec.inInterface)}`,
     ` out ${side(spec.outInterface)} ${mark(source)}${addressText(source, true)} ${mark(destination)}-> ${addressText(destination, true)}  `,
     spec.target?.kind === 'goto' ? '[goto] ' : '',
     details(spec, true),

@@ -46,14 +46,24 @@ export const parseServices = (text: string): Services => {
   return { portOf, nameOf }
 }
 
-/** /etc/services, read once. Without the file, ports have no names. */
+/** What everybody writes by name, for systems without /etc/services. */
+const COMMON_SERVICES = [
+  'tcpmux 1', 'echo 7', 'discard 9', 'systat 11', 'daytime 13', 'netstat 15', 'ftp-data 20', 'ftp 21', 'ssh 22', 'telnet 23', 'smtp 25',
+  'time 37', 'whois 43', 'domain 53', 'bootps 67', 'bootpc 68', 'tftp 69', 'finger 79', 'http 80', 'kerberos 88', 'pop3 110', 'sunrpc 111',
+  'nntp 119', 'ntp 123', 'imap2 143', 'snmp 161', 'snmp-trap 162', 'bgp 179', 'ldap 389', 'https 443', 'microsoft-ds 445',
+  'submissions 465', 'isakmp 500', 'syslog 514', 'submission 587', 'ldaps 636', 'domain-s 853', 'imaps 993', 'pop3s 995', 'socks 1080',
+  'openvpn 1194', 'mysql 3306', 'ms-wbt-server 3389', 'ipsec-nat-t 4500', 'sip 5060', 'xmpp-client 5222', 'mdns 5353', 'postgresql 5432',
+  'redis 6379', 'http-alt 8080',
+].flatMap((line) => ['tcp', 'udp'].map((protocol) => `${line}/${protocol}`)).join('\n')
+
+/** /etc/services, read once. */
 const known = (): Services => {
   if (services !== undefined) return services
-  let text = ''
+  let text = COMMON_SERVICES
   try {
     text = readFileSync('/etc/services', 'utf8')
   } catch {
-    // Small systems have none; ports are numbers then, as with iptables itself.
+    // Small systems have no such file.
   }
   services = parseServices(text)
   return services

@@ -72,7 +72,7 @@ export class Given {
     const given = this.#options.filter(({ spec }) => names.includes(spec.name))
     const list = names.map((name) => `"--${name}"`).join(', ')
     if (given.length > 1) throw syntaxError(given[1]!.word, `${this.name}: "--${given[0]!.spec.name}" and "--${given[1]!.spec.name}" exclude each other`)
-    if (given.length === 0) throw syntaxError(this.word, names.length === 1 ? `${this.name} needs ${list}` : `${this.name} needs one of ${list}`)
+    if (given.length === 0) throw syntaxError(this.word, `${this.name} needs ${names.length === 1 ? '' : 'one of '}${list}`)
     return given[0]!
   }
 }

@@ -27,6 +27,9 @@ export interface Scanned {
 
 interface Group { readonly options: readonly OptionSpec[]; readonly given: Given | null }
 
+/** A word that stands for itself in errors, not for the option before it. */
+const alone = ({ text, at }: Word): Word => ({ text, at })
+
 const isValue = (word: Word | undefined): word is Word => word !== undefined && !word.text.startsWith('-') && word.text !== '!'
 
 class Scanner {
@@ -68,21 +71,31 @@ class Scanner {
     if (found === undefined) {
       const bringing = ['tcp', 'udp', 'icmp'].filter((each) => matchNamed(each)!.options.some((spec) => namesOf(spec).includes(name)))
       if (bringing.length > 0) throw syntaxError(word, `unknown option "--${name}"`, `it needs -p ${bringing.join(' or -p ')} before it`)
-      throw unknownOption(word, name, this.#groups.flatMap(({ options }) => options.flatMap(namesOf)))
+      const protocol = this.#protocolMatch()
+      const known = [...this.#groups, ...(protocol === undefined ? [] : [protocol])]
+      throw unknownOption(word, name, known.flatMap(({ options }) => options.flatMap(namesOf)))
     }
     if (!('group' in found)) throw syntaxError(word, `"--${name}" is short for several options`, found.map((each) => `--${each}`).join(', '))
     return found
   }
 
-  /** Loads the match of the protocol if one was given, and looks there. */
+  /** The match that the protocol brings, if it is not there yet. */
+  #protocolMatch(): MatchExtension | undefined {
+    const protocol = this.#protocol()
+    const extension = protocol === undefined ? undefined : matchOfProtocol(parseProtocol(protocol))
+    return this.#matches.some((match) => match.extension === extension) ? undefined : extension
+  }
+
+  #protocol(): Word | undefined {
+    const option = this.#main.find(({ spec, not }) => spec.name === 'protocol' && !not)
+    return option?.args[0]
+  }
+
+  /** Looks into the match that the protocol brings, and loads it if the option is there. */
   #findInProtocol(name: string): ReturnType<typeof findOption<Group>> {
-    const protocol = this.#main.find(({ spec }) => spec.name === 'protocol')
-    if (protocol === undefined || protocol.not) return undefined
-    const extension = matchOfProtocol(parseProtocol(protocol.args[0]!))
-    if (extension === undefined || this.#matches.some((match) => match.extension === extension)) return undefined
-    const found = findOption(name, [{ options: extension.options, given: null }])
-    if (found === undefined) return undefined
-    this.#loadMatch(extension, protocol.args[0]!)
+    const extension = this.#protocolMatch()
+    if (extension === undefined || findOption(name, [extension]) === undefined) return undefined
+    this.#loadMatch(extension, this.#protocol()!)
     return findOption(name, this.#groups)
   }
 
@@ -108,7 +121,7 @@ class Scanner {
     let not = this.#not !== null
     if (attached !== undefined) {
       if (spec.args + more === 0) throw syntaxError(word, `"${name}" takes no value`)
-      args.push({ text: attached, at: word.at })
+      args.push({ text: attached, at: word.at, option: name })
     }
     if (!not && spec.not === true && spec.args > 0 && args.length === 0 && this.#words[this.#at]?.text === '!') {
       not = true
@@ -117,10 +130,10 @@ class Scanner {
     while (args.length < spec.args) {
       const next = this.#words[this.#at]
       if (next === undefined) throw syntaxError(word, `"${name}" needs ${spec.args === 1 ? 'a value' : `${spec.args} values`}`)
-      args.push(next)
+      args.push({ ...next, option: name })
       this.#at++
     }
-    while (args.length < spec.args + more && isValue(this.#words[this.#at])) args.push(this.#words[this.#at++]!)
+    while (args.length < spec.args + more && isValue(this.#words[this.#at])) args.push({ ...this.#words[this.#at++]!, option: name })
     if (not && spec.not !== true) throw syntaxError(this.#not ?? word, `"${name}" cannot be inverted`, 'leave out the "!"')
     this.#not = null
     this.#keep(group, { spec, word, not, args })
@@ -144,12 +157,12 @@ class Scanner {
       return
     }
     const reason = Object.hasOwn(REFUSED_MATCHES, word.text) ? REFUSED_MATCHES[word.text] : undefined
-    if (reason !== undefined) throw refusedError(word, `match "${word.text}" is not taken: ${reason}`)
+    if (reason !== undefined) throw refusedError(alone(word), `match "${word.text}" is not taken: ${reason}`)
     throw unknownWord(word, 'match', MATCH_NAMES)
   }
 
   #loadMatch(extension: MatchExtension, word: Word): void {
-    const given = new Given(word, extension.name)
+    const given = new Given(alone(word), extension.name)
     this.#matches.push({ given, extension, parse: () => extension.parse(given) })
     this.#groups.unshift({ options: extension.options, given })
   }
@@ -158,10 +171,10 @@ class Scanner {
     const extension = targetNamed(word.text)
     if (extension === undefined) {
       const reason = Object.hasOwn(REFUSED_TARGETS, word.text) ? REFUSED_TARGETS[word.text] : undefined
-      if (reason !== undefined) throw refusedError(word, `target "${word.text}" is not taken: ${reason}`)
+      if (reason !== undefined) throw refusedError(alone(word), `target "${word.text}" is not taken: ${reason}`)
       return
     }
-    const given = new Given(word, extension.name)
+    const given = new Given(alone(word), extension.name)
     this.#target = { given, extension, parse: () => extension.parse(given) }
     this.#groups.unshift({ options: extension.options, given })
   }

@@ -12,6 +12,8 @@ export interface Word {
   readonly text: string
   /** Null for the arguments of a command. */
   readonly at: Place | null
+  /** The option that it is a value of. */
+  readonly option?: string
 }
 
 /** Words that came as arguments of a command. */

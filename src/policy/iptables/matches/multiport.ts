@@ -2,7 +2,7 @@
 import type { MultiportMatch, Range } from '../../model.js'
 import { syntaxError } from '../error.js'
 import { bang, type MatchExtension, onlyFor, WITH_PORTS } from '../extension.js'
-import { serviceName } from '../names.js'
+import { protocolName, serviceName } from '../names.js'
 import { invertible, value } from '../options.js'
 import { parsePortRange, rangeText } from '../values.js'
 import type { Word } from '../words.js'
@@ -18,10 +18,8 @@ const parsePorts = (word: Word): Range[] => {
   return ports
 }
 
-/** The rule's protocol is not known here; TCP and UDP share nearly all names. */
-const listed = ({ first, last }: Range, numeric: boolean): string => {
-  if (numeric) return rangeText({ first, last })
-  const name = (port: number): string => serviceName(port, 'tcp')
+const listed = ({ first, last }: Range, protocol: string): string => {
+  const name = (port: number): string => serviceName(port, protocol)
   return first === last ? name(first) : `${name(first)}:${name(last)}`
 }
 
@@ -36,7 +34,10 @@ export const multiport: MatchExtension<'multiport'> = {
     return { module: 'multiport', direction, ports: parsePorts(args[0]!), not }
   },
   save: ({ direction, ports, not }) => `${bang(not)}--${OPTION_OF[direction]} ${ports.map((range) => rangeText(range)).join(',')}`,
-  list: ({ direction, ports, not }, numeric) =>
-    `multiport ${OPTION_OF[direction]} ${not ? ' !' : ''}${ports.map((range) => listed(range, numeric)).join(',')}`,
+  list: ({ direction, ports, not }, numeric, { protocol }) => {
+    const name = protocol === null ? '' : protocolName(protocol.number)
+    const texts = ports.map((range) => (numeric ? rangeText(range) : listed(range, name)))
+    return `multiport ${OPTION_OF[direction]} ${not ? ' !' : ''}${texts.join(',')}`
+  },
   check: (_, where) => onlyFor('-m multiport', where, WITH_PORTS),
 }
