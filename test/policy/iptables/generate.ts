@@ -13,14 +13,18 @@ const number = (random: Random, max: number): number => pick(random, [0, 1, max,
 const below = (random: Random, max: number): number => 1 + number(random, max - 1)
 const range = (random: Random, max: number, separator: string): string => {
   const [a, b] = [number(random, max), number(random, max)].sort((x, y) => x - y)
-  return random(2) === 0 ? String(a) : `${a}${separator}${b}`
+  // iptables-save forgets an inverted test that nothing meets.
+  return random(2) === 0 || (a === 0 && b === max) ? String(a) : `${a}${separator}${b}`
 }
 const u32 = (random: Random): number => pick(random, [0, 1, 0xff, 0xffffffff, (random(65536) << 16 | random(65536)) >>> 0])
 const hex = (random: Random): string => (random(2) === 0 ? `0x${u32(random).toString(16)}` : String(u32(random)))
 const masked = (random: Random): string => (random(2) === 0 ? hex(random) : `${hex(random)}/${hex(random)}`)
 const address = (random: Random): string => [0, 0, 0, 0].map(() => number(random, 255)).join('.')
+/** Never 0.0.0.0/0: iptables-nft does not take its opposite. */
 const network = (random: Random): string =>
-  `${address(random)}${pick(random, ['', `/${random(33)}`, `/${address(random)}`])}`
+  `${address(random)}${pick(random, ['', `/${1 + random(32)}`, `/${random(256)}.0.0.1`])}`
+/** iptables-save loses masks with holes in conntrack's addresses. */
+const prefix = (random: Random): string => `${address(random)}/${random(33)}`
 const addressRange = (random: Random): string => {
   const first = random(200)
   return pick(random, [address(random), `10.0.0.${first}-10.0.0.${first + random(50)}`])
@@ -37,7 +41,7 @@ const STATES = ['INVALID', 'NEW', 'RELATED', 'ESTABLISHED', 'UNTRACKED']
 const TYPES = ['UNSPEC', 'UNICAST', 'LOCAL', 'BROADCAST', 'ANYCAST', 'MULTICAST', 'BLACKHOLE', 'UNREACHABLE', 'PROHIBIT', 'THROW']
 const FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG']
 
-const rate = (random: Random): string => `${below(random, 1000)}${pick(random, ['', '/sec', '/minute', '/h', '/day'])}`
+const rate = (random: Random): string => `${below(random, 1000)}${pick(random, ['', '/sec', '/minute', '/h'])}`
 const clock = (random: Random): string => `${random(24)}:${random(60)}${pick(random, ['', `:${random(60)}`])}`
 
 const PORT_PROTOCOLS = ['tcp', 'udp']
@@ -46,7 +50,7 @@ const MATCHES: readonly ((random: Random) => string)[] = [
   (random) => `conntrack ${joined([
     `${not(random)}--ctstate ${some(random, [...STATES, 'SNAT', 'DNAT'], 4).join(',')}`,
     maybe(random, () => `${not(random)}--ctproto ${below(random, 255)}`),
-    ...['ctorigsrc', 'ctorigdst', 'ctreplsrc', 'ctrepldst'].map((each) => maybe(random, () => `${not(random)}--${each} ${network(random)}`)),
+    ...['ctorigsrc', 'ctorigdst', 'ctreplsrc', 'ctrepldst'].map((each) => maybe(random, () => `${not(random)}--${each} ${prefix(random)}`)),
     ...['ctorigsrcport', 'ctrepldstport'].map((each) => maybe(random, () => `${not(random)}--${each} ${range(random, 65535, ':')}`)),
     maybe(random, () => `${not(random)}--ctstatus ${some(random, ['EXPECTED', 'SEEN_REPLY', 'ASSURED', 'CONFIRMED'], 3).join(',')}`),
     maybe(random, () => `${not(random)}--ctexpire ${range(random, 1000000, ':')}`),
@@ -90,8 +94,14 @@ const SET_MATCHES: readonly ((random: Random) => string)[] = [
     + maybe(random, () => '! --update-counters') + maybe(random, () => `--packets-${pick(random, ['eq', 'lt', 'gt'])} ${u32(random)}`),
 ]
 
+/** iptables-nft makes a range up to 65535 of the opposite of one from 0. */
+const portTest = (random: Random, option: string): string => {
+  const test = `${not(random)}--${option} ${range(random, 65535, ':')}`
+  return test.startsWith('!') ? test.replace(/ 0:\d+$/, ' 7') : test
+}
+
 const protocolMatch = (random: Random, protocol: string): string => {
-  const ports = joined([maybe(random, () => `${not(random)}--sport ${range(random, 65535, ':')}`), maybe(random, () => `${not(random)}--dport ${range(random, 65535, ':')}`)])
+  const ports = joined([maybe(random, () => portTest(random, 'sport')), maybe(random, () => portTest(random, 'dport'))])
   if (protocol === 'icmp') return `-m icmp ${not(random)}--icmp-type ${pick(random, ['any', 'ping', 'host-unreachable', `${random(255)}`, `${random(255)}/${random(256)}`])}`
   if (protocol === 'tcp' && random(3) === 0) {
     const flags = pick(random, [`${not(random)}--syn`, `${not(random)}--tcp-flags ${some(random, FLAGS, 6).join(',')} ${some(random, [...FLAGS], 6).join(',')}`, `${not(random)}--tcp-option ${below(random, 255)}`])

@@ -60,10 +60,8 @@ const daysIn = (bits: number, last: number): number[] => {
 const dateText = (seconds: number, between: string): string => new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', between)
 const clockText = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(11, 19)
 
-const ordinal = (day: number): string => {
-  const ending = day % 10 > 3 || (day >= 11 && day <= 13) ? 'th' : (['th', 'st', 'nd', 'rd'] as const)[day % 10]
-  return `${day}${ending}`
-}
+/** By the last digit alone, as iptables has it: 11st, 12nd, 13rd. */
+const ordinal = (day: number): string => `${day}${['th', 'st', 'nd', 'rd'][day % 10] ?? 'th'}`
 
 const allDay = (match: TimeMatch): boolean => match.dayStart === 0 && match.dayStop === DAY_END
 const weekText = ({ weekDays }: TimeMatch): string => daysIn(weekDays, 7).map((day) => WEEK[day - 1]).join(',')

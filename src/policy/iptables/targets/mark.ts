@@ -28,8 +28,8 @@ const parseSetter = ({ spec, args }: GivenOption): { value: number; mask: number
 }
 
 const setterText = (bits: number, mask: number): string => {
-  if (bits === 0) return mask === ALL ? 'set 0x0' : `and ${hex(~mask >>> 0)}`
-  if (bits === mask) return mask === ALL ? `set ${hex(bits)}` : `or ${hex(bits)}`
+  if (bits === 0) return `and ${hex(~mask >>> 0)}`
+  if (bits === mask) return `or ${hex(bits)}`
   if (mask === 0) return `xor ${hex(bits)}`
   return mask === ALL ? `set ${hex(bits)}` : `xset ${hex(bits)}/${hex(mask)}`
 }
