@@ -64,12 +64,14 @@ export class DraftTable {
     return this.#write(chain).rules
   }
 
-  setPolicy(chain: string, policy: Policy | null, counters: Counters): void {
-    Object.assign(this.#write(chain), { policy, packets: counters.packets, bytes: counters.bytes, id: this.#takeId() })
-  }
-
-  zeroPolicy(chain: string): void {
-    Object.assign(this.#write(chain), { ...NO_COUNTERS, id: this.#takeId() })
+  /** @param counters null: it goes on counting */
+  setPolicy(chain: string, policy: Policy | null, counters: Counters | null): void {
+    const own = this.#write(chain)
+    own.policy = policy
+    if (counters === null) return
+    own.packets = counters.packets
+    own.bytes = counters.bytes
+    own.id = this.#takeId()
   }
 
   addChain(name: string): void {

@@ -85,7 +85,7 @@ export const zero = (table: DraftTable, chains: readonly string[]): void => {
   for (const chain of chains) {
     const rules = table.rules(chain)
     for (const [index, rule] of rules.entries()) rules[index] = zeroRule(table, rule)
-    table.zeroPolicy(chain)
+    table.setPolicy(chain, table.chains.get(chain)!.policy, NO_COUNTERS)
   }
 }
 
@@ -147,5 +147,5 @@ export const parsePolicy = (table: DraftTable, word: Word): Policy => {
 export const setPolicy = (table: DraftTable, word: Word, policy: Word, counters: Counters | null): void => {
   const chain = existing(table, word)
   if (!isBuiltIn(table.name, chain)) throw invalidError(word, `chain ${chain} is not built in`, 'only built-in chains have a policy')
-  table.setPolicy(chain, parsePolicy(table, policy), counters ?? table.chains.get(chain)!)
+  table.setPolicy(chain, parsePolicy(table, policy), counters)
 }
