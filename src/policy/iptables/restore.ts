@@ -111,6 +111,8 @@ class Restore {
     const counted = first!.text.startsWith('[')
     const counters = counted ? parseCounters(first!) : null
     const rest = counted ? words.slice(1) : words
+    // A line for IPv6 in a file for both: its words need not be known here.
+    if (rest[0]?.text === '-6' || rest[0]?.text === '--ipv6') return
     if (rest.length === 0) throw syntaxError(first!, 'no rule follows the counters')
     const taken = counters !== null && this.#options.counters === true
     const count = (value: number): Word => ({ text: String(value), at: first!.at })

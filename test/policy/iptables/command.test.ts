@@ -42,6 +42,10 @@ describe('words of a command', () => {
     expect(runIptables(emptyRuleset(), ['--version']).output).toMatch(/^iptables v\d+\.\d+\.\d+ /)
   })
 
+  it('refuses a line break in a comment: rules are saved one a line', () => {
+    expect(errorOf(() => runIptables(emptyRuleset(), ['-A', 'INPUT', '-m', 'comment', '--comment', 'a\nb'])).message).toBe('--comment: the comment has a line break')
+  })
+
   it('names all matches and targets in its help', () => {
     const { output } = runIptables(emptyRuleset(), ['-h'])
     for (const word of ['hashlimit', 'conntrack', 'MASQUERADE', 'TPROXY']) expect(output).toContain(word)
@@ -69,6 +73,22 @@ describe('wrong words', () => {
     ['-A INPUT -m string --string x --algo bm', 'match "string" is not taken: looking through payload for text is slow and easily evaded', 'say it in another way, or leave it out'],
     ['-t raw -A PREROUTING -j CT --zone 1', 'CT: "--zone" is not taken: tsnat has one table of flows, without zones', 'say it in another way, or leave it out'],
     ['-A INPUT -j MARK --set 1', '"--set" is short for several options', '--set-xmark, --set-mark, --set-counters'],
+    ['-t nat -A POSTROUTING -p tcp -j SNAT --to 1.2.3.4:1:2', '--to-source: "1.2.3.4:1:2" is no address with ports', 'ADDRESS[-ADDRESS][:PORT[-PORT]], IPv4 only'],
+    ['-t nat -A POSTROUTING -p tcp -j SNAT --to 1.2.3.4:1-2/3', '--to-source: "1.2.3.4:1-2/3" has a base port', 'only DNAT takes PORT-PORT/BASE'],
+    ['-t nat -A PREROUTING -p tcp -j DNAT --to 1.2.3.4:1/3', '--to-destination: "1.2.3.4:1/3" has a base port without a range', 'PORT-PORT/BASE'],
+    ['-t nat -A POSTROUTING -j NETMAP --to 10.0.0.0/255.0.255.0', '--to: the mask of "10.0.0.0/255.0.255.0" has holes', 'NETMAP needs a prefix: ADDRESS/LENGTH'],
+    ['-A INPUT -j SET --del-set a src --exist', '"--exist" goes with "--add-set"', 'see "tsnat iptables --help"'],
+    ['-A INPUT -m set --match-set a src,dst,src,dst,src,dst,src', '--match-set: 7 directions are too many', 'at most 6'],
+    ['-A INPUT -m connlimit --connlimit-above 1 --connlimit-saddr --connlimit-daddr', '"--connlimit-saddr" and "--connlimit-daddr" exclude each other', 'see "tsnat iptables --help"'],
+    ['-A INPUT -m hashlimit --hashlimit-upto 1/s --hashlimit-name x --hashlimit-rate-interval 2', '"--hashlimit-rate-interval" needs "--hashlimit-rate-match"', 'see "tsnat iptables --help"'],
+    ['-A INPUT -p tcp --syn --tcp-flags ALL SYN', '"--syn" and "--tcp-flags" exclude each other', 'see "tsnat iptables --help"'],
+    ['-A INPUT -m time --datestart 2024-02-30', '--datestart: "2024-02-30" is no date', 'YYYY-MM-DDThh:mm:ss, from 1970 to 2038-01-19T03:14:07'],
+    ['-A INPUT -j CONNMARK --save-mark --mask 1 --nfmask 1', '"--mask" and "--nfmask" exclude each other', 'see "tsnat iptables --help"'],
+    ['-A INPUT -m conntrack --ctproto 0', '--ctproto: no flow has protocol 0', 'see "tsnat iptables --help"'],
+    ['-A INPUT ! -i +', '-i: "! +" is no interface at all', 'see "tsnat iptables --help"'],
+    ['-A INPUT -i a/b', '-i: the name of the interface "a/b" has a character that names do not have', 'no blanks, quotes, "/" or "\\"'],
+    ['-A INPUT -j LOG --log-prefix 012345678901234567890123456789', '--log-prefix: the prefix is 30 bytes long', 'at most 29 bytes'],
+    ['-A INPUT ! ! -p tcp', 'two "!" in a row', 'see "tsnat iptables --help"'],
     ['-A INPUT -i +x y', '"y" stands where an option is expected', 'options begin with "-"'],
     ['-A INPUT -L', '"-A" and "-L" exclude each other', 'see "tsnat iptables --help"'],
     ['-L -s 1.2.3.4', '"-s" does not go with "-L"', 'see "tsnat iptables --help"'],

@@ -73,7 +73,7 @@ describe('a file of iptables-save', () => {
   })
 
   it('reads lines that end as on Windows, lines of blanks, tabs, and lines for IPv6 in a file for both', () => {
-    const after = restore('*filter\r\n:INPUT ACCEPT [0:0]\r\n\r\n  \t# comment\r\n-4 -A\tINPUT -s 1.2.3.4  -j DROP\r\n-6 -A INPUT -j DROP\r\nCOMMIT\r\n')
+    const after = restore('*filter\r\n:INPUT ACCEPT [0:0]\r\n\r\n  \t# comment\r\n-4 -A\tINPUT -s 1.2.3.4  -j DROP\r\n-6 -A INPUT -p ipv6-icmp --icmpv6-type 1 -j DROP\r\n-A INPUT -6 -s ::1 -j DROP\r\nCOMMIT\r\n')
     expect(outputOf(after, '-S INPUT')).toBe('-P INPUT ACCEPT\n-A INPUT -s 1.2.3.4/32 -j DROP\n')
   })
 
