@@ -268,7 +268,7 @@ export const DIFFERENCES: readonly Difference[] = [
     id: 'sctp-tags',
     kernel: 'SCTP with a verification tag that is not that of the association is INVALID, and so is a chunk that does not fit its state',
     tsnat: 'It is translated',
-    why: 'The receiver discards it (RFC 9260 8.5). An ABORT ends nothing for good, so a forged one does no harm',
+    why: 'The receiver discards it (RFC 9260 8.5); what would end the association with a wrong tag changes nothing here',
     explains: ({ sequence, kernel, tsnat }) => ({ kernel, tsnat: sequence.flows[0]!.protocol === 'sctp' ? without(tsnat, (seen) => !isLeak(seen)) : tsnat }),
   },
   {
@@ -295,11 +295,11 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     id: 'lost-track',
-    kernel: 'After SYNs from both ends, a SYN with another number, or a keep-alive or repeated data of the server before the client has acknowledged, it calls INVALID what follows',
+    kernel: 'After SYNs from both ends, a SYN with another number, or a segment of the server with an old number before the client has acknowledged anything, it calls INVALID what follows',
     tsnat: 'The connection goes on',
     why: 'RFC 9293: these are valid',
     explains: (mismatch) =>
-      mismatch.before.some(({ note }) => /SYN in between|as it opens too|keep-alive|SYN\+ACK in between|^server: (?!SYN).*again$/.test(note)) ? withoutTcp(mismatch) : mismatch,
+      mismatch.before.some(({ note }) => /SYN in between|as it opens too|keep-alive|SYN\+ACK in between|^server: (?!SYN).*(again|before the window)$/.test(note)) ? withoutTcp(mismatch) : mismatch,
   },
   {
     id: 'reopened',
