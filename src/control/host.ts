@@ -254,6 +254,11 @@ export class Host {
     return this.#lan?.ifindex ?? 0
   }
 
+  /** Packets that the TUN dropped before tsnat could read them. */
+  get lanKernelDrops(): number {
+    return this.#lan?.dropped ?? 0
+  }
+
   get tun(): TunHandle {
     return this.#tun!
   }

@@ -48,8 +48,8 @@ const closeTun = (): void => {
   if (fd >= 0) native().close(fd)
   fd = -1
 }
-const open = async (options: Partial<LanOptions> = {}): Promise<Lan> => {
-  openTun(options.namespace)
+const open = async (options: Partial<LanOptions> = {}, withTun = true): Promise<Lan> => {
+  if (withTun) openTun(options.namespace)
   lan = await Lan.open({
     namespace: host.namespace,
     name: 'tun0',
@@ -175,6 +175,25 @@ describe('capture default', () => {
     expect(way('203.0.113.5')).toBe('eth0')
     await shut()
     expect(host.snapshot()).toBe(before)
+  })
+})
+
+describe('the queue of the TUN', () => {
+  it('has its losses counted, from the start of the capture on', async () => {
+    openTun()
+    // Nobody reads: not all of ten find room.
+    host.script('ip link set tun0 txqueuelen 4 up', 'ip addr add 10.66.0.1/24 dev tun0')
+    const send = (): string => host.run('ping -q -c 10 -i 0.01 -W 0.01 10.66.0.9 -I tun0 -r')
+    expect(send).toThrow()
+    host.run('ip addr del 10.66.0.1/24 dev tun0')
+    const counter = (): number => Number((JSON.parse(host.run('ip -j -s link show tun0')) as [{ stats64: { tx: { dropped: number } } }])[0].stats64.tx.dropped)
+    const earlier = counter()
+    expect(earlier).toBeGreaterThan(0)
+    await open({ txQueueLength: 4 }, false)
+    expect(lan!.dropped).toBe(0)
+    expect(() => host.run('ping -q -c 10 -i 0.01 -W 0.01 203.0.113.5')).toThrow()
+    await until(() => lan!.dropped > 0, () => String(counter()))
+    expect(lan!.dropped).toBe(counter() - earlier)
   })
 })
 
