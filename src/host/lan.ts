@@ -261,9 +261,11 @@ export class Lan {
       rtnetlink: this.#rtnetlink,
       names,
       tun: name,
+      address: this.#options.address,
       wan: this.#isForeign ? null : wan.name,
       table,
       priority: freePriority(rules, 1),
+      warn: (sentence) => this.#warnings.push(sentence),
     })
   }
 }

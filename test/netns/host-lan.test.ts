@@ -210,6 +210,10 @@ describe('capture of interfaces', () => {
     expect(from('br0', '172.18.0.5', '172.19.0.5')).toBe('lan1')
     expect(from('br0', '172.18.0.5', '10.50.1.1')).toBe('lan1')
     expect(way('172.18.0.5 from 203.0.113.5 iif tun0')).toBe('br0')
+    // What this host says from the TUN's address about packets out of the TUN.
+    for (const to of ['203.0.113.5', '198.51.100.77']) expect(way(`${to} from 10.77.0.2`)).toBe('tun0')
+    expect(way('172.18.0.5 from 10.77.0.2')).toBe('br0')
+    expect(host.run('sysctl -n net.ipv4.icmp_errors_use_inbound_ifaddr').trim()).toBe('1')
     expect(way('203.0.113.5')).toBe('eth0')
     expect(host.run('sysctl -n net.ipv4.ip_forward').trim()).toBe('0')
     await shut()
