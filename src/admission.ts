@@ -170,6 +170,8 @@ export class Admission {
   #makeRoom(packet: Packet, refused: number, behaviour: number): boolean {
     if (refused === Drop['table-full']) return this.#room.makeFlow(packet.source)
     if (refused !== Drop['ports-exhausted'] || behaviour === UNTRANSLATED || !this.#chooser.isUnbound) return false
+    // Without ports one host has a remote and another must do without: nothing is exhausted.
+    if (isByAddress(packet.protocol)) return false
     const port = this.#room.makePort(packet.source, packet.protocol, this.#rewrite, isShared(behaviour))
     if (port >= 0) this.#chooser.offer(port)
     return port >= 0

@@ -28,7 +28,12 @@ import type { PortSettings } from './nat/settings.js'
 import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Tracker } from './nat/track.js'
+import { Clock } from './clock.js'
+import { Knocks } from './knocks.js'
+import { NextHopQueue } from './next-hop-queue.js'
+import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
+import { Reports } from './reports.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
 import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
@@ -176,25 +181,29 @@ export class DataPlane {
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
+    const { stats } = settings
+    const clock = new Clock()
+    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
+    const reports = new Reports({ slab, scratch, limit, clock, stats })
+    const queue = new NextHopQueue(new WaitingPackets(new HeldPackets(slab, waitingRegion)), reports, clock)
+    const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
-      slab, scratch, lan, wan,
+      slab, scratch, clock, stats, lan, wan,
+      attachments: [lan, wan],
       table: this.table,
       admission: this.#admission,
-      events,
+      events, hairpins, sources, room, reports, queue,
+      ownHost: new OwnHost(slab, reports, queue),
+      knocks: syns === null ? null : new Knocks(slab, syns, wan, reports, clock),
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
-      hairpins, sources, room,
-      syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
-      refusal: limits.refusal,
-      verifiesSums: nat.verifyChecksums,
-      errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
       tracker: new Tracker(this.table, nat.tcp, idle),
       timeouts: idle,
+      refusal: limits.refusal,
+      verifiesSums: nat.verifyChecksums,
       mssClamp: settings.mssClamp,
-      stats: settings.stats,
     })
     this.pipeline.onSecond = (second) => this.blocks?.expire(second)
     this.setWan(settings.wanSettings)

@@ -82,6 +82,7 @@ const sections = {
       hot.replayAlone,
       ...[1, 1000, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.udpPackets(flows, direction))),
       () => hot.udpPackets(1000, 'out', false),
+      ...[1, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.tcpPackets(flows, direction))),
       () => hot.superpackets(true),
       () => hot.superpackets(false),
     ])
@@ -90,6 +91,7 @@ const sections = {
     say('\nGarbage')
     await garbage(hot.udpPackets(1000, 'out'))
     await garbage(hot.udpPackets(1000, 'out', false))
+    await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
   },
   memory: async () => {

@@ -7,14 +7,14 @@
  * neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
  *
  * UDP is a stream, and worth keeping longer, when packets still pass two seconds after its first one and one has come back: a
- * question and its answer are none. TCP has a file of its own, tcp-tracker.ts.
+ * question and its answer are none. TCP and SCTP have files of their own, tcp-tracker.ts and sctp-tracker.ts.
  */
-import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import type { Packet } from '../stack/parse.js'
 import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import {
   CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, ZONE_INSIDE,
 } from './flow-table.js'
-import { advanceSctp, sctpClassOf } from './sctp-state.js'
+import { trackSctp } from './sctp-tracker.js'
 import type { TcpBehaviour } from './settings.js'
 import { FREE_SHIFT } from './tcp-state.js'
 import { TcpTracker } from './tcp-tracker.js'
@@ -48,7 +48,7 @@ export class Tracker {
     const before = table.statusOf(flow)
     let verdict = 0
     if (packet.protocol === PROTOCOL_TCP) verdict = this.#tcp.track(view, packet, side, isKept, now)
-    else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, flow, direction, packet, isKept, now)
+    else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, view, packet, side, isKept, now)
     else trackReply(table, flow, direction, isKept, now)
     if (verdict > 0) return verdict
     table.bytes[side * 4 + SIDE_BYTES]! += packet.length
@@ -89,17 +89,4 @@ const streamClass = (table: FlowTable, flow: number, now: number): number => {
   const timeoutClass = table.classOf(flow)
   if (timeoutClass === CLASS_GRE) return CLASS_GRE_STREAM
   return timeoutClass === CLASS_UDP && now - table.flows[flow * FLOW_WORDS + FLOW_OPENED]! > STREAM_AGE ? CLASS_UDP_STREAM : -1
-}
-
-const trackSctp = (table: FlowTable, flow: number, direction: number, packet: Packet, isKept: boolean, now: number): void => {
-  if (packet.fragment !== LATER_FRAGMENT) {
-    const events = advanceSctp(table.eventsOf(flow), packet.chunkType, direction)
-    const timeoutClass = sctpClassOf(events)
-    table.setEvents(flow, events)
-    if (timeoutClass !== table.classOf(flow)) {
-      table.setClass(flow, timeoutClass, now)
-      return
-    }
-  }
-  if (isKept) table.touch(flow, now)
 }
