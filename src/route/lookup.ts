@@ -74,7 +74,7 @@ const errorOf = (type: RouteType): RouteError => {
 }
 
 export class RouteLookup {
-  #rules: readonly ReadyRule[]
+  readonly #rules: readonly ReadyRule[]
   readonly #tables: RouteSource
   readonly #dead: DeadHops
   readonly #seed: number
@@ -85,10 +85,6 @@ export class RouteLookup {
     this.#tables = tables
     this.#dead = dead
     this.#seed = seed
-  }
-
-  setRules(rules: readonly ReadyRule[]): void {
-    this.#rules = rules
   }
 
   /** Looks a packet up. Returns the error, 0 when there is a way. @param trace takes what was looked at, when wanted */

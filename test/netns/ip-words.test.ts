@@ -212,7 +212,7 @@ const withoutChoice = (line: string): string => line.replace(/ (via|dev|src) \S+
 const withoutRedirect = (line: string): string => line.replace('<redirect> ', '')
 
 describe('generated rules and routes', () => {
-  it.each(Array.from({ length: Number(process.env['TSNAT_ROUNDS'] ?? 12) }, (_, round) => round))('leads every packet where the kernel does (%d)', (round) => {
+  it.each(Array.from({ length: Number(process.env['TSNAT_ROUNDS'] ?? 8) }, (_, round) => round))('leads every packet where the kernel does (%d)', (round) => {
     random = seededRandom(round)
     const commands = Array.from({ length: 60 }, () => (random.next() % 3 === 0 ? ruleCommand() : routeCommand()))
     // With rules of the user's own the kernel keeps the tables local and main apart.

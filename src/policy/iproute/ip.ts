@@ -2,6 +2,7 @@
  * The words of `ip rule` and `ip route`, as iproute2 takes them, on a state: what comes out is the new state, the text that
  * `ip` would print, its exit code, and what the data plane has to change.
  */
+import type { RouteStep } from '../../route/lookup.js'
 import { IpError, IpStatus, syntaxError, unknownWord, unsupported } from './error.js'
 import type { Word } from './error.js'
 import type { Printed, PrintOptions } from './printed.js'
@@ -36,6 +37,8 @@ export interface IpSurroundings {
   readonly readFile?: (path: string) => string
   /** Of the data plane's choice among several next hops, for `ip route get`. */
   readonly seed?: number
+  /** Takes what `ip route get` has looked at. */
+  readonly trace?: RouteStep[]
 }
 
 interface Options extends PrintOptions {
@@ -49,13 +52,13 @@ class Work {
   readonly draft: Draft
   readonly lookup: DraftLookup
   readonly options: Options
-  readonly seed: number
+  readonly surroundings: IpSurroundings
 
-  constructor(state: IpState, options: Options, seed: number) {
+  constructor(state: IpState, options: Options, surroundings: IpSurroundings) {
     this.draft = new Draft(options.numeric ? { ...state, names: { ...state.names, numeric: true } } : state)
     this.lookup = new DraftLookup(this.draft)
     this.options = options
-    this.seed = seed
+    this.surroundings = surroundings
   }
 
   get state(): IpState {
@@ -92,7 +95,7 @@ const routeCommands: readonly (readonly [string, VerbMeaning])[] = [
   ['list', listRouteWords],
   ['show', listRouteWords],
   ['lst', listRouteWords],
-  ['get', (cursor, { state, options, seed }) => [getRoute(cursor, state, options.details, null, seed)]],
+  ['get', (cursor, { state, options, surroundings: { trace = null, seed = 0 } }) => [getRoute(cursor, state, options.details, trace, seed)]],
   ['flush', (cursor, { draft }) => {
     flushRoutes(cursor, draft)
     return []
@@ -185,8 +188,8 @@ const finish = (state: IpState, { draft, options }: Work): Pick<IpOutcome, 'stat
   return { ...finished, state: { ...finished.state, names: state.names } }
 }
 
-const runAll = (state: IpState, commands: readonly Command[], options: Options, seed: number): IpOutcome => {
-  const work = new Work(state, options, seed)
+const runAll = (state: IpState, commands: readonly Command[], options: Options, surroundings: IpSurroundings): IpOutcome => {
+  const work = new Work(state, options, surroundings)
   const errors: IpError[] = []
   let output = ''
   for (const words of commands) {
@@ -207,39 +210,40 @@ const runAll = (state: IpState, commands: readonly Command[], options: Options, 
  *
  * @param text lines like `route add default via 192.0.2.1`
  */
-export const runIpBatch = (state: IpState, text: string, { force = false, seed = 0 }: { force?: boolean; seed?: number } = {}): IpOutcome =>
-  batch(state, text, { ...noOptions, force }, seed)
+export const runIpBatch = (state: IpState, text: string, { force = false, ...surroundings }: IpSurroundings & { force?: boolean } = {}): IpOutcome =>
+  batch(state, text, { ...noOptions, force }, surroundings)
 
-const batch = (state: IpState, text: string, options: Options, seed: number): IpOutcome => {
+const batch = (state: IpState, text: string, options: Options, surroundings: IpSurroundings): IpOutcome => {
   let commands
   try {
     commands = commandsOf(text)
   } catch (error) {
     return batchFailed(refusedOutcome(state, error))
   }
-  return batchFailed(runAll(state, commands, options, seed))
+  return batchFailed(runAll(state, commands, options, surroundings))
 }
 
 /** `ip` says no more than that something in the file failed. */
 const batchFailed = (outcome: IpOutcome): IpOutcome => (outcome.errors.length === 0 ? outcome : { ...outcome, exitCode: IpStatus.failure })
 
 /** One command line of `ip`: its words behind `ip`. */
-export const runIp = (state: IpState, args: readonly string[], { readFile, seed = 0 }: IpSurroundings = {}): IpOutcome => {
+export const runIp = (state: IpState, args: readonly string[], surroundings: IpSurroundings = {}): IpOutcome => {
   const words = wordsOf(args)
   try {
     const cursor = new Cursor(words)
     const options = readOptions(cursor, noOptions)
-    if (options.batch !== null) return runBatchFile(state, options.batch, options, readFile, seed)
+    if (options.batch !== null) return runBatchFile(state, options.batch, options, surroundings)
     const rest: Word[] = []
     while (!cursor.done) rest.push(cursor.take())
     if (rest.length === 0) throw syntaxError('"ip" needs an object', null, 'write "rule" or "route"')
-    return runAll(state, [rest], options, seed)
+    return runAll(state, [rest], options, surroundings)
   } catch (error) {
     return refusedOutcome(state, error)
   }
 }
 
-const runBatchFile = (state: IpState, file: Word, options: Options, readFile: IpSurroundings['readFile'], seed: number): IpOutcome => {
+const runBatchFile = (state: IpState, file: Word, options: Options, surroundings: IpSurroundings): IpOutcome => {
+  const { readFile } = surroundings
   if (readFile === undefined) throw unsupported(file, 'no file can be read from here')
   let text
   try {
@@ -248,7 +252,7 @@ const runBatchFile = (state: IpState, file: Word, options: Options, readFile: Ip
     const message = `Cannot open file "${file.text}" for reading: ${cause instanceof Error ? cause.message : String(cause)}`
     throw new IpError(message, { code: 'POLICY_REFUSED', status: IpStatus.failure, word: file })
   }
-  return batch(state, text, options, seed)
+  return batch(state, text, options, surroundings)
 }
 
 /** An error as text: what `ip` would print for what the kernel refuses; the place in front for a file, the hint on a line of its own. */

@@ -6,6 +6,14 @@ import type { RouteInfo } from '../../route/types.js'
 /** Sorts as the kernel lists prefixes: by address, of equal ones the longest first. */
 const keyOf = (destination: number, length: number): number => (destination >>> 0) * 64 + 32 - length
 
+export interface PrefixEntry {
+  readonly destination: number
+  readonly length: number
+  readonly routes: readonly RouteInfo[]
+}
+
+const entryOf = (key: number, routes: readonly RouteInfo[]): PrefixEntry => ({ destination: Math.floor(key / 64) | 0, length: 32 - (key % 64), routes })
+
 export class PrefixMap {
   readonly #routes: Map<number, readonly RouteInfo[]>
   /** How many prefixes there are of each length. */
@@ -49,11 +57,14 @@ export class PrefixMap {
     return null
   }
 
+  /** In any order. */
+  *all(): Generator<PrefixEntry> {
+    for (const [key, routes] of this.#routes) yield entryOf(key, routes)
+  }
+
   /** In the order in which the kernel lists them. */
-  *sorted(): Generator<{ destination: number; length: number; routes: readonly RouteInfo[] }> {
-    for (const key of Float64Array.from(this.#routes.keys()).sort()) {
-      yield { destination: Math.floor(key / 64) | 0, length: 32 - (key % 64), routes: this.#routes.get(key)! }
-    }
+  *sorted(): Generator<PrefixEntry> {
+    for (const key of Float64Array.from(this.#routes.keys()).sort()) yield entryOf(key, this.#routes.get(key)!)
   }
 }
 

@@ -9,7 +9,7 @@ import type { Device } from '../../route/connected.js'
 import type { Rule } from '../../route/rules.js'
 import { defaultRules } from '../../route/rules.js'
 import type { PrefixRoutes, RouteInfo } from '../../route/types.js'
-import { Origin, Table } from '../../route/types.js'
+import { Table } from '../../route/types.js'
 import { refused } from './error.js'
 import type { Names } from './names.js'
 import { builtInNames } from './names.js'
@@ -122,28 +122,46 @@ export const initialState = (devices: readonly Device[], names = builtInNames): 
   return draft.finish().state
 }
 
+/** Prefix by prefix what connected routes there are. */
+const byPrefix = (devices: readonly Device[]): Map<string, PrefixRoutes> =>
+  new Map(connectedRoutes(devices).map((prefix) => [`${prefix.table} ${prefix.destination}/${prefix.length}`, prefix]))
+
+const isIn = (route: RouteInfo, routes: readonly RouteInfo[]): boolean =>
+  routes.some(({ type, origin, source, hops }) => type === route.type && origin === route.origin && source === route.source && hops[0]!.device === route.hops[0]?.device)
+
 /**
- * The state after interfaces or their addresses have changed: connected routes are made anew, routes to interfaces that are gone
- * are dropped. Rules stay; those that name an interface must be made ready again.
+ * The state after interfaces or their addresses have changed: connected routes come and go with them, and routes to interfaces that
+ * are gone are dropped. Routes to an interface that is down stay, and are dead until it is up. Rules stay; those that name an
+ * interface must be made ready again.
  */
 export const withDevices = (state: IpState, devices: readonly Device[]): { state: IpState; changes: IpChanges } => {
-  const numbers = new Set(devices.map(({ number }) => number))
   const draft = new Draft(state, devices)
-  for (const [table, map] of state.tables) {
-    for (const { destination, length, routes } of map.sorted()) {
-      const kept = routes.filter(({ origin, hops }) => origin !== Origin.kernel && hops.every(({ device }) => numbers.has(device)))
-      if (kept.length < routes.length) draft.set({ table, destination, length, routes: kept })
+  const numbers = new Set(devices.map(({ number }) => number))
+  if (state.devices.some(({ number }) => !numbers.has(number))) {
+    for (const [table, map] of state.tables) {
+      for (const { destination, length, routes } of map.all()) {
+        const kept = routes.filter(({ hops }) => hops.every(({ device }) => numbers.has(device)))
+        if (kept.length < routes.length) draft.set({ table, destination, length, routes: kept })
+      }
     }
   }
-  for (const { table, destination, length, routes } of connectedRoutes(devices)) {
-    draft.set({ table, destination, length, routes: [...routes, ...draft.get(table, destination, length)].sort(tryOrder) })
+  const before = byPrefix(state.devices)
+  const after = byPrefix(devices)
+  for (const key of new Set([...before.keys(), ...after.keys()])) {
+    const { table, destination, length } = (after.get(key) ?? before.get(key))!
+    const old = before.get(key)?.routes ?? []
+    const wanted = after.get(key)?.routes ?? []
+    const current = draft.get(table, destination, length)
+    const kept = current.filter((route) => !isIn(route, old) || isIn(route, wanted))
+    const added = wanted.filter((route) => !isIn(route, old) && !isIn(route, current))
+    if (kept.length < current.length || added.length > 0) draft.set({ table, destination, length, routes: [...kept, ...added].sort(tryOrder) })
   }
   return draft.finish()
 }
 
 /** Order of the routes of one prefix: highest TOS, then lowest metric. */
-export const tryOrder = (a: RouteInfo, b: RouteInfo): number => b.tos - a.tos || a.metric - b.metric
+const tryOrder = (a: RouteInfo, b: RouteInfo): number => b.tos - a.tos || a.metric - b.metric
 
 /** Everything, for a data plane that has nothing yet. */
 export const allRoutes = (state: IpState): readonly PrefixRoutes[] =>
-  [...state.tables].flatMap(([table, map]) => [...map.sorted()].map((prefix) => ({ table, ...prefix })))
+  [...state.tables].flatMap(([table, map]) => [...map.all()].map((prefix) => ({ table, ...prefix })))
