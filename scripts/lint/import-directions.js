@@ -17,6 +17,7 @@ const DIRECTIONS = [
   { files: ['src/stack/'], may: [...BASE, 'src/stack/'] },
   { files: ['src/nat/'], may: [...BASE, 'src/stack/', 'src/nat/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
+  { files: ['src/policy/iproute/'], may: [...BASE, 'src/nearest', 'src/stack/wire/', 'src/route/', 'src/policy/iproute/'] },
   { files: DATA_PLANE, may: DATA_PLANE },
 ]
 

@@ -16,6 +16,7 @@ it.each([
   ['src/stack/device/tun.ts', `import { setTimeout } from 'timers-promises'`, /the data plane imports no package, not even timers-promises/],
   ['src/nat/track.ts', `import { RouteTable } from '../route/table.js'`, /not src\/route\/table/],
   ['src/route/table.ts', `import { FlowTable } from '../nat/flow-table.js'`, /not src\/nat\/flow-table/],
+  ['src/policy/iproute/ip.ts', `import { Pipeline } from '../../pipeline.js'`, /not src\/pipeline/],
   ['src/worker.ts', `import { parseConfig } from './config.js'`, /not src\/config/],
   ['src/gateway.ts', `import { FlowTable } from './nat/flow-table.js'\nimport { RouteTable } from './route/table.js'`, /only src\/pipeline, .* may import both/],
   ['src/gateway.ts', `import '@scope/x'\nimport { z } from 'zod'`, /only src\/config, src\/config-schema may import zod/],
