@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { FORWARD, parseForward } from './forward-text.js'
 import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { PROFILE_NAMES } from './nat/profiles.js'
-import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, UNSOLICITED_SYNS } from './nat/settings.js'
+import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
@@ -183,6 +183,9 @@ export const schema = section({
     tcp: section({
       mapping: mapping(),
       filtering: filtering(),
+      states: oneOf(...TCP_STATES)
+        .optional()
+        .describe('"rfc": half closed until both ends have sent a FIN, data after a RST takes it back (RFC 5382, 7857). "netfilter": as the kernel\'s conntrack.'),
       window: flag().optional().describe('Watch sequence numbers: a segment out of window is dropped and changes nothing.'),
       pickup: flag().optional().describe('A segment without SYN from inside opens a flow, as for connections that are older than tsnat.'),
       unsolicitedSyn: oneOf(...UNSOLICITED_SYNS)
@@ -194,12 +197,15 @@ export const schema = section({
     otherProtocols: oneOf(...OTHER_PROTOCOLS)
       .optional()
       .describe('Protocols other than TCP, UDP, UDP-Lite, ICMP, SCTP, GRE and ESP: refused, or translated by address, one inside host for each remote.'),
+    verifyChecksums: flag().optional().describe('Drop TCP, UDP and ICMP packets whose checksum is wrong; else the receiver does.'),
+    forgetWhenDown: flag().optional().describe('Flows end when the WAN interface is taken down, as those of MASQUERADE do.'),
     ports: section({
       selection: selection(),
       parity: flag().optional().describe('Even ports become even ones, odd ports odd ones (RFC 4787 REQ-4).'),
       hold: integer(0, 86_400)
         .optional()
         .describe('Seconds that an outside port of an endpoint-independent filter rests before another inside host gets it (RFC 6888 REQ-8).'),
+      holdMax: integer(0, 1_048_576).optional().describe('Ports that rest at a time at most; then the one that rests longest is anybody\'s again.'),
       blockSize: integer(0, 32_768).optional().describe('Ports of a block that an inside host gets at a time; 0: ports are given one by one.'),
       blocksPerHost: integer(1, 64).optional().describe('Blocks of one inside host at most.'),
     }).optional().describe('How outside ports are chosen.'),
@@ -218,11 +224,11 @@ export const schema = section({
     .prefault({})
     .describe('How the NAT behaves towards the outside, in the words of RFC 4787.'),
   forwards: z
-    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80" or "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24"`), {
+    .array(checked(FORWARD, (text) => parseForward(text) !== null, `must be such as "tcp:8080:10.77.0.2:80", "udp:5000-5010:10.77.0.2:5000@198.51.100.0/24" or "gre:10.77.0.2"`), {
       error: 'must be a list',
     })
     .default([])
-    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it.'),
+    .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it; PROTOCOL:ADDRESS[@PREFIX] for ICMP echo, GRE, ESP and what else has no ports.'),
   timeouts: section(timeouts)
     .prefault({})
     .describe('Seconds without a packet after which a flow is forgotten.'),

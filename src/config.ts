@@ -3,10 +3,13 @@
  * only files that know the schema library. Reading files is config-file.ts; flags are cli/up/flags.ts.
  */
 import { z } from 'zod'
+import { type Conflict, natConflict } from './config-nat.js'
 import { schema } from './config-schema.js'
 import { ExitCode, TsnatError } from './errors.js'
+import { parseForward } from './forward-text.js'
 import { instanceDirectory } from './host/run-directory.js'
 import { type Profile, PROFILES } from './nat/profiles.js'
+import { PROTOCOL_ICMP } from './stack/wire/ipv4.js'
 import { nearest } from './nearest.js'
 
 /** What a file, the flags or a program may give; everything but `wan` has a default. */
@@ -108,15 +111,8 @@ const explain = (found: z.core.$ZodIssue, input: unknown, locate: LocateConfig):
   return make('CONFIG_INVALID', complaint, `${name}: ${about}`)
 }
 
-interface Conflict {
-  /** The key to blame. */
-  path: string[]
-  message: string
-  hint: string
-}
-
 /** Rules between keys. */
-const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.output<typeof schema>): Conflict | undefined => {
+const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat, forwards }: z.output<typeof schema>): Conflict | undefined => {
   if (lan === wan) {
     const hint = 'wan is an interface that exists, lan the TUN to create: give them different names'
     return { path: ['lan'], message: `lan and wan are both "${lan}"`, hint }
@@ -133,6 +129,11 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.ou
   if (wanDriver === 'raw' && nat.rules.some(({ translate }) => translate === false)) {
     const hint = 'raw sockets send from the kernel\'s own address only: use wanDriver "packet"'
     return { path: ['wanDriver'], message: 'wanDriver "raw" cannot leave addresses untranslated (nat.rules)', hint }
+  }
+  const pings = wanDriver === 'raw' ? forwards.find((text) => parseForward(text)?.protocol === PROTOCOL_ICMP) : undefined
+  if (pings !== undefined) {
+    const hint = 'the kernel answers pings of its addresses itself, beside a raw socket: use wanDriver "packet", or leave that forward out'
+    return { path: ['forwards', String(forwards.indexOf(pings))], message: `wanDriver "raw" cannot forward pings ("${pings}")`, hint }
   }
   if (typeof capture !== 'object') return undefined
   if (netns !== undefined) {
@@ -153,7 +154,9 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat }: z.ou
 export const parseConfig = (input: unknown, locate: LocateConfig = () => undefined): Config => {
   const result = schema.safeParse(input)
   if (!result.success) throw explain(result.error.issues[0]!, input, locate)
-  const clash = conflict(result.data)
+  const { nat, timeouts, limits, profile } = result.data
+  const config = { ...result.data, ...over({ nat, timeouts, limits }, PROFILES[profile]), socket: result.data.socket ?? `${instanceDirectory(result.data.name)}/control.sock` }
+  const clash = conflict(result.data) ?? natConflict(config)
   if (clash !== undefined) {
     const place = locate(clash.path)
     throw new TsnatError(`${prefix(place)}${clash.message}`, {
@@ -162,6 +165,5 @@ export const parseConfig = (input: unknown, locate: LocateConfig = () => undefin
       exitCode: place?.flag === true ? ExitCode.usage : ExitCode.config,
     })
   }
-  const { nat, timeouts, limits, profile } = result.data
-  return { ...result.data, ...over({ nat, timeouts, limits }, PROFILES[profile]), socket: result.data.socket ?? `${instanceDirectory(result.data.name)}/control.sock` }
+  return config
 }

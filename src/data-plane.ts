@@ -5,10 +5,13 @@
 import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { closeAddressesExcept } from './nat/expire.js'
 import { Admission } from './admission.js'
+import { AddressPool } from './nat/address-pool.js'
 import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
+import { EndpointChooser } from './nat/choose-endpoint.js'
+import { DeterministicPlan } from './nat/deterministic.js'
 import { createEventRing } from './nat/event-ring.js'
 import { FlowEvents } from './nat/events.js'
-import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
+import { FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './nat/flow-table.js'
 import { type Forward, Forwards } from './nat/forwards.js'
 import { Hairpins } from './nat/hairpins.js'
 import { RoomMaker } from './nat/make-room.js'
@@ -16,12 +19,21 @@ import { Identifications } from './nat/identification.js'
 import { Mappings } from './nat/mappings.js'
 import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
+import { parsePool } from './nat/pool.js'
+import { FIRST_BLOCK, PortBlocks } from './nat/port-blocks.js'
 import { PortPool } from './nat/port-pool.js'
 import type { RandomSource } from './nat/random.js'
 import { Rules } from './nat/rules.js'
+import type { PortSettings } from './nat/settings.js'
 import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
+import { Tracker } from './nat/track.js'
+import { Clock } from './clock.js'
+import { Knocks } from './knocks.js'
+import { NextHopQueue } from './next-hop-queue.js'
+import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
+import { Reports } from './reports.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
 import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
@@ -71,6 +83,17 @@ export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
   for (const [first, last] of ranges) for (let port = first; port <= last; port++) yield port
 }
 
+/** Ports of a block beyond those that deterministic NAT gives, where nothing is said of blocks. */
+const OVERFLOW_BLOCK = 64
+
+/** Where port blocks begin, their size and how many a host may have; null where there are none. */
+const blockPlan = ({ blockSize, blocksPerHost }: PortSettings, plan: DeterministicPlan | null): { first: number; size: number; perHost: number } | null => {
+  if (plan === null) return blockSize === 0 ? null : { first: FIRST_BLOCK, size: blockSize, perHost: blocksPerHost }
+  const size = blockSize === 0 ? OVERFLOW_BLOCK : blockSize
+  const perHost = Math.floor(plan.portsBeyond / size)
+  return perHost === 0 ? null : { first: plan.overflow, size, perHost }
+}
+
 export class DataPlane {
   readonly slab: Slab
   readonly pipeline: Pipeline
@@ -78,13 +101,19 @@ export class DataPlane {
   readonly neighbours: NeighbourTable
   readonly #routes = new RouteTable()
   readonly #ports: PortPool
+  readonly #addresses: AddressPool
+  readonly #chooser: EndpointChooser
+  /** Port blocks; null where ports are given one by one. */
+  readonly blocks: PortBlocks | null
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
   readonly #admission: Admission
+  readonly #forgetsWhenDown: boolean
 
   constructor(settings: DataPlaneSettings, devices: DataPlaneDevices) {
     const { nat, timeouts, limits } = settings.behaviour
+    this.#forgetsWhenDown = nat.forgetWhenDown
     let end = 0
     const region = (size: number): Region => ({ start: end, end: (end += size) })
     const lanRegion = region(RECEIVE_BYTES)
@@ -114,7 +143,7 @@ export class DataPlane {
     })
     this.#mappings = new Mappings(this.table, devices.random.next())
     this.#forwards = new Forwards(settings.forwards)
-    const hold = new PortHold(nat.ports.hold)
+    const hold = new PortHold(nat.ports.hold, nat.ports.holdMax)
     const idle = timeoutColumn(timeouts)
     const sources = new Sources(this.table, limits, devices.random.next())
     const rules = new Rules(nat.rules, nat, limits.flows)
@@ -130,59 +159,87 @@ export class DataPlane {
       hairpins.closed(flow)
       this.#endMapping(flow, hold)
     }
-    this.table.onChange = (flow, before) => events.change(flow, before)
+    this.table.onChange = (flow, before) => {
+      sources.changed(flow, before)
+      events.change(flow, before)
+    }
     this.#mappings.onBegin = (flow) => events.mapping(true, flow)
-    const opener = new FlowOpener({
-      table: this.table, mappings: this.#mappings, ports: this.#ports, forwards: this.#forwards, hold,
+    const pool = nat.pool === null ? null : parsePool(nat.pool)!
+    this.#addresses = new AddressPool(pool, nat.pooling)
+    const deterministic = nat.deterministic === null ? null : new DeterministicPlan(nat.deterministic, pool ?? settings.wanSettings.addresses)
+    const plan = blockPlan(nat.ports, deterministic)
+    this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
+    if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
+    this.#chooser = new EndpointChooser({
+      table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,
+      blocks: this.blocks, deterministic, parity: nat.ports.parity,
       keepIdentifiers: settings.ownedAddresses !== null, random: devices.random,
     })
+    const opener = new FlowOpener({ table: this.table, mappings: this.#mappings, chooser: this.#chooser, random: devices.random })
     this.#admission = new Admission({
-      lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, behaviours: behaviourColumn(nat),
-      rules, sources, hairpins, room, ports: this.#ports, limits,
+      lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
+      behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
+      passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
+    const { stats } = settings
+    const clock = new Clock()
+    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
+    const reports = new Reports({ slab, scratch, limit, clock, stats })
+    const queue = new NextHopQueue(new WaitingPackets(new HeldPackets(slab, waitingRegion)), reports, clock)
+    const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
-      slab, scratch, lan, wan,
+      slab, scratch, clock, stats, lan, wan,
+      attachments: [lan, wan],
       table: this.table,
       admission: this.#admission,
-      events,
+      events, hairpins, sources, room, reports, queue,
+      ownHost: new OwnHost(slab, reports, queue),
+      knocks: syns === null ? null : new Knocks(slab, syns, wan, reports, clock),
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
-      hairpins, sources, room,
-      syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
-      refusal: limits.refusal,
-      errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
+      tracker: new Tracker(this.table, nat.tcp, idle),
       timeouts: idle,
+      refusal: limits.refusal,
+      verifiesSums: nat.verifyChecksums,
       mssClamp: settings.mssClamp,
-      stats: settings.stats,
     })
+    this.pipeline.onSecond = (second) => this.blocks?.expire(second)
     this.setWan(settings.wanSettings)
   }
 
-  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end. */
+  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end; all of them, if so configured, with the interface. */
   setWan(settings: WanSettings): void {
     const { wan } = this.pipeline
     wan.up = settings.up
     wan.mtu = settings.mtu
     this.#routes.replace(settings.routes)
     this.#admission.addresses = new Set(settings.addresses)
-    closeAddressesExcept(this.table, this.#admission.addresses)
+    this.#addresses.setPresent(this.#admission.addresses)
+    const isForgotten = this.#forgetsWhenDown && !(settings.enabled ?? settings.up)
+    closeAddressesExcept(this.table, isForgotten ? new Set() : this.#admission.addresses)
   }
 
   /** A flow ends. When its mapping ends with it, the outside port rests, if strangers could have sent to it (RFC 6888 REQ-8). */
   #endMapping(flow: number, hold: PortHold): void {
-    const side = this.#mappings.insideSide(flow) * SIDE_WORDS
-    const isOpen = this.#mappings.behaviourOf(flow) >>> 2 === ENDPOINT_INDEPENDENT
-    if (!this.#mappings.remove(flow)) return
-    this.#events.mapping(false, flow)
-    if (!isOpen) return
-    const { sides } = this.table
-    const protocol = sides[side + SIDE_META]! & 0xff
-    if (protocol === PROTOCOL_TCP) return
+    const mappings = this.#mappings
+    const side = mappings.insideSide(flow) * SIDE_WORDS
+    const isMember = mappings.isMember(flow)
+    const isOpen = isMember && mappings.behaviourOf(flow) >>> 2 === ENDPOINT_INDEPENDENT
+    this.#chooser.forget(flow)
+    // A flow that shares its port holds it alone.
+    const ends = isMember ? mappings.remove(flow) : this.table.zoneOf(flow * 2) === ZONE_INSIDE
+    if (!ends) return
+    if (isMember) this.#events.mapping(false, flow)
+    const { sides, now } = this.table
     const outside = side ^ SIDE_WORDS
-    hold.release(sides[outside + SIDE_DESTINATION]!, protocol, sides[outside + SIDE_PORTS]! & 0xffff, sides[side + SIDE_SOURCE]!, sides[side + SIDE_PORTS]! >>> 16, this.table.now)
+    const inside = sides[side + SIDE_SOURCE]!
+    const external = sides[outside + SIDE_DESTINATION]!
+    const port = sides[outside + SIDE_PORTS]! & 0xffff
+    this.#chooser.end(inside, external, port, now)
+    const protocol = sides[side + SIDE_META]! & 0xff
+    if (isOpen && protocol !== PROTOCOL_TCP) hold.release(external, protocol, port, inside, sides[side + SIDE_PORTS]! >>> 16, now)
   }
 
   /** The gateways of default routes will be needed: they are asked for before a burst of packets has to wait. */

@@ -11,6 +11,7 @@ import { type Logger, pino } from 'pino'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
+import { logDeterministic } from './control/deterministic-log.js'
 import { EventHub } from './control/event-hub.js'
 import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
@@ -72,6 +73,7 @@ class Gateway implements RunningGateway {
   #worker!: WorkerLink
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
+  #endLog: () => void = () => {}
   readonly #aborted = new AbortController()
   #stop!: (error: Error | null) => void
   readonly #stopRequested = new Promise<Error | null>((resolve) => (this.#stop = resolve))
@@ -103,6 +105,7 @@ class Gateway implements RunningGateway {
       await this.#shutDown()
       throw error
     }
+    this.#endLog = logDeterministic(this.#config, this.#log)
     this.#state = 'ready'
     this.ready = Promise.resolve()
     this.closed = this.#run()
@@ -122,6 +125,7 @@ class Gateway implements RunningGateway {
    * its private source. The guard goes last.
    */
   async #shutDown(): Promise<void> {
+    this.#endLog()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()

@@ -57,11 +57,9 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
     STATES.map((state) => [status.state === state ? 1 : 0, state] as const),
   )
   metric('gauge', 'uptime_seconds', 'Seconds since the gateway started.', [], () => [[status.uptime]])
-  metric('gauge', 'flows', 'Live flows by protocol.', ['protocol'], () => [
-    [status.flows.tcp, 'tcp'],
-    [status.flows.udp, 'udp'],
-    [status.flows.icmp, 'icmp'],
-  ])
+  metric('gauge', 'flows', 'Live flows by protocol.', ['protocol'], () =>
+    (['tcp', 'udp', 'icmp', 'sctp', 'gre', 'other'] as const).map((protocol) => [status.flows[protocol], protocol] as const),
+  )
   metric('gauge', 'flows_capacity', 'Flows that the table holds at most.', [], () => [[status.flows.capacity]])
   metric('counter', 'flows_opened_total', 'Flows opened.', [], () => [[status.flows.opened]])
   metric('counter', 'flows_expired_total', 'Flows that ended by their timer.', [], () => [[status.flows.expired]])

@@ -13,6 +13,8 @@ export type PortRange = readonly [first: number, last: number]
 /** The WAN as the data plane needs it. Sent whole at every change. */
 export interface WanSettings {
   readonly up: boolean
+  /** Administratively up; absent: as `up`. */
+  readonly enabled?: boolean
   /** Bytes. */
   readonly mtu: number
   /** Addresses that flows may have, int32. Flows with others end. */
@@ -33,8 +35,10 @@ export interface WorkerSettings {
   readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }
   readonly wan: WanHandle
   readonly wanSettings: WanSettings
-  /** Addresses that tsnat answers ARP for and resolves neighbours with; null: the kernel resolves. */
+  /** Addresses that no kernel has; null: the kernel's are shared. */
   readonly ownedAddresses: readonly number[] | null
+  /** Those of them that tsnat answers ARP for, the first of which it resolves neighbours with; null: the kernel resolves. */
+  readonly linkAddresses: readonly number[] | null
   readonly ports: readonly PortRange[]
   readonly forwards: readonly Forward[]
   /** How it behaves: a profile, and what was set on top of it. */

@@ -139,16 +139,16 @@ class Worker implements DataPlaneDevices {
   }
 
   #openWan(handle: WanHandle, slab: Slab, neighbours: NeighbourTable): Device {
-    const { ownedAddresses, fault } = this.#settings
+    const { linkAddresses, fault } = this.#settings
     this.#arp = null
     this.#kernelDropsFd = -1
     let device: Device
     if (handle.kind === 'packet') {
       const packet = new PacketDevice(handle.packet, neighbours)
       this.#kernelDropsFd = packet.fd
-      if (ownedAddresses !== null && handle.packet.mac !== null) {
+      if (linkAddresses !== null && handle.packet.mac !== null) {
         const region = { start: this.#wanExtra.end - ARP_REGION * 2, end: this.#wanExtra.end }
-        this.#arp = new ArpEndpoint(slab, region, packet, handle.packet.mac, ownedAddresses, {
+        this.#arp = new ArpEndpoint(slab, region, packet, handle.packet.mac, linkAddresses, {
           onNeighbour: (address, high, low) => this.#plane.learnNeighbour(address, high, low),
           onSilence: (address) => this.#plane.failNeighbour(address, this.#now),
         })

@@ -59,14 +59,16 @@ describe('parseConfig', () => {
       mssClamp: false,
       offload: { lan: false, wan: false },
       nat: {
-        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent', window: false, pickup: true, unsolicitedSyn: 'drop' },
+        tcp: { mapping: 'shared', filtering: 'address-and-port-dependent', states: 'netfilter', window: false, pickup: true, unsolicitedSyn: 'drop' },
         udp: { mapping: 'address-dependent', filtering: 'endpoint-independent' },
         icmp: { mapping: 'address-and-port-dependent', filtering: 'address-dependent' },
         otherProtocols: 'by-address',
-        ports: { selection: 'random', parity: true, hold: 0, blockSize: 512, blocksPerHost: 2 },
+        verifyChecksums: false,
+        forgetWhenDown: false,
+        ports: { selection: 'random', parity: true, hold: 0, holdMax: 7, blockSize: 512, blocksPerHost: 2 },
         pool: '198.51.100.7,198.51.100.9-198.51.100.12,198.18.0.0/30',
         pooling: 'paired-soft',
-        deterministic: { inside: '192.168.5.0/29', reserved: 2048, dynamic: 2, perHost: 5000 },
+        deterministic: { inside: '192.168.5.0/29', reserved: 2048, dynamic: 2, perHost: 30000 },
         rules: [{ from: '192.168.5.0/30', to: '0.0.0.0/0', protocol: 'udp', ports: '53,5000-5010', mapping: 'shared', filtering: 'address-dependent', selection: 'sequential', flows: 7, translate: false }],
       },
       profile: 'linux',
@@ -182,11 +184,35 @@ describe('parseConfig', () => {
   it.each([
     [{ lan: 'eth0' }, 'lan and wan are both "eth0"'],
     [{ wanDriver: 'raw', wanAddress: { owned: ['198.51.100.7/24'] } }, 'wanDriver "raw" cannot have an owned address'],
+    [{ wanDriver: 'raw', forwards: ['gre:10.0.0.2', 'icmp:10.0.0.2'] }, 'wanDriver "raw" cannot forward pings ("icmp:10.0.0.2")'],
     [{ netns: 'x', capture: { iif: ['br0'] } }, 'capture by iif and netns cannot go together'],
     [{ capture: { iif: ['br0', 'eth0'] } }, 'capture.iif names "eth0", the WAN itself'],
     [{ capture: { iif: ['tun0'] } }, 'capture.iif names "tun0", the TUN itself'],
+    [{ nat: { ports: { selection: 'fully-random' } } }, 'nat.ports.selection is "fully-random", but nat.tcp.mapping is "endpoint-independent"'],
+    [
+      { profile: 'linux', nat: { udp: { mapping: 'address-dependent' }, ports: { selection: 'fully-random' } } },
+      'nat.ports.selection is "fully-random", but nat.udp.mapping is "address-dependent"',
+    ],
+    [{ nat: { rules: [{ mapping: 'shared' }, { selection: 'fully-random' }] } }, 'a rule\'s selection is "fully-random", but its mapping is "endpoint-independent"'],
+    [{ profile: 'linux', nat: { rules: [{ selection: 'fully-random', mapping: 'address-dependent' }] } }, 'a rule\'s selection is "fully-random", but its mapping is "address-dependent"'],
+    [{ nat: { deterministic: { inside: '10.77.0.0/28' } } }, 'deterministic NAT needs all ports of its addresses, but they are shared with the host'],
+    [
+      { wanAddress: { owned: ['203.0.113.1/24'] }, nat: { deterministic: { inside: '10.0.0.0/8' } } },
+      'nat.deterministic: 16777214 hosts on 1 address leave no port for each',
+    ],
+    [
+      { wanAddress: { owned: ['203.0.113.1/24'] }, nat: { pool: '198.18.0.0/30', deterministic: { inside: '10.77.0.0/29', perHost: 30000 } } },
+      'nat.deterministic: perHost is 30000, but each host has 32256 ports of its own',
+    ],
   ])('refuses what does not go together: %j', (input, message) => {
     expect(failure(() => parseConfig({ wan: 'eth0', ...input }))).toMatchObject({ code: 'CONFIG_CONFLICT', message, exitCode: ExitCode.config })
+  })
+
+  it('takes fully random ports where each flow has a mapping of its own', () => {
+    const selection = 'fully-random'
+    expect(parseConfig({ wan: 'eth0', profile: 'linux', nat: { ports: { selection } } }).nat.ports.selection).toBe(selection)
+    expect(parseConfig({ wan: 'eth0', nat: { rules: [{ selection, mapping: 'address-and-port-dependent' }] } }).nat.rules).toHaveLength(1)
+    expect(parseConfig({ wan: 'eth0', nat: { udp: { mapping: 'shared' }, rules: [{ selection, protocol: 'udp' }] } }).nat.rules).toHaveLength(1)
   })
 
   it.each([[null], [[]], ['eth0'], [5]])('wants a mapping: %j', (input) => {

@@ -210,12 +210,34 @@ describe.each(PROTOCOLS)('a forward of %s', (protocol) => {
     const addresses = [E, E2, '203.0.113.3', A]
     expect(addresses.map((address, index) => enter(gateway, protocol, end(P, index + 1), 8080, address))).toEqual([`${A}:80`, `${A}:80`, null, null])
     expect(enter(gateway, protocol, end(P, 9), 8080)).toBe(`${A}:80`)
-    // One client port to one host by two addresses: the host could not tell the two apart.
-    expect(enter(gateway, protocol, end(P, 9), 8080, E2)).toBeNull()
-    expect(icmp(only(gateway.toWan()))).toBe('3/1')
     for (const [port, address] of [[2, E2], [9, E]] as const) {
       gateway.fromLan(packet(protocol, end(A, 80), end(P, port), SYN | ACK))
       expect(from(only(gateway.toWan()))).toBe(`${address}:8080`)
+    }
+  })
+
+  it('NAT-7: keeps the sender\'s port, unless the host knows that one by another address already', () => {
+    for (const port of [9, 5000]) {
+      const gateway = forwarded({ wanAddresses: [E, E2] })
+      const arrives = (address: string): string => {
+        gateway.fromWan(packet(protocol, end(P, port), end(address, 8080)))
+        const sent = only(gateway.toLan())
+        expect(to(sent)).toBe(`${A}:80`)
+        expect(checkPacket(sent)).toEqual([])
+        return from(sent)
+      }
+      expect(arrives(E)).toBe(`${P}:${port}`)
+      const other = Number(arrives(E2).split(':')[1])
+      expect(other).not.toBe(port)
+      expect(other < 1024).toBe(port < 1024)
+      // The answers go back by the address that was asked, to the port that asked.
+      for (const [seen, address] of [[other, E2], [port, E]] as const) {
+        gateway.fromLan(packet(protocol, end(A, 80), end(P, seen), SYN | ACK))
+        const sent = only(gateway.toWan())
+        expect([from(sent), to(sent)]).toEqual([`${address}:8080`, `${P}:${port}`])
+        expect(checkPacket(sent)).toEqual([])
+      }
+      expect(gateway.flows).toBe(2)
     }
   })
 

@@ -167,7 +167,7 @@ describe('packets whose next hop has no Ethernet address yet', () => {
     expect(gateway.flows).toBe(1)
   })
 
-  it('errors of the gateway to the outside do not wait', () => {
+  it('errors of the gateway to the outside do not wait, but the next one can go', () => {
     const { gateway, resolve, fail } = setUp()
     gateway.fromLan(udp(1))
     resolve()
@@ -178,6 +178,13 @@ describe('packets whose next hop has no Ethernet address yet', () => {
     fail()
     gateway.fromWan(late)
     expect(gateway.toWan()).toEqual([])
+    gateway.advance(1)
+    gateway.fromWan(late)
+    expect(gateway.toWan()).toEqual([])
+    expect(gateway.asked).toEqual([ip(ROUTER), ip(ROUTER)])
+    resolve()
+    gateway.fromWan(late)
+    expect(icmp(only(gateway.toWan()))).toBe('11/0')
   })
 
   it('hosts on the link are neighbours of their own', () => {

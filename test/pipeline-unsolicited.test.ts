@@ -1,11 +1,12 @@
 /** SYNs from outside that nobody waits for (RFC 5382 REQ-4). */
 import { describe, expect, it } from 'vitest'
+import { formatIpv4 } from '../src/stack/wire/address.js'
 import { ACK, SYN } from '../src/stack/wire/tcp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway } from '../src/testing/memory-gateway.js'
 import { buildTcp } from '../src/testing/packets.js'
 import { behaving, end, leave, packet } from './behaviours.js'
-import { A, E, icmp, only, P, Q, to } from './stack/support.js'
+import { A, E, icmp, ip, only, P, Q, to } from './stack/support.js'
 
 const knock = (gateway: MemoryGateway, source = P, port = 5000): void => {
   gateway.fromWan(packet('tcp', end(source, 80), end(E, port)))
@@ -76,6 +77,21 @@ describe('a SYN from outside that nobody waits for', () => {
     knock(gateway, P, 2000)
     gateway.advance(6)
     expect(gateway.toWan()).toHaveLength(1)
+  })
+
+  it('TCP-4: is answered to a neighbour that was not asked for before', () => {
+    const gateway = behaving({}, { neighbours: true })
+    knock(gateway)
+    expect(gateway.asked).toEqual([ip(P)])
+    gateway.plane.learnNeighbour(ip(P), 0x0242, 5)
+    gateway.advance(6)
+    expect(icmp(only(gateway.toWan()))).toBe('3/3')
+  })
+
+  it('in a flood of them no more neighbours are asked for than are answered', () => {
+    const gateway = behaving({}, { neighbours: true })
+    for (let host = 0; host < 2000; host++) knock(gateway, formatIpv4(ip(P) + host))
+    expect(gateway.asked).toHaveLength(256)
   })
 
   it('other segments, and SYNs to addresses that are not ours, are not held', () => {

@@ -24,7 +24,7 @@ describe('the path of a packet', () => {
     expect(gateway.drops).toEqual({})
   })
 
-  it('opens TCP by SYN only (TCP-11)', () => {
+  it('TCP-11: opens TCP by SYN only', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildTcp({ ...UDP, flags: ACK })).fromLan(buildTcp({ ...UDP, flags: RST })).fromLan(buildTcp({ ...UDP, flags: SYN | ACK }))
     expect(gateway.toWan()).toEqual([])
@@ -34,7 +34,7 @@ describe('the path of a packet', () => {
     expect(gateway.drops).toEqual({ 'not-a-flow-opener': 3 })
   })
 
-  it('lets nothing in that nobody asked for, and says nothing (TCP-4)', () => {
+  it('TCP-4: lets nothing in that nobody asked for, and says nothing', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildUdp(UDP))
     gateway.toWan()
@@ -106,12 +106,12 @@ describe('the path of a packet', () => {
 
   it('refuses other protocols without a trace', () => {
     const gateway = new MemoryGateway()
-    for (const protocol of [0, 2, 4, 41, 47, 50, 51, 132]) gateway.fromLan(buildIpv4({ source: A, destination: P, protocol, payload: bytesOf(40) }))
+    for (const protocol of [0, 2, 4, 41, 51, 89, 103, 255]) gateway.fromLan(buildIpv4({ source: A, destination: P, protocol, payload: bytesOf(40) }))
     expect(gateway.toWan()).toEqual([])
     expect(gateway.drops).toEqual({ 'protocol-refused': 8 })
   })
 
-  it('ICMP-10, RTR-14: no reaction to obsolete and unknown ICMP', () => {
+  it('ICMP-10c, RTR-14: no reaction to obsolete and unknown ICMP', () => {
     const gateway = new MemoryGateway()
     for (let type = 0; type < 256; type++) {
       if ([8, 13].includes(type)) continue

@@ -72,7 +72,7 @@ say(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}, tsnat ${commit}`)
 const sections = {
   table: () => table('Flow table', [
     ...[1000, 64_000, 1_000_000].map((flows) => () => hot.lookupHit(flows)),
-    ...[0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows)),
+    ...[true, false].flatMap((isShared) => [0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows, isShared))),
   ]),
   routes: async () => {
     const sizes = ['bgp', 'random'].flatMap((mix) => [1000, 1_000_000].map((routes) => [mix, routes]))
@@ -93,6 +93,7 @@ const sections = {
       hot.replayAlone,
       ...[1, 1000, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.udpPackets(flows, direction))),
       () => hot.udpPackets(1000, 'out', false),
+      ...[1, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.tcpPackets(flows, direction))),
       () => hot.superpackets(true),
       () => hot.superpackets(false),
     ])
@@ -101,6 +102,7 @@ const sections = {
     say('\nGarbage')
     await garbage(hot.udpPackets(1000, 'out'))
     await garbage(hot.udpPackets(1000, 'out', false))
+    await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
   },
   memory: async () => {

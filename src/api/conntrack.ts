@@ -21,10 +21,14 @@ export interface ConntrackFormat {
 
 const counters = (one: TupleRecord): string => `packets=${one.packets} bytes=${one.bytes}`
 
-const tuple = (one: TupleRecord): string => {
-  const ports = one.sport === undefined ? `type=${one.type} code=${one.code} id=${one.id}` : `sport=${one.sport} dport=${one.dport}`
-  return `src=${one.src} dst=${one.dst} ${ports}`
+/** Ports, or what a protocol has instead; of an unknown one nothing. */
+const distinction = ({ sport, dport, type, code, id, srckey, dstkey }: TupleRecord): string[] => {
+  if (sport !== undefined) return [`sport=${sport} dport=${dport}`]
+  if (type !== undefined) return [`type=${type} code=${code} id=${id}`]
+  return srckey === undefined ? [] : [`srckey=0x${srckey.toString(16)} dstkey=0x${dstkey?.toString(16)}`]
 }
+
+const tuple = (one: TupleRecord): string => [`src=${one.src} dst=${one.dst}`, ...distinction(one)].join(' ')
 
 /** One flow as one line, without the line feed. */
 export const formatConntrack = (flow: FlowRecord, format: ConntrackFormat = {}): string =>

@@ -1,11 +1,11 @@
 /** Flow filters: as a URL query, and as a test on a record. */
 import { ExitCode, TsnatError } from '../errors.js'
+import { parseProtocol, PROTOCOL_NAMES, protocolName } from '../protocol-names.js'
 import { parseIpv4, parsePrefix } from '../stack/wire/address.js'
 import type { FlowFilter, FlowRecord } from './types.js'
 
-const PROTOCOLS = ['tcp', 'udp', 'icmp'] as const
 /** The words of conntrack's `--state`. */
-export const TCP_STATES: readonly string[] = [
+export const STATES: readonly string[] = [
   'NONE',
   'SYN_SENT',
   'SYN_SENT2',
@@ -17,16 +17,22 @@ export const TCP_STATES: readonly string[] = [
   'TIME_WAIT',
   'CLOSE',
   'LISTEN',
+  // SCTP, which has ESTABLISHED too.
+  'CLOSED',
+  'COOKIE_WAIT',
+  'COOKIE_ECHOED',
+  'SHUTDOWN_SENT',
+  'SHUTDOWN_RECD',
+  'SHUTDOWN_ACK_SENT',
 ]
 
 const refuse = (message: string, hint: string): TsnatError =>
   new TsnatError(message, { code: 'BAD_FILTER', hint, exitCode: ExitCode.usage })
 
-const protocol = (name: string, text: string): 'tcp' | 'udp' | 'icmp' => {
-  const numbers: Record<string, 'tcp' | 'udp' | 'icmp'> = { 1: 'icmp', 6: 'tcp', 17: 'udp' }
-  const word = numbers[text] ?? PROTOCOLS.find((one) => one === text.toLowerCase())
-  if (word === undefined) throw refuse(`${name}: "${text}" is not a protocol that tsnat translates`, `one of ${PROTOCOLS.join(', ')}`)
-  return word
+const protocol = (name: string, text: string): string => {
+  const found = parseProtocol(text)
+  if (found === null) throw refuse(`${name}: "${text}" is not a protocol`, `one of ${PROTOCOL_NAMES.join(', ')}, or a number up to 255`)
+  return protocolName(found)
 }
 
 const prefix = (name: string, text: string): string => {
@@ -42,8 +48,8 @@ const number = (maximum: number) => (name: string, text: string): number => {
 }
 
 const state = (name: string, text: string): string => {
-  const word = TCP_STATES.find((one) => one === text.toUpperCase())
-  if (word === undefined) throw refuse(`${name}: "${text}" is not a TCP state`, `one of ${TCP_STATES.join(', ')}`)
+  const word = STATES.find((one) => one === text.toUpperCase())
+  if (word === undefined) throw refuse(`${name}: "${text}" is not a state of TCP or SCTP`, `one of ${STATES.join(', ')}`)
   return word
 }
 
@@ -100,7 +106,7 @@ const within = (text: string, address: (flow: FlowRecord) => string): Test => {
 const isSourceTranslated: Test = ({ original, reply }) =>
   original.src !== reply.dst || original.sport !== reply.dport || original.id !== reply.id
 
-/** A test for records that holds when all given criteria hold. A flow without ports (ICMP) matches no port. */
+/** A test for records that holds when all given criteria hold. A flow without ports matches no port. */
 export const flowMatcher = (filter: FlowFilter): Test => {
   const tests: Test[] = []
   const equal = <T>(wanted: T | undefined, of: (flow: FlowRecord) => T | undefined): void => {
@@ -109,7 +115,7 @@ export const flowMatcher = (filter: FlowFilter): Test => {
   const inside = (wanted: string | undefined, of: (flow: FlowRecord) => string): void => {
     if (wanted !== undefined) tests.push(within(wanted, of))
   }
-  equal(filter.protocol, (flow) => flow.protocol)
+  equal(filter.protocol === undefined ? undefined : parseProtocol(filter.protocol), (flow) => flow.protonum)
   equal(filter.origPortSrc, (flow) => flow.original.sport)
   equal(filter.origPortDst, (flow) => flow.original.dport)
   equal(filter.replyPortSrc, (flow) => flow.reply.sport)

@@ -2,7 +2,10 @@
  * What the control socket speaks: plain JSON objects. The gateway produces them, the command line prints them.
  */
 
-/** One direction of a flow, as conntrack shows it. Ports are absent for ICMP, which has type, code and id instead. */
+/**
+ * One direction of a flow, as conntrack shows it. ICMP has type, code and id instead of ports, GRE its keys (0: tsnat does not
+ * look at them); what else has no ports has nothing.
+ */
 export interface TupleRecord {
   src: string
   dst: string
@@ -11,6 +14,8 @@ export interface TupleRecord {
   type?: number
   code?: number
   id?: number
+  srckey?: number
+  dstkey?: number
   packets: number
   /** Bytes of IP datagrams, headers included; a superpacket counts the bytes it carries, as conntrack does. */
   bytes: number
@@ -19,10 +24,11 @@ export interface TupleRecord {
 export interface FlowRecord {
   /** Identity of the flow while it lives; also prevents deleting a later flow in the same slot. */
   id: string
-  protocol: 'tcp' | 'udp' | 'icmp'
+  /** conntrack's name for it: tcp, udp, icmp, udplite, sctp, gre, or unknown. */
+  protocol: string
   /** IP protocol number. */
   protonum: number
-  /** conntrack's state word for TCP, null for others. */
+  /** conntrack's state word for TCP and SCTP, null for others. */
   state: string | null
   /** Seconds until the flow expires if nothing more comes. */
   timeout: number
@@ -36,7 +42,8 @@ export interface FlowRecord {
 
 /** Filters of `conntrack -L` and `-D`; all given ones must match. Addresses are prefixes in CIDR notation. */
 export interface FlowFilter {
-  protocol?: 'tcp' | 'udp' | 'icmp'
+  /** Name (tcp, udp, icmp, udplite, sctp, gre, esp, ah) or number. */
+  protocol?: string
   origSrc?: string
   origDst?: string
   replySrc?: string
@@ -137,8 +144,10 @@ export interface GatewayStatus {
     /** MAC of the next hop, null when unknown or not Ethernet. */
     neighbour: string | null
     ports: string
+    /** Outside addresses that inside hosts are spread over, `203.0.113.9-203.0.113.12`; null: that of the route. */
+    pool: string | null
   }
-  flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; opened: number; expired: number; refused: number }
+  flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; sctp: number; gre: number; other: number; opened: number; expired: number; refused: number }
   limits: LimitStatus
   /** Readers of the event stream; events that the data plane could not hand over, to readers or to the log. */
   events: { readers: number; lost: number }

@@ -5,6 +5,7 @@ import { version } from '../version.js'
 import { captureCommand } from './commands/capture.js'
 import { conntrackCommand } from './commands/conntrack.js'
 import { demoCommand } from './commands/demo.js'
+import { deterministicCommand } from './commands/deterministic.js'
 import { downCommand } from './commands/down.js'
 import { statusCommand } from './commands/status.js'
 import { upCommand } from './commands/up.js'
@@ -51,6 +52,7 @@ Then, from another terminal:
     statusCommand(terminal),
     conntrackCommand(terminal, setExitCode),
     captureCommand(terminal),
+    deterministicCommand(terminal),
     demoCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program))

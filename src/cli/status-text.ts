@@ -70,6 +70,10 @@ const limitLines = ({ limits }: GatewayStatus): string[] => [
   ...(limits.gaveWay === 0 ? [] : [`${grouped(limits.gaveWay)} flows of forged addresses gave way`]),
 ]
 
+/** Protocols that are told only where there are any. */
+const rareText = ({ sctp, gre, other }: GatewayStatus['flows']): string =>
+  ([['SCTP', sctp], ['GRE', gre], ['other', other]] as const).map(([name, count]) => (count === 0 ? '' : `, ${name} ${grouped(count)}`)).join('')
+
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
   const { lan, wan, flows, events, bindings } = status
@@ -90,11 +94,12 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
     block('WAN', [
       `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver`,
       `${wan.addressMode} address, ports ${wan.ports}`,
+      ...(wan.pool === null ? [] : [`pool ${wan.pool}`]),
       ...interfaceLines(wan, stream),
     ]),
     block('flows', [
       `${grouped(flows.count)} of ${grouped(flows.capacity)} ` +
-        `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)})`,
+        `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)}${rareText(flows)})`,
       `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
     ]),
     block('limits', limitLines(status)),

@@ -33,7 +33,7 @@ export const write = async (stream: TerminalStream, chunk: string | Uint8Array):
 }
 
 /** Writes lines in pieces of about 64 KiB, no faster than the stream takes them. Returns how many there were. */
-export const writeLines = async (stream: TerminalStream, lines: AsyncIterable<string>): Promise<number> => {
+export const writeLines = async (stream: TerminalStream, lines: AsyncIterable<string> | Iterable<string>): Promise<number> => {
   let gathered = ''
   let count = 0
   for await (const line of lines) {

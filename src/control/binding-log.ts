@@ -12,11 +12,11 @@ import {
 } from '../nat/event-ring.js'
 import { SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from '../nat/flow-table.js'
 import type { BindingLogMode } from '../nat/settings.js'
+import { protocolName } from '../protocol-names.js'
+import { hasPorts } from '../stack/parse.js'
 import { formatIpv4 } from '../stack/wire/address.js'
-import * as ipv4 from '../stack/wire/ipv4.js'
 import { parseSyslogTarget } from '../syslog-target.js'
 import type { EventHub, EventListener } from './event-hub.js'
-import { PROTOCOL_NAMES } from './flow-reader.js'
 import { Syslog } from './syslog.js'
 
 export interface BindingLogSettings {
@@ -81,13 +81,13 @@ export const readBinding = (words: Int32Array, { bindings, destinations }: Bindi
   return {
     event: type === EVENT_NEW || type === EVENT_MAPPING_BEGIN ? 'create' : 'delete',
     kind: isFlow ? 'flow' : 'mapping',
-    protocol: (PROTOCOL_NAMES as Record<number, string>)[protocol] ?? String(protocol),
+    protocol: protocolName(protocol),
     insideAddress: formatIpv4(insideAddress),
     insidePort,
     outsideAddress: formatIpv4(outsideAddress),
     outsidePort,
     ...(destinations && isFlow ? { remoteAddress: formatIpv4(words[inside + SIDE_DESTINATION]!) } : {}),
-    ...(destinations && isFlow && protocol !== ipv4.PROTOCOL_ICMP ? { remotePort: words[inside + SIDE_PORTS]! & 0xffff } : {}),
+    ...(destinations && isFlow && hasPorts(protocol) ? { remotePort: words[inside + SIDE_PORTS]! & 0xffff } : {}),
   }
 }
 

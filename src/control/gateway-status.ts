@@ -60,6 +60,13 @@ const limitOf = (value: number): number | null => (value === 0 ? null : value)
 
 const captureText = (capture: Config['capture']): string => (typeof capture === 'string' ? capture : `iif=${capture.iif.join(',')}`)
 
+/** Classes of timeouts begin with the name of their protocol, but that of the others. UDP-Lite counts as UDP. */
+const countByProtocol = (header: Int32Array): Pick<GatewayStatus['flows'], 'tcp' | 'udp' | 'icmp' | 'sctp' | 'gre' | 'other'> => {
+  const count = (prefix: string): number =>
+    TIMEOUT_NAMES.reduce((sum, name, one) => (name.startsWith(prefix) ? sum + header[HEADER_CLASSES + one]! : sum), 0)
+  return { tcp: count('tcp'), udp: count('udp'), icmp: count('icmp'), sctp: count('sctp'), gre: count('gre'), other: count('generic') }
+}
+
 export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
@@ -67,8 +74,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
   const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
   const nextHop = outward?.gateway ?? null
   const mac = nextHop === null ? null : (host.neighbour(nextHop)?.mac ?? null)
-  const count = (protocol: string): number =>
-    TIMEOUT_NAMES.reduce((sum, name, one) => (name.startsWith(protocol) ? sum + header[HEADER_CLASSES + one]! : sum), 0)
+  const byProtocol = countByProtocol(header)
   const offload = host.wanHasOffloads
   return {
     name: config.name,
@@ -105,13 +111,12 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       nextHop: nextHop === null ? null : formatIpv4(nextHop),
       neighbour: mac === null ? null : formatMac(mac.high, mac.low),
       ports: formatPorts(host.ports),
+      pool: config.nat.pool,
     },
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,
-      tcp: count('tcp'),
-      udp: count('udp'),
-      icmp: count('icmp'),
+      ...byProtocol,
       opened: header[HEADER_OPENED]!,
       expired: header[HEADER_EXPIRED]!,
       refused: stats[STAT_REFUSED]!,

@@ -17,15 +17,19 @@ import { formatPorts, type PortSet } from '../host/port-set.js'
 import { preflight } from '../host/preflight.js'
 import { RAW_LIMITS, RAW_MARK, RawWan } from '../host/raw-wan.js'
 import { WanMonitor, type NeighbourReport, type WanState } from '../host/wan.js'
+import { formatPool } from '../nat/pool.js'
 import { native } from '../native.js'
 import { wanFilter } from '../stack/device/filter.js'
 import { openPacket, type PacketHandle } from '../stack/device/packet.js'
 import { openTun, type TunHandle } from '../stack/device/tun.js'
 import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
+import { PROTOCOL_ESP, PROTOCOL_GRE } from '../stack/wire/ipv4.js'
 import type { PortRange, ToWorker, WanHandle, WanSettings, WorkerSettings } from '../worker-protocol.js'
 import { packetError, tunError } from './device-error.js'
+import { type PortlessPlan, planPortless } from './forward-plan.js'
 import { PortPlan } from './port-plan.js'
-import { ownedAddresses, planWan, requireUnowned, troubles, untranslatedNetworks } from './wan-plan.js'
+import { exclusiveAddresses, linkAddresses, ownedAddresses } from './outside-plan.js'
+import { missingFromPool, planWan, requireUnowned, troubles, untranslatedNetworks } from './wan-plan.js'
 
 /** Milliseconds between two looks at the ports that the host's own sockets hold. */
 const PORTS_INTERVAL = 5000
@@ -67,6 +71,7 @@ export class Host {
   /** Inside networks that go out as they are. */
   readonly #untranslated
   readonly #ports: PortPlan
+  readonly #portless: PortlessPlan
   #journal: Journal | null = null
   #monitor: WanMonitor | null = null
   #lan: Lan | null = null
@@ -98,6 +103,7 @@ export class Host {
     this.#owned = ownedAddresses(config)
     this.#untranslated = untranslatedNetworks(config)
     this.#ports = new PortPlan(config, wanNamespace, log)
+    this.#portless = planPortless(config)
   }
 
   async open(): Promise<void> {
@@ -107,7 +113,7 @@ export class Host {
         namespace: this.#wanNamespace.id,
         interface: wan,
         ports: this.#owned === null ? formatPorts(this.#ports.heard) : null,
-        addresses: (this.#owned ?? []).map(({ address }) => formatIpv4(address)),
+        addresses: (exclusiveAddresses(this.#config) ?? []).map(formatIpv4),
       },
       lan: { namespace: this.#lanNamespace.id, interface: lan },
     }
@@ -121,7 +127,7 @@ export class Host {
     const { state } = this.#monitor
     // It was there a moment ago; on index 0 a packet socket would hear all interfaces.
     if (state.ifindex === 0) throw unknownInterface(wan, this.#wanNamespace)
-    if (this.#owned !== null) requireUnowned(state, this.#owned)
+    if (this.#owned !== null) requireUnowned(state, exclusiveAddresses(this.#config)!)
     this.#settings = planWan(state, this.#config)
     this.#lanMtu = this.#config.lanMtu ?? state.mtu
     this.#ports.refresh(this.#kernelAddresses())
@@ -143,12 +149,13 @@ export class Host {
     return Journal.open(name, claims)
   }
 
-  workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'ports' | 'forwards'> {
+  workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'linkAddresses' | 'ports' | 'forwards'> {
     return {
       lan: { tun: this.tun, mtu: this.#lanMtu, address: this.gatewayAddress },
       wan: this.#wanHandle(),
       wanSettings: this.#settings,
-      ownedAddresses: this.#owned === null ? null : this.#owned.map(({ address }) => address),
+      ownedAddresses: exclusiveAddresses(this.#config),
+      linkAddresses: linkAddresses(this.#config),
       ports: rangesOf(this.#ports.usable),
       forwards: this.#ports.forwards,
     }
@@ -271,7 +278,7 @@ export class Host {
 
   /** Why new flows cannot leave. */
   get troubles(): string[] {
-    return troubles(this.wanState, this.#settings)
+    return troubles(this.wanState, this.#settings, this.#config)
   }
 
   async #reservePorts(): Promise<void> {
@@ -285,7 +292,9 @@ export class Host {
 
   #filter(): Uint8Array {
     const { addresses } = this.#settings
-    return wanFilter({ addresses, networks: this.#untranslated, ports: this.#owned === null ? rangesOf(this.#ports.heard) : null, arp: this.#owned !== null })
+    const { pings, protocols } = this.#portless
+    const ports = this.#owned === null ? rangesOf(this.#ports.heard) : null
+    return wanFilter({ addresses, networks: this.#untranslated, ports, pings, protocols, arp: this.#owned !== null })
   }
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
@@ -305,6 +314,7 @@ export class Host {
       namespace: this.#wanNamespace,
       addresses: () => this.#settings.addresses,
       ports: () => this.#ports.any,
+      protocols: this.#portless.protocols ?? [PROTOCOL_GRE, PROTOCOL_ESP],
       wanMtu: () => this.wanState.mtu,
       lanMtu: () => this.#lanMtu,
       onError: (err) => this.#log.warn({ err }, 'raw socket'),
@@ -333,9 +343,9 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    if (this.#owned === null) return { addresses, ...this.#ports.guarded, whole: this.#untranslated }
+    if (this.#owned === null) return { addresses, ...this.#ports.guarded, inside: this.#untranslated, forwards: this.#portless.forwards }
     const own = addresses.map((address) => ({ address, mask: -1 }))
-    return { addresses: [], tcp: [], udp: [], whole: [...own, ...this.#untranslated] }
+    return { addresses: [], tcp: [], udp: [], whole: own, inside: this.#untranslated }
   }
 
   #enqueue(work: () => Promise<void>): void {
@@ -416,11 +426,13 @@ export class Host {
     const { name, mtu, ifindex } = this.wanState
     const { addresses, routes } = this.#settings
     const gateway = routes.find(({ prefixLength }) => prefixLength === 0)?.gateway ?? null
-    const way = { wan: name, ifindex, mtu, addresses: addresses.map(formatIpv4), gateway: gateway === null ? null : formatIpv4(gateway) }
+    const way = { wan: name, ifindex, mtu, addresses: formatPool(addresses), gateway: gateway === null ? null : formatIpv4(gateway) }
     const text = JSON.stringify(way)
     if (text === this.#loggedWay) return
     this.#loggedWay = text
     this.#log.info(way, 'the WAN')
+    const missing = missingFromPool(this.#settings, this.#config)
+    if (missing.length > 0) this.#log.warn({ missing: formatPool(missing) }, 'the WAN does not have all addresses of nat.pool: the others are used')
   }
 
   /** Says once, each time it changes, what keeps new flows from leaving. */

@@ -8,11 +8,14 @@ import { parseForward } from '../forward-text.js'
 import { canReservePorts } from '../host/changes.js'
 import type { NetworkNamespace } from '../host/namespace.js'
 import { formatPorts, intersectPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
-import { defaultPorts, type HostPorts, hostPorts, localPortRange, usablePorts } from '../host/ports.js'
+import { defaultPorts, type HostPorts, hostPorts, localPortRange, PORT_PROTOCOLS, type PortProtocol, usablePorts } from '../host/ports.js'
 import type { Forward } from '../nat/forwards.js'
-import { forwardedPorts, usableForwards } from './forward-plan.js'
+import { byProtocol, forwardedPorts, usableForwards } from './forward-plan.js'
 
 const ALL_PORTS = '1-65535'
+
+/** Ports of all protocols together. */
+const unite = (ports: HostPorts): PortSet => PORT_PROTOCOLS.reduce<PortSet>((sum, name) => unitePorts(sum, ports[name]), [])
 
 export class PortPlan {
   readonly #log: Logger
@@ -28,7 +31,7 @@ export class PortPlan {
   /** Forwards that no socket of the host keeps off. */
   forwards: readonly Forward[] = []
   /** Ports that are tsnat's and not a socket's of the host, by protocol, and those of either protocol. */
-  guarded: HostPorts = { tcp: [], udp: [] }
+  guarded: HostPorts = byProtocol(() => [])
   any: PortSet = []
 
   constructor(config: Pick<Config, 'ports' | 'forwards' | 'wanAddress'>, namespace: NetworkNamespace, log: Logger) {
@@ -43,37 +46,37 @@ export class PortPlan {
 
   /** Ports that packets may come to. */
   get heard(): PortSet {
-    const { tcp, udp } = forwardedPorts(this.#forwards)
-    return unitePorts(this.#allowed, unitePorts(tcp, udp))
+    return unitePorts(this.#allowed, unite(forwardedPorts(this.#forwards)))
   }
 
   /** Takes out what sockets of the host hold on these addresses. Returns true when that changed something. */
   refresh(kernelAddresses: readonly number[]): boolean {
     if (this.#isShared) {
       const held = hostPorts(this.#namespace, kernelAddresses)
-      this.usable = usablePorts(this.#allowed, unitePorts(held.tcp, held.udp))
+      this.usable = usablePorts(this.#allowed, unite(held))
       this.forwards = usableForwards(this.#forwards, held)
       this.#reportTaken(held)
     } else {
       this.usable = this.#allowed
       this.forwards = this.#forwards
     }
-    const { tcp, udp } = forwardedPorts(this.forwards)
+    const forwarded = forwardedPorts(this.forwards)
     const before = this.guarded
-    const after = { tcp: unitePorts(this.usable, tcp), udp: unitePorts(this.usable, udp) }
-    if (formatPorts(after.tcp) === formatPorts(before.tcp) && formatPorts(after.udp) === formatPorts(before.udp)) return false
+    const after = byProtocol((name) => unitePorts(this.usable, forwarded[name]))
+    if (PORT_PROTOCOLS.every((name) => formatPorts(after[name]) === formatPorts(before[name]))) return false
     this.guarded = after
-    this.any = unitePorts(after.tcp, after.udp)
+    this.any = unite(after)
     return true
   }
 
   /** Says, each time it changes, which forwards the host's own sockets keep off. */
   #reportTaken(held: HostPorts): void {
     const forwarded = forwardedPorts(this.#forwards)
-    const taken = { tcp: formatPorts(intersectPorts(forwarded.tcp, held.tcp)), udp: formatPorts(intersectPorts(forwarded.udp, held.udp)) }
+    const of = (name: PortProtocol): [PortProtocol, string] => [name, formatPorts(intersectPorts(forwarded[name], held[name]))]
+    const taken = Object.fromEntries(PORT_PROTOCOLS.map(of).filter(([, ports]) => ports !== ''))
     const text = JSON.stringify(taken)
     if (text === this.#reportedTaken) return
     this.#reportedTaken = text
-    if (taken.tcp !== '' || taken.udp !== '') this.#log.warn(taken, 'a program of this host has forwarded ports: they are its own, not forwarded')
+    if (Object.keys(taken).length > 0) this.#log.warn(taken, 'a program of this host has forwarded ports: they are its own, not forwarded')
   }
 }

@@ -8,31 +8,23 @@ import type { Network } from '../host/guard-rules.js'
 import type { WanState } from '../host/wan.js'
 import { chooseSource, type InterfaceAddress } from '../route/source.js'
 import type { Route } from '../route/table.js'
-import { formatIpv4, parseIpv4, parsePrefix } from '../stack/wire/address.js'
+import { formatIpv4, maskOf, parseIpv4, parsePrefix } from '../stack/wire/address.js'
 import type { WanSettings } from '../worker-protocol.js'
+import { exclusiveAddresses, ownedAddresses, poolAddresses } from './outside-plan.js'
 
 /** RT_SCOPE_LINK: addresses of this scope and beyond are for the link only, not for going out. */
 const SCOPE_LINK = 253
 
-/** Addresses that tsnat alone has, from the configuration; null when it shares the kernel's. */
-export const ownedAddresses = ({ wanAddress }: Pick<Config, 'wanAddress'>): InterfaceAddress[] | null =>
-  wanAddress === 'shared'
-    ? null
-    : wanAddress.owned.map((text) => {
-        const { address, length } = parsePrefix(text)!
-        return { address, prefixLength: length, primary: true }
-      })
-
-/** Networks of inside hosts whose addresses go out as they are, for some remotes or all. */
-export const untranslatedNetworks = ({ nat }: Pick<Config, 'nat'>): Network[] =>
-  nat.rules.flatMap(({ from, translate }) => {
-    const prefix = translate === false && from !== undefined ? parsePrefix(from) : null
-    return prefix === null ? [] : [{ address: prefix.address, mask: prefix.mask }]
-  })
+/** Networks of inside hosts whose addresses go out as they are, for some remotes or all; each once. */
+export const untranslatedNetworks = ({ nat }: Pick<Config, 'nat'>): Network[] => {
+  const texts = nat.rules.flatMap(({ from, translate }) => (translate === false && from !== undefined ? [from] : []))
+  return [...new Set(texts)].flatMap((text) => parsePrefix(text) ?? []).map(({ address, mask }) => ({ address, mask }))
+}
 
 /** @throws TsnatError ADDRESS_CLASH when the kernel has an address that is to be tsnat's alone */
-export const requireUnowned = (state: WanState, owned: readonly InterfaceAddress[]): void => {
-  const clash = owned.find(({ address }) => state.addresses.some((kernels) => kernels.address === address))
+export const requireUnowned = (state: WanState, exclusive: readonly number[]): void => {
+  const wanted = new Set(exclusive)
+  const clash = state.addresses.find(({ address }) => wanted.has(address))
   if (clash === undefined) return
   throw new TsnatError(`${formatIpv4(clash.address)} is to be tsnat's own address, but the kernel has it on ${state.name}`, {
     code: 'ADDRESS_CLASH',
@@ -40,8 +32,6 @@ export const requireUnowned = (state: WanState, owned: readonly InterfaceAddress
     exitCode: ExitCode.config,
   })
 }
-
-const maskOf = (length: number): number => (length === 0 ? 0 : -1 << (32 - length))
 
 /** Routes of addresses that the kernel does not have: their subnets on the link, all else by the gateway. */
 const ownedRoutes = (state: WanState, owned: readonly InterfaceAddress[], gateway: number | null): Route[] => {
@@ -57,26 +47,36 @@ const ownedRoutes = (state: WanState, owned: readonly InterfaceAddress[], gatewa
 }
 
 /** Everything the data plane needs to know of the WAN in this state. */
-export const planWan = (state: WanState, config: Pick<Config, 'wanAddress'>): WanSettings => {
+export const planWan = (state: WanState, config: Pick<Config, 'wanAddress' | 'nat'>): WanSettings => {
   const owned = ownedAddresses(config)
   if (owned !== null) {
     const gatewayText = config.wanAddress === 'shared' ? undefined : config.wanAddress.gateway
     const gateway = gatewayText === undefined ? null : parseIpv4(gatewayText)
-    return { up: state.up, mtu: state.mtu, addresses: owned.map(({ address }) => address), routes: ownedRoutes(state, owned, gateway) }
+    return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: exclusiveAddresses(config)!, routes: ownedRoutes(state, owned, gateway) }
   }
   const usable = state.addresses.filter(({ scope }) => scope < SCOPE_LINK)
   const routes = state.routes.map(({ destination, prefixLength, gateway }) => ({
     destination, prefixLength, gateway, source: chooseSource(usable, gateway ?? destination),
   }))
-  return { up: state.up, mtu: state.mtu, addresses: usable.map(({ address }) => address), routes }
+  return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: usable.map(({ address }) => address), routes }
+}
+
+/** Addresses of the pool that the WAN does not have (int32): they are not used until it does. */
+export const missingFromPool = (settings: WanSettings, config: Pick<Config, 'nat'>): number[] => {
+  const present = new Set(settings.addresses)
+  return (poolAddresses(config) ?? []).filter((address) => !present.has(address))
 }
 
 /** Why no new flow can leave, one line each; empty when all is well. */
-export const troubles = (state: WanState, settings: WanSettings): string[] => {
+export const troubles = (state: WanState, settings: WanSettings, config: Pick<Config, 'nat'>): string[] => {
   if (state.ifindex === 0) return [`interface ${state.name} does not exist`]
   const found: string[] = []
   if (!state.up) found.push(`interface ${state.name} is down or has no carrier`)
   if (settings.addresses.length === 0) found.push(`interface ${state.name} has no IPv4 address`)
   else if (!settings.routes.some(({ prefixLength }) => prefixLength === 0)) found.push(`no default route leaves by ${state.name}`)
+  const pool = poolAddresses(config)
+  if (pool !== null && settings.addresses.length > 0 && missingFromPool(settings, config).length === pool.length) {
+    found.push(`interface ${state.name} has none of the addresses of nat.pool`)
+  }
   return found
 }

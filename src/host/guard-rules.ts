@@ -2,6 +2,7 @@
 import * as nft from './nft-messages.js'
 import type { Element, Expression, Family, NftMessage } from './nft-messages.js'
 import type { PortSet } from './port-set.js'
+import { PORT_PROTOCOLS, type PortProtocol } from './ports.js'
 
 export interface Network {
   /** int32 */
@@ -15,21 +16,33 @@ export interface GuardScope {
   /** Ports that tsnat uses on them: allowed ones, without those that the host's own sockets hold. */
   tcp: PortSet
   udp: PortSet
+  udplite?: PortSet
+  sctp?: PortSet
+  /** Forwards without ports: their protocol, of ICMP the echo requests, is kept from the kernel, where it comes from these senders. */
+  forwards?: readonly { readonly protocol: number; readonly from: number; readonly fromMask: number }[]
   /** Addresses that are tsnat's alone, as networks: the ingress guard drops everything to them. */
   whole?: readonly Network[]
+  /** Networks of inside hosts that are not translated: the ingress guard drops everything to them, but to this host itself. Never changes. */
+  inside?: readonly Network[]
 }
 
 const ADDRESSES = 'addresses'
 const WHOLE = 'whole'
-const PORTS = { tcp: 'tcp', udp: 'udp' } as const
-const PROTOCOL = { tcp: 6, udp: 17 } as const
+type SetName = typeof ADDRESSES | typeof WHOLE | PortProtocol
+/** Sets of a table that guards ports. */
+export const ALL_SETS: readonly SetName[] = [ADDRESSES, WHOLE, ...PORT_PROTOCOLS]
+/** Sets of {@link silenceTable}. */
+export const SILENCE_SETS: readonly SetName[] = [ADDRESSES]
+const ICMP = 1
+const GRE = 47
+const PROTOCOL: Readonly<Record<PortProtocol, number>> = { tcp: 6, udp: 17, udplite: 136, sctp: 132 }
 const ETHERTYPE_IPV4 = 0x0800
 /** Before defragmentation (-400 is later than ingress), connection tracking and everything of the administrator. */
 const PRIORITY = -300
 const NF_NETDEV_INGRESS = 0
 const NF_INET_LOCAL_OUT = 3
 
-// Offsets in the IPv4 header (RFC 791) and the transport headers (RFC 9293, 768, 792).
+// Offsets in the IPv4 header (RFC 791) and the transport headers (RFC 9293, 768, 792; 3828 and 9260 have ports where TCP has them).
 const IPV4_SOURCE = 12
 const IPV4_DESTINATION = 16
 const DESTINATION_PORT = 2
@@ -40,6 +53,9 @@ const TCP_RST = 0x04
 const QUOTE = 8
 const QUOTE_PORTS = QUOTE + 20
 const IPV4_WITHOUT_OPTIONS = 0x45
+const ECHO_REQUEST = 8
+/** Type and code. */
+const PROTOCOL_UNREACHABLE = 0x0302
 const PORT_UNREACHABLE = 0x0303
 
 const { network, transport } = nft.PayloadBase
@@ -47,13 +63,17 @@ const { network, transport } = nft.PayloadBase
 const addressElements = (addresses: readonly number[]): Element[] =>
   [...new Set(addresses)].map((address) => ({ key: nft.uint32(address) }))
 
-/** Each is its first address, and the first beyond it marked as an end. They must not overlap: of two, the wider stays. */
+/** Ranges: the first address of each, and the first beyond it marked as an end. They must neither overlap nor touch. */
 const networkElements = (networks: readonly Network[]): Element[] => {
   const ranges = networks
     .map(({ address, mask }) => ({ first: (address & mask) >>> 0, last: ((address & mask) | ~mask) >>> 0 }))
-    .sort((a, b) => a.first - b.first || b.last - a.last)
+    .sort((a, b) => a.first - b.first)
   const apart: typeof ranges = []
-  for (const range of ranges) if (range.first > (apart.at(-1)?.last ?? -1)) apart.push(range)
+  for (const range of ranges) {
+    const before = apart.at(-1)
+    if (before !== undefined && range.first <= before.last + 1) before.last = Math.max(before.last, range.last)
+    else apart.push(range)
+  }
   return apart.flatMap(({ first, last }) => [
     { key: nft.uint32(first | 0) },
     ...(last === 0xffff_ffff ? [] : [{ key: nft.uint32((last + 1) | 0), end: true }]),
@@ -71,18 +91,22 @@ const CHUNK = 2048
 const chunks = (elements: readonly Element[]): (readonly Element[])[] =>
   Array.from({ length: Math.ceil(elements.length / CHUNK) }, (_, i) => elements.slice(i * CHUNK, (i + 1) * CHUNK))
 
-/** Puts a scope into the empty sets of a table. */
-export const fillSets = (family: Family, table: string, { addresses, tcp, udp, whole = [] }: GuardScope): NftMessage[] =>
-  ([[ADDRESSES, addressElements(addresses)], [WHOLE, networkElements(whole)], [PORTS.tcp, portElements(tcp)], [PORTS.udp, portElements(udp)]] as const)
-    .flatMap(([set, elements]) => chunks(elements).map((part) => nft.addElements(family, table, set, part)))
+const elementsOf = (scope: GuardScope, set: SetName): Element[] => {
+  if (set === ADDRESSES) return addressElements(scope.addresses)
+  return set === WHOLE ? networkElements(scope.whole ?? []) : portElements(scope[set] ?? [])
+}
 
-const newTable = (family: Family, table: string, chain: string, hook: nft.Hook, scope: GuardScope): NftMessage[] => [
+/** Puts a scope into the empty sets of a table. */
+export const fillSets = (family: Family, table: string, sets: readonly SetName[], scope: GuardScope): NftMessage[] =>
+  sets.flatMap((set) => chunks(elementsOf(scope, set)).map((part) => nft.addElements(family, table, set, part)))
+
+const newTable = (family: Family, table: string, sets: readonly SetName[], chain: string, hook: nft.Hook, scope: GuardScope): NftMessage[] => [
   nft.newOwnedTable(family, table),
-  nft.newSet(family, table, { name: ADDRESSES, id: 1, key: nft.KeyType.address, interval: false }),
-  nft.newSet(family, table, { name: PORTS.tcp, id: 2, key: nft.KeyType.port, interval: true }),
-  nft.newSet(family, table, { name: PORTS.udp, id: 3, key: nft.KeyType.port, interval: true }),
-  nft.newSet(family, table, { name: WHOLE, id: 4, key: nft.KeyType.address, interval: true }),
-  ...fillSets(family, table, scope),
+  ...sets.map((name, index) => {
+    const key = name === ADDRESSES || name === WHOLE ? nft.KeyType.address : nft.KeyType.port
+    return nft.newSet(family, table, { name, id: 1 + index, key, interval: name !== ADDRESSES })
+  }),
+  ...fillSets(family, table, sets, scope),
   nft.newBaseChain(family, table, chain, hook),
 ]
 
@@ -93,48 +117,74 @@ const portIn = (offset: number, set: string): Expression[] => [nft.loadPayload(t
 
 const INGRESS_CHAIN = 'ingress'
 
-/** Drops TCP and UDP to the scope, and all to its whole addresses, on the way from `device` into the kernel. */
+const byteIs = (offset: number, value: number): Expression[] => [nft.loadPayload(transport, offset, 1), nft.equals(nft.uint8(value))]
+const networkIs = (offset: number, address: number, mask: number): Expression[] =>
+  [nft.loadPayload(network, offset, 4), nft.mask(nft.uint32(mask)), nft.equals(nft.uint32(address & mask))]
+
+const RTN_LOCAL = 2
+/** A number as the kernel holds it. */
+const native32 = (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer)
+
+/** Drops what is for ports of the scope, forwarded or to its whole addresses and inside hosts, on the way from `device` into the kernel. */
 export const ingressTable = (table: string, device: string, scope: GuardScope): NftMessage[] => {
   const family = nft.Family.netdev
   const rule = (...expressions: Expression[]): NftMessage => nft.newRule(
     family, table, INGRESS_CHAIN,
     nft.loadMeta(nft.MetaKey.protocol), nft.equals(nft.uint16(ETHERTYPE_IPV4)), ...expressions, nft.drop,
   )
-  const portRule = (name: 'tcp' | 'udp'): NftMessage =>
-    rule(...isProtocol(PROTOCOL[name]), ...isOurs(IPV4_DESTINATION), ...portIn(DESTINATION_PORT, PORTS[name]))
+  const portRule = (name: PortProtocol): NftMessage =>
+    rule(...isProtocol(PROTOCOL[name]), ...isOurs(IPV4_DESTINATION), ...portIn(DESTINATION_PORT, name))
+  const forwardRule = ({ protocol, from, fromMask }: NonNullable<GuardScope['forwards']>[number]): NftMessage => rule(
+    ...isProtocol(protocol), ...isOurs(IPV4_DESTINATION), ...(fromMask === 0 ? [] : networkIs(IPV4_SOURCE, from, fromMask)),
+    ...(protocol === ICMP ? byteIs(0, ECHO_REQUEST) : []),
+  )
+  const insideRule = ({ address, mask }: Network): NftMessage =>
+    rule(...networkIs(IPV4_DESTINATION, address, mask), nft.loadDestinationType, nft.differs(native32(RTN_LOCAL)))
   const hook = { number: NF_NETDEV_INGRESS, priority: PRIORITY, device }
   return [
-    ...newTable(family, table, INGRESS_CHAIN, hook, scope),
-    portRule('tcp'), portRule('udp'), rule(...addressIn(IPV4_DESTINATION, WHOLE)),
+    ...newTable(family, table, ALL_SETS, INGRESS_CHAIN, hook, scope),
+    ...PORT_PROTOCOLS.map(portRule), ...(scope.forwards ?? []).map(forwardRule), rule(...addressIn(IPV4_DESTINATION, WHOLE)),
+    ...(scope.inside ?? []).map(insideRule),
   ]
 }
 
 const OUTPUT_CHAIN = 'output'
+const outputRule = (table: string, ...expressions: Expression[]): NftMessage => nft.newRule(nft.Family.ipv4, table, OUTPUT_CHAIN, ...expressions)
+const outputHook = { number: NF_INET_LOCAL_OUT, priority: PRIORITY }
+
+/** An ICMP error of this type and code about a packet to one of the addresses. */
+const isErrorAbout = (typeAndCode: number, ...more: Expression[]): Expression[] => [
+  ...isProtocol(ICMP), nft.loadPayload(transport, 0, 2), nft.equals(nft.uint16(typeAndCode)),
+  nft.loadPayload(transport, QUOTE + IPV4_DESTINATION, 4), nft.isInSet(ADDRESSES), ...more, nft.drop,
+]
+
+/**
+ * Drops what the kernel would say about packets without ports to the scope, that is, of protocols that it does not have:
+ * protocol-unreachable, and of GRE port-unreachable.
+ */
+export const silenceTable = (table: string, scope: GuardScope): NftMessage[] => [
+  ...newTable(nft.Family.ipv4, table, SILENCE_SETS, OUTPUT_CHAIN, outputHook, scope),
+  outputRule(table, ...isErrorAbout(PROTOCOL_UNREACHABLE)),
+  outputRule(table, ...isErrorAbout(PORT_UNREACHABLE, ...byteIs(QUOTE + 9, GRE))),
+]
 
 /** Drops the RST and port-unreachable that the kernel sends on behalf of the scope; packets with `mark` pass. */
 export const outputTable = (table: string, mark: number, scope: GuardScope): NftMessage[] => {
-  const family = nft.Family.ipv4
-  const rule = (...expressions: Expression[]): NftMessage => nft.newRule(family, table, OUTPUT_CHAIN, ...expressions)
-  const byteAt = (offset: number, value: number): Expression[] =>
-    [nft.loadPayload(transport, offset, 1), nft.equals(nft.uint8(value))]
-  // The mark is compared as the kernel holds it.
-  const ownMark = Buffer.from(Uint32Array.of(mark).buffer)
+  const rule = (...expressions: Expression[]): NftMessage => outputRule(table, ...expressions)
+  const unreachable = (name: 'udp' | 'udplite'): NftMessage => rule(...isErrorAbout(
+    PORT_UNREACHABLE, ...byteIs(QUOTE, IPV4_WITHOUT_OPTIONS), ...byteIs(QUOTE + 9, PROTOCOL[name]), ...portIn(QUOTE_PORTS + DESTINATION_PORT, name),
+  ))
   return [
-    ...newTable(family, table, OUTPUT_CHAIN, { number: NF_INET_LOCAL_OUT, priority: PRIORITY }, scope),
-    rule(nft.loadMeta(nft.MetaKey.mark), nft.equals(ownMark), nft.accept),
+    ...newTable(nft.Family.ipv4, table, ALL_SETS, OUTPUT_CHAIN, outputHook, scope),
+    rule(nft.loadMeta(nft.MetaKey.mark), nft.equals(native32(mark)), nft.accept),
     rule(
-      ...isProtocol(PROTOCOL.tcp), ...isOurs(IPV4_SOURCE), ...portIn(SOURCE_PORT, PORTS.tcp),
+      ...isProtocol(PROTOCOL.tcp), ...isOurs(IPV4_SOURCE), ...portIn(SOURCE_PORT, 'tcp'),
       nft.loadPayload(transport, TCP_FLAGS, 1), nft.mask(nft.uint8(TCP_RST)), nft.differs(nft.uint8(0)), nft.drop,
     ),
-    rule(
-      ...isProtocol(1), nft.loadPayload(transport, 0, 2), nft.equals(nft.uint16(PORT_UNREACHABLE)),
-      ...byteAt(QUOTE, IPV4_WITHOUT_OPTIONS), ...byteAt(QUOTE + 9, PROTOCOL.udp),
-      nft.loadPayload(transport, QUOTE + IPV4_DESTINATION, 4), nft.isInSet(ADDRESSES),
-      ...portIn(QUOTE_PORTS + DESTINATION_PORT, PORTS.udp), nft.drop,
-    ),
+    unreachable('udp'), unreachable('udplite'),
   ]
 }
 
-/** Empties all sets of a table. */
-export const flushSets = (family: Family, table: string): NftMessage[] =>
-  [ADDRESSES, WHOLE, PORTS.tcp, PORTS.udp].map((set) => nft.flushSet(family, table, set))
+/** Empties sets of a table. */
+export const flushSets = (family: Family, table: string, sets: readonly SetName[]): NftMessage[] =>
+  sets.map((set) => nft.flushSet(family, table, set))

@@ -4,9 +4,10 @@
  * Without it the kernel, which knows nothing of these flows, would answer their replies on a shared address with RST and
  * port-unreachable; what comes to an address that it does not have it would forward, where it is told to forward. The
  * ingress guard sits on the WAN device behind the taps: a packet socket bound to ETH_P_ALL has seen a packet when the guard
- * drops it. On shared addresses it drops TCP and UDP to tsnat's ports and nothing else; ICMP and later fragments, which have no
- * ports, pass to the kernel, which does nothing with them (the first fragment is dropped, so nothing is reassembled). To
- * addresses that are tsnat's alone it drops everything.
+ * drops it. On shared addresses it drops TCP, UDP, UDP-Lite and SCTP to tsnat's ports, what is forwarded as a whole, and nothing
+ * else; ICMP, other protocols and later fragments, which have no ports, pass to the kernel, which does nothing with them (the first fragment is dropped, so nothing is reassembled), but that it
+ * would say so of protocols that it does not have. A second table drops that on its way out. To addresses that are tsnat's
+ * alone the ingress guard drops everything, and to inside hosts that are not translated what the kernel would forward.
  *
  * With the raw driver there is no packet socket, and replies have to reach the kernel's raw sockets. There the output guard
  * drops the kernel's answers instead: RST from tsnat's ports, and port-unreachable that quote them. What tsnat itself sends
@@ -18,7 +19,7 @@
  */
 import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
-import { fillSets, flushSets, ingressTable, outputTable } from './guard-rules.js'
+import { ALL_SETS, fillSets, flushSets, ingressTable, outputTable, SILENCE_SETS, silenceTable } from './guard-rules.js'
 import type { GuardScope } from './guard-rules.js'
 import { unknownInterface } from './interface-error.js'
 import { ownNamespace } from './namespace.js'
@@ -62,7 +63,8 @@ const requireDevice = (device: string | null, namespace: NetworkNamespace): void
 
 interface Plan {
   table: string
-  family: Family
+  /** A table of this name in each family, and its sets. */
+  tables: readonly (readonly [family: Family, sets: typeof ALL_SETS])[]
   /** Null where the table is not bound to a device. */
   device: string | null
   build(device: string | null, scope: GuardScope): NftMessage[]
@@ -97,13 +99,13 @@ export class Guard {
 
   /**
    * Drops replies to tsnat's flows on their way from the WAN device into the host's kernel.
-   * @param name of the instance; the table is `tsnat-NAME` of family netdev
+   * @param name of the instance; the tables are `tsnat-NAME` of families netdev and ip
    * @throws TsnatError GUARD_UNSUPPORTED, GUARD_EXISTS, or NetlinkError
    */
   static onIngress(name: string, device: string, scope: GuardScope, namespace: NetworkNamespace = ownNamespace()): Promise<Guard> {
     const table = `tsnat-${name}`
-    const build: Plan['build'] = (on, what) => ingressTable(table, on ?? device, what)
-    return Guard.#make({ table, family: Family.netdev, device, build }, scope, namespace)
+    const build: Plan['build'] = (on, what) => [...ingressTable(table, on ?? device, what), ...silenceTable(table, what)]
+    return Guard.#make({ table, tables: [[Family.netdev, ALL_SETS], [Family.ipv4, SILENCE_SETS]], device, build }, scope, namespace)
   }
 
   /**
@@ -115,7 +117,7 @@ export class Guard {
   static onOutput(name: string, mark: number, scope: GuardScope, namespace: NetworkNamespace = ownNamespace()): Promise<Guard> {
     const table = `tsnat-${name}`
     const build: Plan['build'] = (_, what) => outputTable(table, mark, what)
-    return Guard.#make({ table, family: Family.ipv4, device: null, build }, scope, namespace)
+    return Guard.#make({ table, tables: [[Family.ipv4, ALL_SETS]], device: null, build }, scope, namespace)
   }
 
   get table(): string {
@@ -124,17 +126,17 @@ export class Guard {
 
   /** Guards other addresses and ports from now on, without a gap. @throws NetlinkError; the old ones then stay in force */
   async update(scope: GuardScope): Promise<void> {
-    const { family, table } = this.#plan
-    await this.#netfilter.transaction([...flushSets(family, table), ...fillSets(family, table, scope)])
+    const { tables, table } = this.#plan
+    await this.#netfilter.transaction(tables.flatMap(([family, sets]) => [...flushSets(family, table, sets), ...fillSets(family, table, sets, scope)]))
     this.#scope = scope
   }
 
   /** Makes the guard anew on a device that was removed and is back, or on another one. @throws as {@link onIngress} */
   async rebind(device: string): Promise<void> {
-    const { family, table, build } = this.#plan
+    const { tables, table, build } = this.#plan
     requireDevice(device, this.#namespace)
     try {
-      await this.#netfilter.transaction([deleteTable(family, table), ...build(device, this.#scope)])
+      await this.#netfilter.transaction([...tables.map(([family]) => deleteTable(family, table)), ...build(device, this.#scope)])
     } catch (error) {
       throw guardError(error, table, device)
     }

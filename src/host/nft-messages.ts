@@ -75,6 +75,9 @@ export const mask = (bits: Buffer): Expression => {
   return expression('bitwise', number(1, REGISTER), number(2, REGISTER), number(3, bits.length), data(4, bits), data(5, none))
 }
 
+/** Loads what the routing table says of the destination: RTN_LOCAL when it is an address of this host. As the kernel holds numbers. */
+export const loadDestinationType: Expression = expression('fib', number(1, REGISTER), number(2, 3), number(3, 2))
+
 export const isInSet = (set: string): Expression => expression('lookup', text(1, set), number(2, REGISTER))
 
 const verdict = (code: number): Expression => expression('immediate', number(1, 0), nested(2, nested(2, number(1, code))))

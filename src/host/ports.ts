@@ -65,11 +65,12 @@ export const usablePorts = (allowed: PortSet, held: PortSet): PortSet => {
   return portSet(left.toSorted((a, b) => (b.last - b.first) - (a.last - a.first)).slice(0, RANGES_MAX))
 }
 
-/** Ports held by sockets of the host, by protocol. */
-export interface HostPorts {
-  tcp: PortSet
-  udp: PortSet
-}
+/** Protocols with ports, by the names that the kernel has for them. */
+export const PORT_PROTOCOLS = ['tcp', 'udp', 'udplite', 'sctp'] as const
+export type PortProtocol = (typeof PORT_PROTOCOLS)[number]
+
+/** Ports by protocol, such as those that sockets of the host hold. */
+export type HostPorts = Readonly<Record<PortProtocol, PortSet>>
 
 const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 /** A word of an address in /proc/net/tcp and its like, which print it as an integer of the machine. */
@@ -107,6 +108,17 @@ export const portsInListing = (listing: string, addresses: ReadonlySet<number>):
   return found
 }
 
+/**
+ * Local ports in a listing of SCTP endpoints or associations, whatever addresses they are bound to. Its first line names the
+ * columns. Exported for its tests.
+ */
+export const portsInSctpListing = (listing: string): PortRange[] => {
+  const [heading = '', ...lines] = listing.split('\n')
+  const column = heading.trim().split(/\s+/).indexOf('LPORT')
+  const ports = lines.map((line) => Number(line.trim().split(/\s+/)[column])).filter((port) => port >= 1 && port <= PORT_MAX)
+  return ports.map((port) => ({ first: port, last: port }))
+}
+
 const readListing = (name: string): string => {
   try {
     return readFileSync(`/proc/thread-self/net/${name}`, 'utf8')
@@ -126,5 +138,11 @@ export const hostPorts = (namespace: NetworkNamespace, addresses: Iterable<numbe
     const listings = namespace.run(() => names.map(readListing))
     return portSet(listings.flatMap((listing) => portsInListing(listing, wanted)))
   }
-  return { tcp: read(['tcp', 'tcp6']), udp: read(['udp', 'udp6']) }
+  const sctp = namespace.run(() => ['sctp/eps', 'sctp/assocs'].map(readListing))
+  return {
+    tcp: read(['tcp', 'tcp6']),
+    udp: read(['udp', 'udp6']),
+    udplite: read(['udplite', 'udplite6']),
+    sctp: portSet(sctp.flatMap(portsInSctpListing)),
+  }
 }

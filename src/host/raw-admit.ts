@@ -9,9 +9,11 @@
 import * as checksum from '../stack/wire/checksum.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
+import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import * as udp from '../stack/wire/udp.js'
 import * as vnet from '../stack/wire/vnet.js'
+import { hasPorts } from '../stack/parse.js'
 import type { PortSet } from './port-set.js'
 
 /** Where a packet goes. */
@@ -80,12 +82,28 @@ export class Admission {
     if (protocol === ipv4.PROTOCOL_ICMP) {
       return length < header + 8 || icmp4.type(view, transport) === icmp4.ECHO_REQUEST ? Admit.other : Admit.pass
     }
-    const minimum = protocol === ipv4.PROTOCOL_TCP ? tcp.HEADER_MIN : udp.HEADER
+    if (!hasPorts(protocol)) return Admit.pass
+    const minimum = protocol === ipv4.PROTOCOL_TCP ? tcp.HEADER_MIN : protocol === ipv4.PROTOCOL_SCTP ? sctp.HEADER : udp.HEADER
     if (length < header + minimum) return Admit.other
     this.#ports.update(this.#scope.ports())
     if (!this.#ports.has(view.getUint16(transport + 2))) return Admit.other
     if (length !== ipv4.totalLength(view, at)) return Admit.corrupt
-    return protocol === ipv4.PROTOCOL_TCP ? this.#tcp(at, header, length) : this.#udp(at, header, length)
+    switch (protocol) {
+      case ipv4.PROTOCOL_TCP:
+        return this.#tcp(at, header, length)
+      case ipv4.PROTOCOL_SCTP:
+        return this.#sctp(at, header)
+      case ipv4.PROTOCOL_UDPLITE:
+        return Admit.pass
+      default:
+        return this.#udp(at, header, length)
+    }
+  }
+
+  /** A kernel that leaves the CRC32c to the device leaves its field 0. One that is 0 is computed once more, to the same number. */
+  #sctp(at: number, header: number): Admit {
+    if (sctp.checksum(this.#view, at + header) === 0) this.#needsChecksum(at, header, sctp.CHECKSUM_OFFSET)
+    return Admit.pass
   }
 
   #tcp(at: number, header: number, length: number): Admit {

@@ -39,6 +39,7 @@ export const RAW_LIMITS: readonly string[] = [
   'it works on addresses that the kernel has, not on an address of its own (--wan-address owned:…)',
   'fragments are put together by the kernel before they arrive, and a larger datagram is fragmented anew towards the LAN',
   'packets pass the input and output rules of the host\'s firewall like the host\'s own',
+  'of protocols without ports it carries ICMP, GRE, ESP and those that are forwarded; pings cannot be forwarded',
   'UDP superpackets from a sender on the same machine are dropped, since their datagrams cannot be told apart',
 ]
 
@@ -57,8 +58,10 @@ export interface RawWanOptions {
   readonly mark: number
   /** Addresses that flows may have, int32. Asked for each packet. */
   readonly addresses: () => readonly number[]
-  /** TCP and UDP ports that flows may have. Asked for each packet. */
+  /** Ports that flows may have. Asked for each packet. */
   readonly ports: () => PortSet
+  /** Protocols without ports that are carried, besides ICMP. */
+  readonly protocols: readonly number[]
   /** MTU of the WAN interface, in bytes. */
   readonly wanMtu: () => number
   /** MTU of the LAN: superpackets are marked to be cut so that they fit both. */
@@ -128,7 +131,7 @@ export class RawWan {
     const namespace = options.namespace ?? ownNamespace()
     const ifindex = namespace.run(() => native().interfaceIndex(options.wan))
     if (ifindex === 0) throw unknownInterface(options.wan, namespace)
-    return new RawWan(options, ifindex, namespace.run(() => openSockets(options.wan, options.mark)))
+    return new RawWan(options, ifindex, namespace.run(() => openSockets(options)))
   }
 
   /** Tells the index that the interface has now: the sockets are bound to it anew when it is another one. */
@@ -240,8 +243,11 @@ const closeAll = (sockets: readonly RawSocket[]): void => {
   for (const socket of sockets) socket.close()
 }
 
+/** ICMP, and what has ports. */
+const ALWAYS = [ipv4.PROTOCOL_ICMP, ipv4.PROTOCOL_TCP, ipv4.PROTOCOL_UDP, ipv4.PROTOCOL_UDPLITE, ipv4.PROTOCOL_SCTP]
+
 /** Opens all sockets in the calling thread's namespace, or none. */
-const openSockets = (device: string, mark: number): RawSockets => {
+const openSockets = ({ wan: device, mark, protocols }: RawWanOptions): RawSockets => {
   const opened: RawSocket[] = []
   const open = (protocol: number): RawSocket => {
     const socket = openRawSocket({ protocol, device, mark, bufferBytes: BUFFER_BYTES })
@@ -249,7 +255,7 @@ const openSockets = (device: string, mark: number): RawSockets => {
     return socket
   }
   try {
-    const receivers = [ipv4.PROTOCOL_ICMP, ipv4.PROTOCOL_TCP, ipv4.PROTOCOL_UDP].map(open)
+    const receivers = [...ALWAYS, ...protocols].map(open)
     return { sender: open(PROTOCOL_RAW), receivers }
   } catch (error) {
     closeAll(opened)

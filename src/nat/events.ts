@@ -13,9 +13,12 @@ import {
   FLAG_MAPPED, FLAG_REQUESTED, RECORD_FLAGS, RECORD_FLOW, RECORD_SECOND, RECORD_SIDES, RECORD_STATE, RECORD_TIME, RECORD_TYPE,
   WANT_BLOCKS, WANT_FLOWS, WANT_MAPPINGS,
 } from './event-ring.js'
-import { FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
+import {
+  EVENT_ASSURED, EVENT_REPLIED, eventsIn, FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS,
+  SIDE_SOURCE, SIDE_WORDS,
+} from './flow-table.js'
 import type { Mappings } from './mappings.js'
-import { hasReplied, isAssured, stateName } from './tcp-state.js'
+import { stateName } from './tcp-state.js'
 import { hasPassed } from './track.js'
 
 export class FlowEvents {
@@ -51,7 +54,7 @@ export class FlowEvents {
     if (flows[at + FLOW_PACKETS]! + flows[at + FLOW_PACKETS + 1]! === 1) return
     const after = flows[at + FLOW_STATUS]!
     const isTcp = (sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff) === PROTOCOL_TCP
-    if (after !== before && (!isTcp || isTcpChange(before & 0xffff, after & 0xffff))) this.#write(EVENT_UPDATE, flow)
+    if (after !== before && (!isTcp || isTcpChange(eventsIn(before), eventsIn(after)))) this.#write(EVENT_UPDATE, flow)
   }
 
   /** A flow ends. It must still be open. */
@@ -110,4 +113,4 @@ export class FlowEvents {
 
 /** Whether conntrack would show the flow otherwise. */
 const isTcpChange = (before: number, after: number): boolean =>
-  stateName(before) !== stateName(after) || isAssured(before) !== isAssured(after) || hasReplied(before) !== hasReplied(after)
+  ((before ^ after) & (EVENT_REPLIED | EVENT_ASSURED)) !== 0 || stateName(before) !== stateName(after)

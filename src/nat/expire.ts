@@ -1,35 +1,43 @@
 /** Forgets flows: those idle for longer than their class allows, and those whose external address is gone. */
+import { nextClass } from './tcp-idle.js'
 import { FLOW_SEEN, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 
 /** No flow outlives its time. */
 const nothingKept = (): boolean => false
 
 /**
- * Closes at most `budget` expired flows, the oldest of each class first. Times are whole seconds, cut off, so a flow goes when
- * the difference is above its timeout: never early, and at most two seconds late.
+ * Closes at most `budget` expired flows, the oldest of each class first; one that its list lets go too early moves on to another
+ * (tcp-idle.ts). Times are whole seconds, cut off, so a flow goes when the difference is above its timeout: never early, and at most
+ * two seconds late.
  * @param timeouts idle seconds by class
  * @param now seconds, on the clock that `touch` is given
  * @param isKept whether a flow must stay all the same, as if it had been used now
- * @returns how many were closed
+ * @returns how many were closed or moved
  */
 export const expire = (
   table: FlowTable, timeouts: Int32Array, now: number, budget: number, isKept: (flow: number, now: number) => boolean = nothingKept,
 ): number => {
-  let closed = 0
+  const { flows } = table
+  let done = 0
   for (let timeoutClass = 0; timeoutClass < timeouts.length; timeoutClass++) {
-    while (closed < budget) {
+    while (done < budget) {
       const flow = table.oldest(timeoutClass)
-      if (flow < 0 || now - table.flows[flow * FLOW_WORDS + FLOW_SEEN]! <= timeouts[timeoutClass]!) break
-      if (isKept(flow, now)) {
+      const at = flow * FLOW_WORDS
+      if (flow < 0 || now - flows[at + FLOW_SEEN]! <= timeouts[timeoutClass]!) break
+      const next = nextClass(flows, at, timeouts)
+      if (next >= 0) {
+        table.setClass(flow, next, flows[at + FLOW_SEEN]!)
+      } else if (isKept(flow, now)) {
         table.touch(flow, now)
         continue
+      } else {
+        table.close(flow)
+        table.countExpired()
       }
-      table.close(flow)
-      table.countExpired()
-      closed++
+      done++
     }
   }
-  return closed
+  return done
 }
 
 /** Closes the flows whose external address is not among `addresses`. Returns how many. */

@@ -11,7 +11,8 @@
  *     sides   8 int32 a side, so that both sides of a flow share one 64-byte cache line
  *             source, destination, ports, meta (protocol | zone << 8 | egress << 16), deltas (l3 << 16 | l4),
  *             hop (next hop << 16 | route generation), bytes (float64)
- *     flows   8 int32 a flow: last seen (s), status (events | class << 16), previous, next, mark, packets × 2, generation
+ *     flows   16 int32 a flow, a line of its own: last seen (s), status (events | class << 27), previous, next, mark, packets × 2,
+ *             generation; and 8 words of the protocol's tracker: TCP's window (tcp-window.ts), or when the flow was opened (s)
  *     index   of both sides by hash of their keys, hash-index.ts
  *
  * A live flow is on the list of its timeout class, least recently seen first; a dead one on the free list. `generation` is
@@ -23,7 +24,7 @@
  * Costs: find 1 index line and 1 side line when the flow is hot; open and close O(1) expected; touch O(1), and no list
  * work within the same second.
  *
- * Memory: 64 + 32 bytes a flow, and 4 bytes an index slot with 2.5 to 5 slots a flow.
+ * Memory: 64 + 64 bytes a flow, and 4 bytes an index slot with 2.5 to 5 slots a flow.
  */
 
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
@@ -38,7 +39,7 @@ export const SIDE_HOP = 5
 /** Index of a side's byte counter in the float64 view is `side * 4 + SIDE_BYTES`. */
 export const SIDE_BYTES = 3
 
-export const FLOW_WORDS = 8
+export const FLOW_WORDS = 16
 export const FLOW_SEEN = 0
 export const FLOW_STATUS = 1
 export const FLOW_PREVIOUS = 2
@@ -47,6 +48,24 @@ export const FLOW_MARK = 4
 /** Packets of the original side; the reply side's follow. */
 export const FLOW_PACKETS = 5
 export const FLOW_GENERATION = 7
+/** First of the words that belong to the tracker of the flow's protocol. */
+export const FLOW_TRACKER = 8
+/** Of protocols other than TCP: when the flow was opened (s). */
+export const FLOW_OPENED = FLOW_TRACKER
+
+/** In a status word, the class is above the events. */
+export const CLASS_SHIFT = 27
+const EVENTS = (1 << CLASS_SHIFT) - 1
+
+export const classIn = (status: number): number => status >>> CLASS_SHIFT
+export const eventsIn = (status: number): number => status & EVENTS
+/** The status word of a flow of `timeoutClass` with these events. */
+export const statusOf = (timeoutClass: number, events: number): number => (timeoutClass << CLASS_SHIFT) | events
+
+/** Events of every protocol: a packet came back; for TCP, anything but a RST. */
+export const EVENT_REPLIED = 16
+/** conntrack's ASSURED: more than a probe and its answer. */
+export const EVENT_ASSURED = 32
 
 /** The zone of the inside: packets from there open flows outward. Other zones are outside. */
 export const ZONE_INSIDE = 0
@@ -68,7 +87,7 @@ export const HEADER_USED = 4
 /** Live flows by timeout class follow from here, CLASSES_MAX of them. */
 export const HEADER_CLASSES = 32
 
-/** Highest number of timeout classes. */
+/** Highest number of timeout classes; at most 32, as a status word has room for. */
 export const CLASSES_MAX = 24
 
 export interface FlowTableMemory {
@@ -222,7 +241,7 @@ export class FlowTable {
     for (let side = flow * 2; side <= flow * 2 + 1; side++) this.#index.insert(this.#hashOfSide(side), side)
     const at = flow * FLOW_WORDS
     this.flows[at + FLOW_SEEN] = now
-    this.flows[at + FLOW_STATUS] = timeoutClass << 16
+    this.flows[at + FLOW_STATUS] = statusOf(timeoutClass, 0)
     this.#append(flow, timeoutClass)
     this.flows[at + FLOW_GENERATION]!++
     this.#header[HEADER_COUNT]!++
@@ -250,22 +269,22 @@ export class FlowTable {
   }
 
   classOf(flow: number): number {
-    return this.flows[flow * FLOW_WORDS + FLOW_STATUS]! >>> 16
+    return classIn(this.flows[flow * FLOW_WORDS + FLOW_STATUS]!)
   }
 
-  /** Low 16 bits of the status: what has been seen of the flow (meaning by protocol, tcp-state.ts). */
+  /** Low 27 bits of the status: what has been seen of the flow (EVENT_REPLIED and EVENT_ASSURED, others by protocol: tcp-state.ts). */
   eventsOf(flow: number): number {
-    return this.flows[flow * FLOW_WORDS + FLOW_STATUS]! & 0xffff
+    return eventsIn(this.flows[flow * FLOW_WORDS + FLOW_STATUS]!)
   }
 
-  /** Events, and class << 16. */
+  /** Events and class in one, see above. */
   statusOf(flow: number): number {
     return this.flows[flow * FLOW_WORDS + FLOW_STATUS]!
   }
 
   setEvents(flow: number, events: number): void {
     const at = flow * FLOW_WORDS + FLOW_STATUS
-    this.flows[at] = (this.flows[at]! & ~0xffff) | events
+    this.flows[at] = (this.flows[at]! & ~EVENTS) | events
   }
 
   /** The flow was used at `now` (s): it becomes the youngest of its class. */
@@ -273,19 +292,19 @@ export class FlowTable {
     const at = flow * FLOW_WORDS
     if (this.flows[at + FLOW_SEEN] === now) return
     this.flows[at + FLOW_SEEN] = now
-    const timeoutClass = this.flows[at + FLOW_STATUS]! >>> 16
+    const timeoutClass = classIn(this.flows[at + FLOW_STATUS]!)
     if (this.#tails[timeoutClass] === flow) return
     this.#unlink(flow, timeoutClass)
     this.#append(flow, timeoutClass)
   }
 
-  /** Moves the flow to another timeout class, as its youngest; `now` becomes its last-seen time. */
+  /** Moves the flow to another timeout class, as the last to end; `now` becomes its last-seen time and is none before those of that class. */
   setClass(flow: number, timeoutClass: number, now: number): void {
     const at = flow * FLOW_WORDS
     const before = this.classOf(flow)
     if (before !== timeoutClass) this.onReclass(flow, before, timeoutClass)
     this.#unlink(flow, before)
-    this.flows[at + FLOW_STATUS] = (this.flows[at + FLOW_STATUS]! & 0xffff) | (timeoutClass << 16)
+    this.flows[at + FLOW_STATUS] = statusOf(timeoutClass, eventsIn(this.flows[at + FLOW_STATUS]!))
     this.flows[at + FLOW_SEEN] = now
     this.#append(flow, timeoutClass)
   }

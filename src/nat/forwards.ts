@@ -1,10 +1,12 @@
 /**
- * Static forwards: outside ports that lead to an inside host, for everybody or for a prefix of senders. They are few and
- * asked only for packets that belong to no flow, so they are a list; the first that fits counts.
+ * Static forwards: outside ports that lead to an inside host, for everybody or for a prefix of senders; of protocols without
+ * ports, all of it; of ICMP, the echo requests. They are few and asked only for packets that belong to no flow, so they are a list; the first that fits counts.
  */
 
+import { PROTOCOL_ICMP } from '../stack/wire/ipv4.js'
+
 export interface Forward {
-  /** IP protocol number. */
+  /** IP protocol number. Where it has no ports, those below are 0; for ICMP they are the type of the queries that are forwarded. */
   readonly protocol: number
   /** Outside address, int32; null for each of them. */
   readonly external: number | null
@@ -21,9 +23,11 @@ export interface Forward {
 
 export class Forwards {
   #list: readonly Forward[]
-  /** Inside endpoint of the forward that was found last. */
+  /** Inside endpoint of the forward that `find` found last. */
   address = 0
   port = 0
+  /** Outside port of the forward that `findInside` found last. */
+  outsidePort = 0
 
   constructor(list: readonly Forward[]) {
     this.#list = list
@@ -49,9 +53,29 @@ export class Forwards {
     return false
   }
 
-  /** Whether an outside port is some forward's, and thus nobody else's. */
+  /**
+   * Looks for a forward that leads this remote to an inside endpoint: what the endpoint sends there on its own leaves from the
+   * outside port that `outsidePort` then tells. ICMP identifiers are no ports: they have none.
+   * @param external outside address that it leaves from, int32; null for any
+   */
+  findInside(protocol: number, inside: number, port: number, external: number | null, remote: number): boolean {
+    if (protocol === PROTOCOL_ICMP) return false
+    for (const forward of this.#list) {
+      const index = port - forward.port
+      if (
+        forward.protocol === protocol && forward.address === inside && index >= 0 && index <= forward.lastPort - forward.firstPort &&
+        (external === null || forward.external === null || forward.external === external) && ((remote ^ forward.from) & forward.fromMask) === 0
+      ) {
+        this.outsidePort = forward.firstPort + index
+        return true
+      }
+    }
+    return false
+  }
+
+  /** Whether an outside port is some forward's, and thus nobody else's. ICMP identifiers never are. */
   has(protocol: number, external: number, port: number): boolean {
-    return this.#list.some((forward) =>
+    return protocol !== PROTOCOL_ICMP && this.#list.length > 0 && this.#list.some((forward) =>
       forward.protocol === protocol && port >= forward.firstPort && port <= forward.lastPort &&
       (forward.external === null || forward.external === external))
   }

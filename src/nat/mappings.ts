@@ -118,6 +118,11 @@ export class Mappings {
     return this.#inside.count() + this.#outside.count() + this.#remotes.countEntries()
   }
 
+  /** Whether a flow belongs to a mapping; others share ports, or have a forwarded one. */
+  isMember(flow: number): boolean {
+    return (this.#kind[flow]! & MEMBER) !== 0
+  }
+
   /** The behaviour that a member was added with: `mapping | filtering << 2`. */
   behaviourOf(flow: number): number {
     return this.#kind[flow]! & (MAPPING | FILTERING)
@@ -173,11 +178,6 @@ export class Mappings {
     if (!isHead || heir !== NONE) return false
     this.#counts[this.#protocolOf(flow)]!--
     return true
-  }
-
-  /** Whether the flow has a mapping. */
-  isMember(flow: number): boolean {
-    return (this.#kind[flow]! & MEMBER) !== 0
   }
 
   /** Whether the inside wants the flow: it opened it, or has answered it. */

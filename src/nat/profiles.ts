@@ -33,11 +33,13 @@ const LIMITS: LimitSettings = {
 /** RFC 4787, 5382, 5508, 7857, 6888. */
 const BEHAVE: Profile = {
   nat: {
-    tcp: { ...TRANSPARENT, window: true, pickup: false, unsolicitedSyn: 'hold' },
+    tcp: { ...TRANSPARENT, states: 'rfc', window: true, pickup: false, unsolicitedSyn: 'hold' },
     udp: TRANSPARENT,
     icmp: TRANSPARENT,
     otherProtocols: 'refuse',
-    ports: { selection: 'preserve', parity: false, hold: 120, blockSize: 0, blocksPerHost: 8 },
+    verifyChecksums: false,
+    forgetWhenDown: false,
+    ports: { selection: 'preserve', parity: false, hold: 120, holdMax: 32_768, blockSize: 0, blocksPerHost: 8 },
     pool: null,
     pooling: 'paired',
     deterministic: null,
@@ -59,10 +61,12 @@ const BEHAVE: Profile = {
 const LINUX: Profile = {
   nat: {
     ...BEHAVE.nat,
-    tcp: { ...NETFILTER, window: true, pickup: true, unsolicitedSyn: 'drop' },
+    tcp: { ...NETFILTER, states: 'netfilter', window: true, pickup: true, unsolicitedSyn: 'drop' },
     udp: NETFILTER,
     icmp: NETFILTER,
     otherProtocols: 'by-address',
+    verifyChecksums: true,
+    forgetWhenDown: true,
     ports: { ...BEHAVE.nat.ports, hold: 0 },
     pooling: 'arbitrary',
   },

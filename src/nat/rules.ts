@@ -6,7 +6,7 @@ import type { Packet } from '../stack/parse.js'
 import { parsePrefix } from '../stack/wire/address.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import { type Behaviours, behaviourColumn, UNTRANSLATED } from './behaviour.js'
-import type { NatRule } from './settings.js'
+import type { NatRule, PortSettings } from './settings.js'
 
 /** Rules at most; a flow remembers its rule in a byte. */
 export const RULES_MAX = 255
@@ -44,10 +44,15 @@ const portRanges = (text: string): (readonly [number, number])[] =>
     return [first, last]
   })
 
-const compile = (rule: NatRule, { tcp, udp, icmp }: Behaviours): CompiledRule => {
+/** What holds where a rule says nothing. */
+export interface RuleBase extends Behaviours {
+  readonly ports: Pick<PortSettings, 'selection'>
+}
+
+const compile = (rule: NatRule, { tcp, udp, icmp, ports }: RuleBase): CompiledRule => {
   const { mapping, filtering } = rule
   const own = { ...(mapping === undefined ? {} : { mapping }), ...(filtering === undefined ? {} : { filtering }) }
-  const behaviours = behaviourColumn({ tcp: { ...tcp, ...own }, udp: { ...udp, ...own }, icmp: { ...icmp, ...own } })
+  const behaviours = behaviourColumn({ tcp: { ...tcp, ...own }, udp: { ...udp, ...own }, icmp: { ...icmp, ...own } }, rule.selection ?? ports.selection)
   return {
     from: network(rule.from),
     to: network(rule.to),
@@ -76,8 +81,8 @@ export class Rules {
   readonly #ofFlow: Uint8Array
 
   /** @param capacity of the flow table */
-  constructor(rules: readonly NatRule[], behaviours: Behaviours, capacity: number) {
-    this.#rules = rules.map((rule) => compile(rule, behaviours))
+  constructor(rules: readonly NatRule[], base: RuleBase, capacity: number) {
+    this.#rules = rules.map((rule) => compile(rule, base))
     this.#counts = new Int32Array(rules.length)
     this.#ofFlow = new Uint8Array(rules.length === 0 ? 0 : capacity)
   }

@@ -20,8 +20,14 @@ export const UNSOLICITED_SYNS = ['hold', 'drop'] as const
 /** Of what a line is logged when it begins and when it ends. */
 export const BINDING_LOGS = ['off', 'mappings', 'flows', 'blocks'] as const
 export type BindingLogMode = (typeof BINDING_LOGS)[number]
+/**
+ * Whose TCP states. `rfc`: RFC 5382 and 7857: half closed until both ends have sent a FIN; data after a RST takes it back.
+ * `netfilter`: those of Linux's conntrack: a repeated FIN ends it as well, a RST is final, and as the only answer ends the flow at once.
+ */
+export const TCP_STATES = ['rfc', 'netfilter'] as const
 
 export interface TcpBehaviour extends Behaviour {
+  readonly states: (typeof TCP_STATES)[number]
   /** Watch sequence numbers: what is out of window is dropped and drives no state. */
   readonly window: boolean
   /** A segment without SYN from inside may open a flow. */
@@ -35,6 +41,8 @@ export interface PortSettings {
   readonly parity: boolean
   /** Seconds that a port rests after its mapping has ended (RFC 6888 REQ-8). */
   readonly hold: number
+  /** Ports that rest at a time at most; then the one that rests longest is anybody's again. */
+  readonly holdMax: number
   /** Ports of a block that one inside host gets at a time; 0: no blocks. */
   readonly blockSize: number
   /** Blocks of one inside host at most. */
@@ -74,6 +82,10 @@ export interface NatRule {
 export interface NatSettings extends Behaviours {
   readonly tcp: TcpBehaviour
   readonly otherProtocols: (typeof OTHER_PROTOCOLS)[number]
+  /** Drop TCP, UDP and ICMP packets whose checksum is wrong, rather than leave that to the receiver (nf_conntrack_checksum). */
+  readonly verifyChecksums: boolean
+  /** Flows end when the WAN interface is taken down (not when it loses its carrier), as those of MASQUERADE do. */
+  readonly forgetWhenDown: boolean
   readonly ports: PortSettings
   /** Outside addresses, `203.0.113.1,203.0.113.9-203.0.113.12,198.18.0.0/30`; null: the one that the route says. */
   readonly pool: string | null

@@ -4,8 +4,9 @@
  * Theory of operation
  *
  * An address has a record from its first packet of a new flow on. Records without flows stay, oldest idle first, until their
- * place is needed, so that neither a rate nor what is known of an address is forgotten at once. There are as many records as
- * flows can live: an address that wants its first flow finds one as long as the flow table has room.
+ * place is needed, so that neither a rate nor what is known of an address is forgotten at once. There is one record more than
+ * flows can live: an address that wants its first flow finds one, also when every flow is another address's and one of them has
+ * to make room.
  *
  * Without a limit of its own an address may have sixteen times as many flows as are left over for all. A single host can
  * thus use nearly everything, two share evenly, and there is always something left for one that comes later (the dynamic
@@ -16,10 +17,10 @@
  * Costs: one index search at open, at close and at a change of timeout class. Memory: 48 bytes an address, touched when used.
  */
 import { Drop } from '../drop.js'
-import { type FlowTable, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
+import { EVENT_ASSURED, eventsIn, type FlowTable, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
 import type { LimitSettings } from './settings.js'
-import { CLASS_TCP_ESTABLISHED, CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, CLASS_UDP_STREAM } from './timeouts.js'
+import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT } from './timeouts.js'
 
 const NONE = -1
 
@@ -67,7 +68,7 @@ export class Sources {
 
   /** @param seed secret, against chosen collisions */
   constructor(table: FlowTable, limits: SourceLimits, seed: number) {
-    const { capacity } = table.columns
+    const capacity = table.columns.capacity + 1
     this.#table = table
     this.#limits = limits
     this.#seed = seed | 0
@@ -109,16 +110,18 @@ export class Sources {
 
   /** A flow goes from one timeout class to another. */
   reclassed(flow: number, before: number, after: number): void {
-    const isAssured = after === CLASS_TCP_ESTABLISHED || after === CLASS_UDP_STREAM
     const difference = Number(isHalfOpen(after)) - Number(isHalfOpen(before))
-    if (!isAssured && difference === 0) return
+    const record = difference === 0 ? NONE : this.#ofFlow(flow)
+    if (record !== NONE) this.#records[record * WORDS + HALF_OPEN]! += difference
+  }
+
+  /** The status of a flow has changed. */
+  changed(flow: number, before: number): void {
+    if ((eventsIn(before) & EVENT_ASSURED) !== 0 || (this.#table.eventsOf(flow) & EVENT_ASSURED) === 0) return
     const record = this.#ofFlow(flow)
-    if (record === NONE) return
-    this.#records[record * WORDS + HALF_OPEN]! += difference
-    if (isAssured && this.#records[record * WORDS + PROVEN] === 0) {
-      this.#records[record * WORDS + PROVEN] = 1
-      this.#unproven--
-    }
+    if (record === NONE || this.#records[record * WORDS + PROVEN] === 1) return
+    this.#records[record * WORDS + PROVEN] = 1
+    this.#unproven--
   }
 
   /** A flow ends; it must still have its keys and its class. */

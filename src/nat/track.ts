@@ -5,25 +5,58 @@
  * opened from outside is refreshed by what the inside sends: nobody outside can keep a mapping alive by himself, not by
  * leading an unanswered TCP flow from one timeout class to another either. ICMP errors about a flow never come here, so they
  * neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
+ *
+ * UDP is a stream, and worth keeping longer, when packets still pass two seconds after its first one and one has come back: a
+ * question and its answer are none. TCP and SCTP have files of their own, tcp-tracker.ts and sctp-tracker.ts.
  */
 import type { Packet } from '../stack/parse.js'
-import { PROTOCOL_TCP } from '../stack/wire/ipv4.js'
-import { type FlowTable, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, SIDE_META, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
-import { advance, hasReplied, isSteady, timeoutClassOf, UNSTEADY_FLAGS } from './tcp-state.js'
-import { CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
+import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
+import {
+  CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, ZONE_INSIDE,
+} from './flow-table.js'
+import { trackSctp } from './sctp-tracker.js'
+import type { TcpBehaviour } from './settings.js'
+import { FREE_SHIFT } from './tcp-state.js'
+import { TcpTracker } from './tcp-tracker.js'
+import { CLASS_GRE, CLASS_GRE_STREAM, CLASS_UDP, CLASS_UDP_STREAM } from './timeouts.js'
 
-/** Event of UDP and ICMP flows: a packet came back. */
-export const EVENT_REPLIED = 1
+/** Of the status, what others are told of when it changes: not what TCP notes for itself with each segment. */
+const TOLD = ~(((1 << CLASS_SHIFT) - 1) & -(1 << FREE_SHIFT))
 
-/** Counts `packet` on `side` and refreshes the flow at `now` (s). */
-export const track = (table: FlowTable, side: number, packet: Packet, now: number): void => {
-  const flow = side >> 1
-  const direction = side & 1
-  table.bytes[side * 4 + SIDE_BYTES]! += packet.length
-  table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
-  const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
-  if (packet.protocol === PROTOCOL_TCP) trackTcp(table, flow, direction, packet.tcpFlags, isKept, now)
-  else trackReply(table, flow, direction, isKept, now)
+/** Seconds after which UDP that goes both ways is a stream. */
+const STREAM_AGE = 2
+
+export class Tracker {
+  readonly #table: FlowTable
+  readonly #tcp: TcpTracker
+
+  /** @param timeouts idle seconds by class */
+  constructor(table: FlowTable, tcp: Pick<TcpBehaviour, 'states' | 'window'>, timeouts: Int32Array) {
+    this.#table = table
+    this.#tcp = new TcpTracker(table, tcp, timeouts)
+  }
+
+  /**
+   * Counts `packet` on `side` and refreshes the flow at `now` (s), unless it must not pass: then it leaves no trace.
+   * @returns 0, a drop code, or LAST_PACKET (negative): the flow ends when the packet has been translated
+   */
+  track(view: DataView, packet: Packet, side: number, now: number): number {
+    const table = this.#table
+    const direction = side & 1
+    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
+    const flow = side >> 1
+    const before = table.statusOf(flow)
+    let verdict = 0
+    if (packet.protocol === PROTOCOL_TCP) verdict = this.#tcp.track(view, packet, side, isKept, now)
+    else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, view, packet, side, isKept, now)
+    else trackReply(table, flow, direction, isKept, now)
+    if (verdict > 0) return verdict
+    table.bytes[side * 4 + SIDE_BYTES]! += packet.length
+    table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
+    // Of a flow that ends with this packet, its end is told.
+    if (verdict === 0 && ((table.statusOf(flow) ^ before) & TOLD) !== 0) table.onChange(flow, before)
+    return verdict
+  }
 }
 
 /** Whether a packet of the flow has been let through. */
@@ -33,37 +66,27 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
 }
 
 /** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
-export const isAnswered = (table: FlowTable, flow: number): boolean => {
-  const events = table.eventsOf(flow)
-  const isTcp = (table.sides[flow * 2 * SIDE_WORDS + SIDE_META]! & 0xff) === PROTOCOL_TCP
-  return isTcp ? hasReplied(events) : (events & EVENT_REPLIED) !== 0
-}
+export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 
-const trackTcp = (table: FlowTable, flow: number, direction: number, flags: number, isKept: boolean, now: number): void => {
+const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
   const events = table.eventsOf(flow)
-  if (!isSteady(events) || (flags & UNSTEADY_FLAGS) !== 0) {
-    const after = advance(events, flags, direction)
-    if (after !== events) {
-      const before = table.statusOf(flow)
-      table.setEvents(flow, after)
-      const timeoutClass = timeoutClassOf(after)
-      const isMoved = timeoutClass !== table.classOf(flow) && (isKept || hasReplied(after))
-      if (isMoved) table.setClass(flow, timeoutClass, now)
-      table.onChange(flow, before)
-      if (isMoved) return
+  if ((events & EVENT_ASSURED) === 0) {
+    if (direction === 1 && (events & EVENT_REPLIED) === 0) table.setEvents(flow, events | EVENT_REPLIED)
+    else if (isKept && (events & EVENT_REPLIED) !== 0) {
+      const stream = streamClass(table, flow, now)
+      if (stream >= 0) {
+        table.setEvents(flow, events | EVENT_ASSURED)
+        table.setClass(flow, stream, now)
+        return
+      }
     }
   }
   if (isKept) table.touch(flow, now)
 }
 
-const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
-  if (direction === 1 && table.eventsOf(flow) === 0) {
-    const before = table.statusOf(flow)
-    table.setEvents(flow, EVENT_REPLIED)
-    const isStream = table.classOf(flow) === CLASS_UDP
-    if (isStream) table.setClass(flow, CLASS_UDP_STREAM, now)
-    table.onChange(flow, before)
-    if (isStream) return
-  }
-  if (isKept) table.touch(flow, now)
+/** The class that a flow is in when it is a stream, or -1 while it is none. */
+const streamClass = (table: FlowTable, flow: number, now: number): number => {
+  const timeoutClass = table.classOf(flow)
+  if (timeoutClass === CLASS_GRE) return CLASS_GRE_STREAM
+  return timeoutClass === CLASS_UDP && now - table.flows[flow * FLOW_WORDS + FLOW_OPENED]! > STREAM_AGE ? CLASS_UDP_STREAM : -1
 }

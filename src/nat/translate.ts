@@ -7,13 +7,19 @@
  *   - complete TCP or UDP checksum: l4 (they cover the pseudo header); ICMP: ports only, as it has no pseudo header
  *   - VIRTIO_NET_HDR_F_NEEDS_CSUM: the field holds the uncomplemented sum of the pseudo header, so l3 without complement,
  *     and no ports
+ *
+ * Of protocols without ports nothing changes behind the IPv4 header. SCTP's CRC32c covers the ports and no addresses; it is
+ * changed by what the ports change, so that a wrong one stays wrong.
  */
-import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import { LATER_FRAGMENT, type Packet, WHOLE } from '../stack/parse.js'
 import * as checksum from '../stack/wire/checksum.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
+import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import * as udp from '../stack/wire/udp.js'
+import * as udplite from '../stack/wire/udplite.js'
+import * as vnet from '../stack/wire/vnet.js'
 import { type FlowTable, SIDE_DELTAS, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
 
 /** One less in the TTL's byte, as a one's-complement difference of its 16-bit word. */
@@ -60,12 +66,48 @@ const translateTransport = (view: DataView, packet: Packet, reversePorts: number
     icmp4.setChecksum(view, transport, checksum.update(icmp4.checksum(view, transport), l4))
     return
   }
-  view.setInt32(transport, swapPorts(reversePorts))
   if (protocol === ipv4.PROTOCOL_TCP) {
+    view.setInt32(transport, swapPorts(reversePorts))
     const stored = tcp.checksum(view, transport)
     tcp.setChecksum(view, transport, packet.partial ? checksum.updatePartial(stored, l3) : checksum.update(stored, l4))
-  } else {
+  } else if (protocol === ipv4.PROTOCOL_UDP) {
+    view.setInt32(transport, swapPorts(reversePorts))
     const stored = udp.checksum(view, transport)
     udp.setChecksum(view, transport, packet.partial ? checksum.updatePartial(stored, l3) : checksum.updateUdp(stored, l4))
+  } else {
+    translateOther(view, packet, swapPorts(reversePorts), l4)
   }
 }
+
+const translateOther = (view: DataView, packet: Packet, ports: number, l4: number): void => {
+  const { transport, protocol } = packet
+  if (protocol === ipv4.PROTOCOL_UDPLITE) {
+    view.setInt32(transport, ports)
+    udplite.setChecksum(view, transport, checksum.updateUdp(udplite.checksum(view, transport), l4))
+  } else if (protocol === ipv4.PROTOCOL_SCTP) {
+    translateSctp(view, packet, ports)
+  }
+}
+
+/** Of a fragment the ports must stay as they are: {@link isStranded}. */
+const translateSctp = (view: DataView, packet: Packet, ports: number): void => {
+  const { at, transport } = packet
+  const length = packet.length - packet.headerLength
+  const changed = view.getInt32(transport) ^ ports
+  view.setInt32(transport, ports)
+  if (packet.partial) {
+    // No device is told to compute a CRC, so it is done here.
+    vnet.clear(view, at - vnet.LENGTH)
+    sctp.setChecksum(view, transport, sctp.computeChecksum(view, transport, length))
+  } else {
+    sctp.setChecksum(view, transport, sctp.updateChecksum(sctp.checksum(view, transport), changed, length))
+  }
+}
+
+/**
+ * Whether a packet on `side` cannot be translated: the first fragment of an SCTP packet whose ports change. What its CRC32c
+ * becomes depends on how long all of the packet is, which is not known yet.
+ */
+export const isStranded = (packet: Packet, table: FlowTable, side: number): boolean =>
+  packet.protocol === ipv4.PROTOCOL_SCTP && packet.fragment !== WHOLE &&
+  packet.ports !== swapPorts(table.sides[(side ^ 1) * SIDE_WORDS + SIDE_PORTS]!)

@@ -33,12 +33,16 @@ export class UnsolicitedSyns {
     this.held = held
   }
 
-  /** Holds a SYN. One that is held already keeps its deadline. @param now milliseconds */
-  hold(packet: Packet, now: number): void {
-    if (this.#find(packet.source, packet.destination, packet.ports) >= 0) return
-    if (this.#tail - this.#head === CAPACITY) this.#drop(this.#head++)
+  /**
+   * Holds a SYN. One that is held already keeps its deadline. Returns whether it is held now and no other had to be dropped for it.
+   * @param now milliseconds
+   */
+  hold(packet: Packet, now: number): boolean {
+    if (this.#find(packet.source, packet.destination, packet.ports) >= 0) return false
+    const isFull = this.#tail - this.#head === CAPACITY
+    if (isFull) this.#drop(this.#head++)
     const block = this.held.hold(packet.at, packet.length, 0, 0)
-    if (block === NO_BLOCK) return
+    if (block === NO_BLOCK) return false
     const place = this.#tail++ & (CAPACITY - 1)
     const at = place * WORDS
     this.#entries[at + SOURCE] = packet.source
@@ -46,6 +50,7 @@ export class UnsolicitedSyns {
     this.#entries[at + PORTS] = packet.ports
     this.#entries[at + BLOCK] = block
     this.#deadlines[place] = now + HOLD
+    return !isFull
   }
 
   /** The inside opened the connection whose packets from outside have this tuple. */

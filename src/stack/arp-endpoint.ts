@@ -44,14 +44,17 @@ export class ArpEndpoint implements ArpReceiver {
   /** When the next question is due. */
   #due = Infinity
   readonly #link: ArpLink
-  readonly #addresses: readonly number[]
+  readonly #addresses: ReadonlySet<number>
+  /** In whose name questions are asked. */
+  readonly #own: number
 
   constructor(slab: Slab, region: Region, link: ArpLink, mac: { high: number; low: number }, addresses: readonly number[], listener: ArpListener) {
     this.#slab = slab
     this.#at = (region.start + 127) & ~63
     this.#link = link
     this.#mac = mac
-    this.#addresses = addresses
+    this.#addresses = new Set(addresses)
+    this.#own = addresses[0] ?? 0
     this.#listener = listener
     link.arp = this
   }
@@ -104,7 +107,7 @@ export class ArpEndpoint implements ArpReceiver {
     if (this.#pending.delete(sender) || this.#found.delete(sender)) this.#isFound(sender)
     this.#listener.onNeighbour(sender, high, low)
     const wanted = arp.targetIp(view, at)
-    if (arp.operation(view, at) === arp.REQUEST && this.#addresses.includes(wanted) && sender !== wanted) {
+    if (arp.operation(view, at) === arp.REQUEST && this.#addresses.has(wanted) && sender !== wanted) {
       this.#send(arp.REPLY, high, low, wanted, high, low, sender)
     }
   }
@@ -115,7 +118,7 @@ export class ArpEndpoint implements ArpReceiver {
   }
 
   #question(address: number): void {
-    this.#send(arp.REQUEST, BROADCAST_HIGH, BROADCAST_LOW, this.#addresses[0] ?? 0, 0, 0, address)
+    this.#send(arp.REQUEST, BROADCAST_HIGH, BROADCAST_LOW, this.#own, 0, 0, address)
   }
 
   #send(operation: number, toHigh: number, toLow: number, senderIp: number, targetHigh: number, targetLow: number, targetIp: number): void {

@@ -5,12 +5,15 @@
  * another interface. So only what the kernel makes for IPv4 passes: a TCP or UDP checksum to be completed, that of a packet
  * inside a UDP tunnel, TCP and UDP superpackets.
  *
+ * A kernel says the same of SCTP packets whose CRC32c is still to be computed; no device does that for us (nat/translate.ts).
+ *
  * Superpackets that the hardware put together (LRO) have been verified and their checksum is finished, if only for one of
  * their segments. They get the form that all others have: unfinished.
  */
 import type { Packet } from './parse.js'
 import * as checksum from './wire/checksum.js'
 import * as ipv4 from './wire/ipv4.js'
+import * as sctp from './wire/sctp.js'
 import * as tcp from './wire/tcp.js'
 import * as udp from './wire/udp.js'
 import * as vnet from './wire/vnet.js'
@@ -30,7 +33,7 @@ export const checkOffload = (view: DataView, packet: Packet): boolean => {
     if (isFragment(view, packet.at) || start + offset + 2 > packet.length) return false
     packet.partial = start === packet.headerLength
     if (packet.partial) {
-      if (offset !== checksumOffsetOf(packet.protocol)) return false
+      if (offset !== (packet.protocol === ipv4.PROTOCOL_SCTP ? sctp.CHECKSUM_OFFSET : checksumOffsetOf(packet.protocol))) return false
     } else if (packet.protocol !== ipv4.PROTOCOL_UDP || start < packet.headerLength + udp.HEADER) {
       return false
     }
@@ -56,7 +59,7 @@ const unfinish = (view: DataView, packet: Packet, header: number): void => {
 const isFragment = (view: DataView, at: number): boolean =>
   (ipv4.flagsAndOffset(view, at) & (ipv4.FLAG_MORE_FRAGMENTS | ipv4.OFFSET_MASK)) !== 0
 
-/** Of a protocol without one, -1. */
+/** Where the Internet checksum stands; of a protocol without one, -1. */
 const checksumOffsetOf = (protocol: number): number =>
   protocol === ipv4.PROTOCOL_TCP ? tcp.CHECKSUM_OFFSET : protocol === ipv4.PROTOCOL_UDP ? udp.CHECKSUM_OFFSET : -1
 
@@ -64,5 +67,5 @@ const isSuperpacket = (view: DataView, packet: Packet, header: number): boolean 
   if (!packet.partial || vnet.gsoSize(view, header) === 0 || vnet.headerLength(view, header) > packet.length) return false
   const type = vnet.gsoType(view, header)
   if (packet.protocol === ipv4.PROTOCOL_TCP) return (type & ~vnet.GSO_ECN) === vnet.GSO_TCPV4
-  return type === vnet.GSO_UDP_L4
+  return packet.protocol === ipv4.PROTOCOL_UDP && type === vnet.GSO_UDP_L4
 }

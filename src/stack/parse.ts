@@ -8,10 +8,13 @@
 import { Drop } from '../drop.js'
 import { hasSourceRoute } from './ip-options.js'
 import { checkOffload } from './offload.js'
+import * as gre from './wire/gre.js'
 import * as icmp4 from './wire/icmp4.js'
 import * as ipv4 from './wire/ipv4.js'
+import * as sctp from './wire/sctp.js'
 import * as tcp from './wire/tcp.js'
 import * as udp from './wire/udp.js'
+import * as udplite from './wire/udplite.js'
 import * as vnet from './wire/vnet.js'
 
 /** What a fragment is to the parser. */
@@ -19,6 +22,9 @@ export const WHOLE = 0
 export const FIRST_FRAGMENT = 1
 /** A fragment with an offset: it has no transport header. */
 export const LATER_FRAGMENT = 2
+
+/** Bytes of SPI and sequence number (RFC 4303 2). */
+const ESP_HEADER = 8
 
 /** A parsed packet. Fields are valid until the next `parse`. */
 export class Packet {
@@ -36,7 +42,7 @@ export class Packet {
   /** WHOLE, FIRST_FRAGMENT or LATER_FRAGMENT. */
   fragment = WHOLE
   /**
-   * `source port << 16 | destination port` for TCP and UDP. An ICMP query has its identifier as source port and its type as
+   * `source port << 16 | destination port` for TCP, UDP, UDP-Lite and SCTP. An ICMP query has its identifier as source port and its type as
    * destination port; an ICMP reply the type of its query as source port and the identifier as destination port, so that
    * a reply's key is its query's key turned round. 0 for later fragments and other protocols.
    */
@@ -45,7 +51,12 @@ export class Packet {
   tcpFlags = 0
   /** ICMP type; -1 for other protocols. */
   icmpType = -1
-  /** The TCP or UDP checksum is unfinished: its field holds the sum of the pseudo header (VIRTIO_NET_HDR_F_NEEDS_CSUM). */
+  /** Type of the first chunk of an SCTP packet; means nothing for other protocols and later fragments. */
+  chunkType = 0
+  /**
+   * The TCP or UDP checksum is unfinished: its field holds the sum of the pseudo header (VIRTIO_NET_HDR_F_NEEDS_CSUM). That of
+   * SCTP: it holds nothing yet.
+   */
   partial = false
 }
 
@@ -58,9 +69,16 @@ const headerSumOk = (view: DataView, at: number, headerLength: number): boolean 
   return (sum & 0xffff) + (sum >>> 16) === 0xffff
 }
 
+/** Whether what the sides of a flow share is told apart by ports. Other protocols but ICMP are told apart by addresses alone. */
+export const hasPorts = (protocol: number): boolean =>
+  protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP || protocol === ipv4.PROTOCOL_SCTP || protocol === ipv4.PROTOCOL_UDPLITE
+
+/** Whether addresses alone tell the flows of a protocol apart. */
+export const isByAddress = (protocol: number): boolean => !hasPorts(protocol) && protocol !== ipv4.PROTOCOL_ICMP
+
 /**
- * Ports of the transport header at `transport`, as {@link Packet.ports} defines them.
- * @param available bytes from `transport` on; at least 4 for TCP and UDP, at least 8 for ICMP
+ * Ports of the transport header at `transport`, as {@link Packet.ports} defines them; 8 bytes must be there for protocols that
+ * have any.
  */
 export const portsOf = (view: DataView, transport: number, protocol: number): number => {
   if (protocol === ipv4.PROTOCOL_ICMP) {
@@ -71,7 +89,7 @@ export const portsOf = (view: DataView, transport: number, protocol: number): nu
     if (type === icmp4.TIMESTAMP_REPLY) return (icmp4.TIMESTAMP << 16) | identifier
     return 0
   }
-  return view.getInt32(transport)
+  return hasPorts(protocol) ? view.getInt32(transport) : 0
 }
 
 /** Parses the datagram at `at`, in the canonical form of batch.ts; `received` bytes are there. Returns 0 or a drop code. */
@@ -127,8 +145,32 @@ export const parse = (view: DataView, at: number, received: number, packet: Pack
     if (payload < icmp4.ERROR_HEADER) return Drop['bad-transport']
     packet.icmpType = icmp4.type(view, transport)
     packet.ports = portsOf(view, transport, protocol)
+  } else {
+    return parseOther(view, packet, payload)
   }
   return 0
+}
+
+/** Headers of rarer protocols. What tsnat does not know has none. */
+const parseOther = (view: DataView, packet: Packet, payload: number): number => {
+  const { transport } = packet
+  switch (packet.protocol) {
+    case ipv4.PROTOCOL_UDPLITE:
+      if (payload < udplite.HEADER || !udplite.isValid(view, transport, packet.fragment === WHOLE ? payload : Infinity)) return Drop['bad-transport']
+      packet.ports = view.getInt32(transport)
+      return 0
+    case ipv4.PROTOCOL_SCTP:
+      if (payload < sctp.HEADER + sctp.CHUNK_HEADER) return Drop['bad-transport']
+      packet.ports = view.getInt32(transport)
+      packet.chunkType = sctp.chunkType(view, transport)
+      return 0
+    case ipv4.PROTOCOL_GRE:
+      return payload < gre.HEADER_MIN ? Drop['bad-transport'] : 0
+    case ipv4.PROTOCOL_ESP:
+      return payload < ESP_HEADER ? Drop['bad-transport'] : 0
+    default:
+      return 0
+  }
 }
 
 /** Lengths and offsets that no honest sender makes (RFC 791 3.2, RFC 1858, RFC 3128). */

@@ -6,6 +6,8 @@
 const ICMP = 1
 const TCP = 6
 const UDP = 17
+const SCTP = 132
+const UDPLITE = 136
 const ICMP_ERRORS = [3, 4, 5, 11, 12]
 
 /** What a virtio header leaves to be done. Offsets count from the IPv4 header. */
@@ -49,13 +51,16 @@ const optionsOk = (options: Uint8Array): boolean => {
   return true
 }
 
-const checkTransportSum = (packet: Uint8Array, segment: Uint8Array, protocol: number, problems: string[]): void => {
-  const name = protocol === UDP ? 'UDP' : protocol === TCP ? 'TCP' : 'ICMP'
+const NAMES: Record<number, string> = { [ICMP]: 'ICMP', [TCP]: 'TCP', [UDP]: 'UDP', [UDPLITE]: 'UDP-Lite' }
+
+/** @param covered bytes of the segment that the checksum covers */
+const checkTransportSum = (packet: Uint8Array, segment: Uint8Array, protocol: number, problems: string[], covered = segment.length): void => {
+  const name = NAMES[protocol]!
   const pseudo = protocol === ICMP ? new Uint8Array(0) : pseudoHeader(packet, protocol, segment.length)
   const words = new Uint8Array(pseudo.length + segment.length)
   words.set(pseudo)
   words.set(segment, pseudo.length)
-  const sum = onesSum(words)
+  const sum = onesSum(words.subarray(0, pseudo.length + covered))
   if (sum !== 0xffff) problems.push(`${name} checksum is wrong: the words add up to 0x${sum.toString(16)}, not 0xffff`)
 }
 
@@ -80,13 +85,13 @@ const checkQuote = (quote: Uint8Array, problems: string[]): void => {
   }
   const header = (quote[0]! % 16) * 4
   if (quote[0]! >> 4 !== 4) problems.push(`quoted version is ${quote[0]! >> 4}`)
-  if (header < 20 || quote.length < header + 8) {
+  if (header < 20 || quote.length < Math.min(header + 8, word(quote, 2))) {
     problems.push(`quoted ${quote.length} bytes do not hold a header of ${header} and 8 bytes`)
     return
   }
   if (onesSum(quote.subarray(0, header)) !== 0xffff) problems.push('quoted header checksum is wrong')
   if (word(quote, 2) === quote.length) {
-    const inner = checkPacket(quote).filter((text) => text.includes('UDP') || text.includes('TCP'))
+    const inner = checkPacket(quote).filter((text) => /UDP|TCP/.test(text))
     problems.push(...inner.map((text) => `quoted ${text}`))
   } else if (word(quote, 2) < quote.length) {
     problems.push(`quoted total length ${word(quote, 2)} is less than the ${quote.length} bytes quoted`)
@@ -97,6 +102,42 @@ const checkUdp = (packet: Uint8Array, segment: Uint8Array, partial: boolean, pro
   if (segment.length < 8) problems.push(`UDP header cut short: ${segment.length} bytes`)
   else if (word(segment, 4) !== segment.length) problems.push(`UDP length ${word(segment, 4)} is not ${segment.length}`)
   else if (!partial && word(segment, 6) !== 0) checkTransportSum(packet, segment, UDP, problems)
+}
+
+const checkUdpLite = (packet: Uint8Array, segment: Uint8Array, problems: string[]): void => {
+  if (segment.length < 8) {
+    problems.push(`UDP-Lite header cut short: ${segment.length} bytes`)
+    return
+  }
+  const coverage = word(segment, 4)
+  if (word(segment, 6) === 0) problems.push('UDP-Lite checksum is 0')
+  if ((coverage > 0 && coverage < 8) || coverage > segment.length) problems.push(`UDP-Lite coverage ${coverage} of ${segment.length} bytes`)
+  else checkTransportSum(packet, segment, UDPLITE, problems, coverage === 0 ? segment.length : coverage)
+}
+
+/** CRC32c bit by bit: the remainder of a division, with bits of each byte from the lowest on. */
+const crc32c = (bytes: Uint8Array): number => {
+  let remainder = 0xffffffff
+  for (const byte of bytes) {
+    for (let bit = 0; bit < 8; bit++) {
+      const isOdd = ((remainder ^ (byte >> bit)) & 1) === 1
+      remainder = Math.floor(remainder / 2)
+      if (isOdd) remainder = (remainder ^ 0x82f63b78) >>> 0
+    }
+  }
+  return (remainder ^ 0xffffffff) >>> 0
+}
+
+const checkSctp = (segment: Uint8Array, problems: string[]): void => {
+  if (segment.length < 16) {
+    problems.push(`SCTP packet cut short: ${segment.length} bytes`)
+    return
+  }
+  const zeroed = segment.slice()
+  zeroed.fill(0, 8, 12)
+  const found = segment[8]! + segment[9]! * 0x100 + segment[10]! * 0x10000 + segment[11]! * 0x1000000
+  const expected = crc32c(zeroed)
+  if (found !== expected) problems.push(`SCTP checksum is 0x${found.toString(16)}, not 0x${expected.toString(16)}`)
 }
 
 const checkTcp = (packet: Uint8Array, segment: Uint8Array, partial: boolean, problems: string[]): void => {
@@ -153,6 +194,8 @@ export const checkPacket = (packet: Uint8Array, vnet?: Unfinished): string[] => 
   if (partial) checkPartialSum(packet, header, protocol, vnet, problems)
   if (protocol === UDP) checkUdp(packet, payload, partial, problems)
   if (protocol === TCP) checkTcp(packet, payload, partial, problems)
+  if (protocol === UDPLITE) checkUdpLite(packet, payload, problems)
+  if (protocol === SCTP) checkSctp(payload, problems)
   if (protocol === ICMP) checkIcmp(packet, payload, problems)
   return problems
 }

@@ -1,4 +1,5 @@
 /** A packet as one line, for the messages of failing tests. */
+import { hasPorts } from '../stack/parse.js'
 import * as address from '../stack/wire/address.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
@@ -34,7 +35,7 @@ export const describePacket = (bytes: Uint8Array): string => {
   const left = bytes.length - at
   const protocol = ipv4.protocol(view, 0)
   const offset = ipv4.fragmentOffset(view, 0)
-  const ported = (protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP) && offset === 0 && left >= 4
+  const ported = hasPorts(protocol) && offset === 0 && left >= 4
   const source = address.formatIpv4(ipv4.source(view, 0)) + (ported ? `:${udp.sourcePort(view, at)}` : '')
   const destination = address.formatIpv4(ipv4.destination(view, 0)) + (ported ? `:${udp.destinationPort(view, at)}` : '')
 

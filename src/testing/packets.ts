@@ -4,10 +4,13 @@
  */
 import * as address from '../stack/wire/address.js'
 import * as checksum from '../stack/wire/checksum.js'
+import * as gre from '../stack/wire/gre.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
+import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import * as udp from '../stack/wire/udp.js'
+import * as udplite from '../stack/wire/udplite.js'
 
 /** Dotted quad or int32. */
 export type AddressLike = string | number
@@ -29,7 +32,7 @@ export interface PacketOptions {
   offset?: number
   /** IP options, up to 40 bytes; padded with zeros to a multiple of 4. */
   ipOptions?: Uint8Array
-  /** Makes one checksum wrong: that of the IPv4 header, or that of TCP, UDP or ICMP. */
+  /** Makes one checksum wrong: that of the IPv4 header, or that of TCP, UDP, UDP-Lite, SCTP or ICMP. */
   corrupt?: 'header' | 'transport'
 }
 
@@ -106,6 +109,103 @@ export const buildUdp = (options: UdpOptions): Uint8Array => {
   message.set(payload, udp.HEADER)
   if (options.checksum !== false) seal(options, ipv4.PROTOCOL_UDP, message, udp.CHECKSUM_OFFSET)
   return buildIpv4({ ...options, protocol: ipv4.PROTOCOL_UDP, payload: message })
+}
+
+export interface UdpLiteOptions extends PacketOptions {
+  sourcePort: number
+  destinationPort: number
+  payload?: Uint8Array
+  /** Bytes that the checksum covers, header included; 0, the default, for all. Fewer than 8 cover nothing but what a sender claims. */
+  coverage?: number
+}
+
+export const buildUdpLite = (options: UdpLiteOptions): Uint8Array => {
+  const payload = options.payload ?? NOTHING
+  const coverage = options.coverage ?? 0
+  const message = new Uint8Array(udplite.HEADER + payload.length)
+  const view = viewOf(message)
+  udplite.setSourcePort(view, 0, options.sourcePort)
+  udplite.setDestinationPort(view, 0, options.destinationPort)
+  udplite.setCoverage(view, 0, coverage)
+  message.set(payload, udplite.HEADER)
+  const pseudo = checksum.pseudoHeader(toAddress(options.source), toAddress(options.destination), ipv4.PROTOCOL_UDPLITE, message.length)
+  const value = checksum.finishUdp(checksum.sum(message, 0, coverage === 0 ? message.length : Math.min(coverage, message.length), pseudo))
+  udplite.setChecksum(view, 0, options.corrupt === 'transport' ? value ^ 0x0101 : value)
+  return buildIpv4({ ...options, protocol: ipv4.PROTOCOL_UDPLITE, payload: message })
+}
+
+export interface SctpChunk {
+  /** sctp.INIT … */
+  type: number
+  /** Default 0. */
+  flags?: number
+  /** Behind the chunk's header; padded to a multiple of 4. */
+  value?: Uint8Array
+}
+
+export interface SctpOptions extends PacketOptions {
+  sourcePort: number
+  destinationPort: number
+  /** Verification tag; default 0. */
+  tag?: number
+  chunks: readonly SctpChunk[]
+}
+
+export const buildSctp = (options: SctpOptions): Uint8Array => {
+  const sizes = options.chunks.map(({ value = NOTHING }) => sctp.CHUNK_HEADER + value.length)
+  const message = new Uint8Array(sizes.reduce((sum, size) => sum + ((size + 3) & ~3), sctp.HEADER))
+  const view = viewOf(message)
+  sctp.setSourcePort(view, 0, options.sourcePort)
+  sctp.setDestinationPort(view, 0, options.destinationPort)
+  sctp.setVerificationTag(view, 0, options.tag ?? 0)
+  let at = sctp.HEADER
+  options.chunks.forEach(({ type, flags = 0, value = NOTHING }, index) => {
+    message[at] = type
+    message[at + 1] = flags
+    view.setUint16(at + 2, sizes[index]!)
+    message.set(value, at + sctp.CHUNK_HEADER)
+    at += (sizes[index]! + 3) & ~3
+  })
+  const value = sctp.computeChecksum(view, 0, message.length)
+  sctp.setChecksum(view, 0, options.corrupt === 'transport' ? value ^ 0x0101 : value)
+  return buildIpv4({ ...options, protocol: ipv4.PROTOCOL_SCTP, payload: message })
+}
+
+export interface GreOptions extends PacketOptions {
+  /** gre.FLAG_* and version; default 0. What the flags announce is the payload's beginning. */
+  flags?: number
+  /** Ethertype; default IPv4. */
+  payloadType?: number
+  payload?: Uint8Array
+}
+
+export const buildGre = (options: GreOptions): Uint8Array => {
+  const payload = options.payload ?? NOTHING
+  const message = new Uint8Array(gre.HEADER_MIN + payload.length)
+  const view = viewOf(message)
+  gre.setFlags(view, 0, options.flags ?? 0)
+  gre.setProtocol(view, 0, options.payloadType ?? 0x0800)
+  message.set(payload, gre.HEADER_MIN)
+  return buildIpv4({ ...options, protocol: ipv4.PROTOCOL_GRE, payload: message })
+}
+
+export interface EspOptions extends PacketOptions {
+  /** Security parameters index, int32 or uint32. */
+  spi: number
+  /** Default 1. */
+  sequence?: number
+  /** What would be encrypted. */
+  payload?: Uint8Array
+}
+
+export const buildEsp = (options: EspOptions): Uint8Array => {
+  const payload = options.payload ?? NOTHING
+  const message = new Uint8Array(8 + payload.length)
+  const view = viewOf(message)
+  view.setInt32(0, options.spi)
+  view.setInt32(4, options.sequence ?? 1)
+  message.set(payload, 8)
+  return buildIpv4({ ...options, protocol: ipv4.PROTOCOL_ESP, payload: message })
 }
 
 export interface TcpOptions extends PacketOptions {

@@ -48,13 +48,14 @@ describe('readFlowFilter', () => {
   })
 
   it.each([
-    [{ protocol: 'sctp' }, 'protocol: "sctp" is not a protocol that tsnat translates'],
+    [{ protocol: 'ipx' }, 'protocol: "ipx" is not a protocol'],
+    [{ protocol: '256' }, 'protocol: "256" is not a protocol'],
     [{ origSrc: '10.0.0.256' }, 'origSrc: "10.0.0.256" is not an IPv4 address or prefix'],
     [{ origSrc: '10.0.0.0/33' }, 'origSrc: "10.0.0.0/33" is not an IPv4 address or prefix'],
     [{ origPortDst: '65536' }, 'origPortDst: "65536" is not a number from 0 to 65535'],
     [{ origPortDst: 'http' }, 'origPortDst: "http" is not a number'],
     [{ mark: '-1' }, 'mark: "-1" is not a number'],
-    [{ state: 'OPEN' }, 'state: "OPEN" is not a TCP state'],
+    [{ state: 'OPEN' }, 'state: "OPEN" is not a state of TCP or SCTP'],
     [{ constructor: 'x' }, '"constructor" is not a filter'],
   ])('refuses %j', (words, message) => expect(() => readFlowFilter(words)).toThrow(message))
 

@@ -83,9 +83,9 @@ export const exampleStatus = (): GatewayStatus => ({
     address: '198.51.100.1',
     nextHop: '198.51.100.254',
     neighbour: '52:54:00:12:34:56',
-    ports: '512-599,36864-60999',
+    pool: null, ports: '512-599,36864-60999',
   },
-  flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, opened: 1000, expired: 997, refused: 4 },
+  flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, sctp: 0, gre: 0, other: 0, opened: 1000, expired: 997, refused: 4 },
   limits: {
     profile: 'behave', sources: 2, flowsPerSource: null, newFlowsPerSource: 100, halfOpen: { count: 1, limit: 5000 }, halfOpenPerSource: null,
     fragmentBytes: { count: 2048, limit: 4194304 }, icmpErrorsPerSecond: 1000, icmpErrorsWithheld: 12, refusal: 'host-unreachable', gaveWay: 7,

@@ -48,7 +48,7 @@ describe('usage errors', () => {
     [['conntrack', '-L', '-C'], 'conntrack wants exactly one of -L, -C, -D and -E', 'list with -L'],
     [['conntrack', '-L', 'expect'], 'there is no table "expect"', 'the only table is conntrack'],
     [['conntrack', '-L', '-o', 'xml'], '--output: "xml" is not known', 'extended, id'],
-    [['conntrack', '-L', '-p', 'sctp'], '--proto: "sctp" is not a protocol that tsnat translates', 'one of tcp, udp, icmp'],
+    [['conntrack', '-L', '-p', 'ipx'], '--proto: "ipx" is not a protocol', 'one of tcp, udp, icmp, udplite, sctp, gre, esp, ah, or a number up to 255'],
     [['conntrack', '-L', '--src', 'x'], '--orig-src: "x" is not an IPv4 address or prefix', 'for example'],
     [['conntrack', '-L', '--dport', 'http'], '--orig-port-dst: "http" is not a number from 0 to 65535', 'decimal'],
     [['conntrack', '-L', '-f', 'ipv6'], "argument 'ipv6' is invalid", 'see "tsnat --help"'],
@@ -67,9 +67,9 @@ describe('usage errors', () => {
   })
 
   it('are JSON with --json', async () => {
-    const { code, err } = await tsnat('conntrack', '-L', '-p', 'sctp', '--json')
+    const { code, err } = await tsnat('conntrack', '-L', '-p', 'ipx', '--json')
     expect(code).toBe(ExitCode.usage)
-    expect(JSON.parse(err)).toEqual({ code: 'BAD_FILTER', message: '--proto: "sctp" is not a protocol that tsnat translates', hint: 'one of tcp, udp, icmp', exitCode: 64 })
+    expect(JSON.parse(err)).toEqual({ code: 'BAD_FILTER', message: '--proto: "ipx" is not a protocol', hint: 'one of tcp, udp, icmp, udplite, sctp, gre, esp, ah, or a number up to 255', exitCode: 64 })
     expect(JSON.parse((await tsnat('status', '--json', '--zork')).err)).toMatchObject({ code: 'USAGE', exitCode: 64 })
   })
 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { countPorts, formatPorts, parsePorts, portSet } from '../../src/host/port-set.js'
-import { defaultPorts, portsInListing, usablePorts } from '../../src/host/ports.js'
+import { defaultPorts, portsInListing, portsInSctpListing, usablePorts } from '../../src/host/ports.js'
 import { parseIpv4 } from '../../src/stack/wire/address.js'
 
 const WAN = new Set([parseIpv4('198.51.100.2')!])
@@ -20,6 +20,23 @@ describe('defaultPorts', () => {
   it('goes beside it where it cannot be reserved', () => {
     expect(formatPorts(defaultPorts({ first: 32768, last: 60999 }, false))).toBe('512-599,16384-32767,61000-65535')
     expect(formatPorts(defaultPorts({ first: 1024, last: 65535 }, false))).toBe('512-599')
+  })
+})
+
+describe('portsInSctpListing', () => {
+  it('finds local ports of endpoints and associations, whatever columns there are', () => {
+    const endpoints = [
+      ' ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS',
+      'ffff8800c0ffee00 ffff8800c0ffee80 2   10  12   36412     0 40125 198.51.100.2 192.0.2.1 ',
+      'ffff8800c0ffee10 ffff8800c0ffee90 0   10  13   7         0 40126 0.0.0.0 ',
+    ].join('\n')
+    expect(formatPorts(portSet(portsInSctpListing(`${endpoints}\n`)))).toBe('7,36412')
+    const associations = [
+      ' ASSOC     SOCK   STY SST ST HBKT ASSOC-ID TX_QUEUE RX_QUEUE UID INODE LPORT RPORT LADDRS <-> RADDRS HBINT INS OUTS',
+      'ffff8800deadbe00 ffff8800deadbe80 2   1   3  0      1        0        0        0 40127 36413   36412  *198.51.100.2 <-> *192.0.2.9  30000 10 10',
+    ].join('\n')
+    expect(formatPorts(portSet(portsInSctpListing(associations)))).toBe('36413')
+    expect(portsInSctpListing('')).toEqual([])
   })
 })
 

@@ -99,9 +99,15 @@ describe('shared ports', () => {
     expect(isHairpinned(hairpin)).toBe(false)
   })
 
-  it('look address and port dependent where the port cannot be kept', async () => {
+  it('NAT-2: look endpoint independent where the port cannot be kept, too: the one chosen first serves other remotes', async () => {
     await up('shared', 'endpoint-independent')
-    // Ports below 36864 are the host's. Two, as the same port may be drawn towards two servers by chance.
+    // Ports below 36864 are the host's.
+    expect(verdict(await discover(20_000, '-m'))).toBe('endpoint-independent')
+  })
+
+  it('NAT-6: look address and port dependent with fully random ports', async () => {
+    await bed.up('--profile', 'linux', '--nat', 'ports.selection=fully-random')
+    // Two, as the same port may be drawn towards two servers by chance.
     const verdicts = (await Promise.all([discover(20_000, '-m'), discover(21_000, '-m')])).map(verdict)
     expect(verdicts).toContain('address-and-port-dependent')
   })

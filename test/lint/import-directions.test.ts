@@ -16,6 +16,8 @@ it.each([
   ['src/stack/device/tun.ts', `import { setTimeout } from 'timers-promises'`, /the data plane imports no package, not even timers-promises/],
   ['src/nat/track.ts', `import { RouteTable } from '../route/table.js'`, /not src\/route\/table/],
   ['src/route/table.ts', `import { FlowTable } from '../nat/flow-table.js'`, /not src\/nat\/flow-table/],
+  ['src/policy/model.ts', `import type { Word } from './iptables/words.js'`, /src\/policy\/model may import only src\/policy\/model/],
+  ['src/policy/iptables/scan.ts', `import type { FlowTable } from '../../nat/flow-table.js'`, /src\/policy\/iptables\/scan may import only .* not src\/nat\/flow-table/],
   ['src/policy/iproute/ip.ts', `import { Pipeline } from '../../pipeline.js'`, /not src\/pipeline/],
   ['src/worker.ts', `import { parseConfig } from './config.js'`, /not src\/config/],
   ['src/gateway.ts', `import { FlowTable } from './nat/flow-table.js'\nimport { RouteTable } from './route/table.js'`, /only src\/pipeline, .* may import both/],

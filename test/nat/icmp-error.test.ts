@@ -19,7 +19,7 @@ const PROTOCOLS = {
   ],
   TCP: [
     buildTcp({ ...TCP, flags: SYN, sequence: 7, options: Uint8Array.of(1, 1, 1, 1) }),
-    buildTcp({ source: P, destination: E, sourcePort: 80, destinationPort: 40000, flags: SYN | ACK, payload: bytesOf(3) }),
+    buildTcp({ source: P, destination: E, sourcePort: 80, destinationPort: 40000, flags: SYN | ACK, acknowledgment: 8, payload: bytesOf(3) }),
   ],
   ICMP: [
     buildIcmpEcho({ source: A, destination: P, identifier: 77, sequence: 2, payload: bytesOf(56) }),
@@ -157,8 +157,8 @@ describe('ICMP errors from outside', () => {
     send(buildTcp({ ...UDP, source: E, sourcePort: 40000 }))
     send(buildUdp({ ...UDP, source: E, sourcePort: 0, destinationPort: 0 }))
     send(buildIcmpError({ source: E, destination: P, type: 3, code: 1, quote: outside }))
-    expect(gateway.drops).toEqual({ 'no-flow': 5 })
     send(buildIpv4({ source: E, destination: P, protocol: 47, payload: bytesOf(20) }))
+    expect(gateway.drops).toEqual({ 'no-flow': 6 })
     send(buildFragments(buildUdp({ ...UDP, payload: bytesOf(900) }), 500)[1]!)
     const six = outside.slice()
     six[0] = 0x65
@@ -166,7 +166,7 @@ describe('ICMP errors from outside', () => {
     const headless = outside.slice()
     headless[0] = 0x44
     send(headless)
-    expect(gateway.drops).toEqual({ 'no-flow': 5, 'bad-quote': 4 })
+    expect(gateway.drops).toEqual({ 'no-flow': 6, 'bad-quote': 3 })
     expect(gateway.toLan()).toEqual([])
   })
 

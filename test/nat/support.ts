@@ -1,5 +1,7 @@
 /** A flow opener with all that it needs, for tests below the pipeline. */
+import { AddressPool } from '../../src/nat/address-pool.js'
 import { SHARED } from '../../src/nat/behaviour.js'
+import { EndpointChooser } from '../../src/nat/choose-endpoint.js'
 import { allocateFlowTable, FlowTable, SIDE_PORTS, SIDE_WORDS } from '../../src/nat/flow-table.js'
 import { type Forward, Forwards } from '../../src/nat/forwards.js'
 import { Mappings } from '../../src/nat/mappings.js'
@@ -22,11 +24,16 @@ export interface OpenerOptions {
 export const openerOf = ({ ports, capacity = 1000, forwards = [], behaviour = SHARED }: OpenerOptions) => {
   const table = new FlowTable(allocateFlowTable(capacity), 1)
   const mappings = new Mappings(table, 2)
-  table.onClose = (flow) => mappings.remove(flow)
-  const opener = new FlowOpener({
-    table, mappings, ports: new PortPool(ports), forwards: new Forwards(forwards), hold: new PortHold(0),
-    keepIdentifiers: true, random: seededRandom(1),
+  const random = seededRandom(1)
+  const chooser = new EndpointChooser({
+    table, mappings, ports: new PortPool(ports), addresses: new AddressPool(null, 'paired'), forwards: new Forwards(forwards),
+    hold: new PortHold(0), blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random,
   })
+  table.onClose = (flow) => {
+    chooser.forget(flow)
+    mappings.remove(flow)
+  }
+  const opener = new FlowOpener({ table, mappings, chooser, random })
   /** The original side, or -(drop code). */
   const open = (bytes: Uint8Array, now = 0, source = E): number => {
     const { packet } = parsed(bytes)

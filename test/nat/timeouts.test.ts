@@ -1,30 +1,40 @@
 import { describe, expect, it } from 'vitest'
+import type { FlowRecord } from '../../src/api/types.js'
+import { readFlows } from '../../src/control/flow-reader.js'
 import { PROFILES } from '../../src/nat/profiles.js'
 import { TIMEOUT_NAMES, type TimeoutName, timeoutColumn } from '../../src/nat/timeouts.js'
-import { ACK, FIN, RST, SYN } from '../../src/stack/wire/tcp.js'
 import { MemoryGateway } from '../../src/testing/memory-gateway.js'
-import { buildIcmpEcho, buildIcmpError, buildTcp, buildUdp } from '../../src/testing/packets.js'
+import { buildIcmpEcho, buildIcmpError, buildUdp } from '../../src/testing/packets.js'
 import { A, E, P } from '../stack/support.js'
+import { TcpTalk } from '../tcp-talk.js'
 
 const OUT = { source: A, destination: P, sourcePort: 5000, destinationPort: 80 }
 const BACK = { source: P, destination: E, sourcePort: 80, destinationPort: 5000 }
-const flowOut = (gateway: MemoryGateway, flags: number): MemoryGateway => gateway.fromLan(buildTcp({ ...OUT, flags }))
-const flowBack = (gateway: MemoryGateway, flags: number): MemoryGateway => gateway.fromWan(buildTcp({ ...BACK, flags }))
-const handshake = (gateway: MemoryGateway): MemoryGateway => flowOut(flowBack(flowOut(gateway, SYN), SYN | ACK), ACK)
+const talk = (gateway: MemoryGateway): TcpTalk => new TcpTalk(gateway)
+const opened = (gateway: MemoryGateway): TcpTalk => talk(gateway).open()
+/** Flags in turn, `>` from inside. */
+const say = (one: TcpTalk, ...segments: readonly string[]): void => {
+  for (const text of segments) if (text[0] === '>') one.out(text.slice(1)); else one.back(text.slice(1))
+}
+const stream = (gateway: MemoryGateway): void => {
+  gateway.fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK))
+  gateway.advance(3)
+  gateway.fromLan(buildUdp(OUT))
+}
 
 /** How a flow gets into each class, its last packet being the last thing done. */
 const WAYS: Partial<Record<TimeoutName, (gateway: MemoryGateway) => void>> = {
-  udp: (gateway) => gateway.fromLan(buildUdp(OUT)),
-  udpStream: (gateway) => gateway.fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK)),
+  udp: (gateway) => gateway.fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK)),
+  udpStream: stream,
   icmp: (gateway) => gateway.fromLan(buildIcmpEcho({ source: A, destination: P, identifier: 9 })).fromWan(buildIcmpEcho({ source: P, destination: E, identifier: 9, reply: true })),
-  tcpSynSent: (gateway) => flowOut(gateway, SYN),
-  tcpSynRecv: (gateway) => flowBack(flowOut(gateway, SYN), SYN | ACK),
-  tcpEstablished: (gateway) => handshake(gateway),
-  tcpFinWait: (gateway) => flowOut(handshake(gateway), FIN | ACK),
-  tcpCloseWait: (gateway) => flowBack(flowOut(handshake(gateway), FIN | ACK), ACK),
-  tcpLastAck: (gateway) => flowBack(flowOut(handshake(gateway), FIN | ACK), FIN | ACK),
-  tcpTimeWait: (gateway) => flowOut(flowBack(flowOut(handshake(gateway), FIN | ACK), FIN | ACK), ACK),
-  tcpClose: (gateway) => flowBack(handshake(gateway), RST),
+  tcpSynSent: (gateway) => say(talk(gateway), '>S'),
+  tcpSynRecv: (gateway) => say(talk(gateway), '>S', '<SA'),
+  tcpEstablished: (gateway) => say(opened(gateway), '>PA', '<A'),
+  tcpFinWait: (gateway) => say(opened(gateway), '>FA'),
+  tcpCloseWait: (gateway) => say(opened(gateway), '>FA', '<A'),
+  tcpLastAck: (gateway) => say(opened(gateway), '>FA', '<FA'),
+  tcpTimeWait: (gateway) => say(opened(gateway), '>FA', '<FA', '>A'),
+  tcpClose: (gateway) => say(opened(gateway), '<R'),
 }
 
 describe('timeouts', () => {
@@ -39,6 +49,8 @@ describe('timeouts', () => {
 
   // Each idle time is another, so that a flow in the wrong class shows.
   const timeouts = Object.fromEntries(TIMEOUT_NAMES.map((name, index) => [name, 100 + index])) as Record<TimeoutName, number>
+  // Those by which a state's is shortened are above them here: what they do is tested below.
+  timeouts.tcpUnacknowledged = timeouts.tcpMaxRetrans = 1000
   for (const [name, prepare] of Object.entries(WAYS)) {
     const idle = timeouts[name as TimeoutName]
     it(`UDP-6, ICMP-2, TCP-5: ${name}: alive at T, gone after`, () => {
@@ -73,11 +85,10 @@ describe('timeouts', () => {
 
   it('TCP-5b: half closed and idle for 7000 s, data still passes', () => {
     const gateway = new MemoryGateway()
-    flowBack(flowOut(handshake(gateway), FIN | ACK), ACK)
+    const one = opened(gateway)
+    say(one, '>FA', '<A')
     gateway.advance(7000)
-    gateway.toLan()
-    flowBack(gateway, ACK)
-    expect(gateway.toLan()).toHaveLength(1)
+    expect(one.back('PA', { length: 10 })).toBe(true)
     gateway.advance(7440)
     expect(gateway.flows).toBe(1)
     gateway.advance(1)
@@ -86,26 +97,62 @@ describe('timeouts', () => {
 
   it('UPD-3: after a RST data of the other side still passes, and keeps the flow', () => {
     const gateway = new MemoryGateway()
-    flowBack(handshake(gateway), RST)
-    expect(gateway.toLan()).toHaveLength(2)
+    const one = opened(gateway)
+    expect(one.back('R')).toBe(true)
     gateway.advance(239)
-    flowOut(gateway, ACK)
+    expect(one.out('PA', { length: 10 })).toBe(true)
     gateway.advance(1000)
     expect(gateway.flows).toBe(1)
-    flowOut(gateway, RST)
+    expect(one.out('R')).toBe(true)
     gateway.advance(241)
     expect(gateway.flows).toBe(0)
   })
 
-  it('TCP-14: a new SYN in TIME_WAIT opens again on the same port', () => {
+  it.each(['tcpLastAck', 'tcpTimeWait', 'tcpClose'] as const)('TCP-14: a new SYN in the class %s opens again on the same port', (name) => {
     const gateway = new MemoryGateway()
-    WAYS.tcpLastAck!(gateway)
+    WAYS[name]!(gateway)
     gateway.advance(10)
-    handshake(gateway)
+    gateway.toWan()
+    const again = new TcpTalk(gateway, { first: [3_000_000_000, 7] }).open()
+    expect(again.out('PA', { length: 100 })).toBe(true)
+    expect(again.back('PA', { length: 100 })).toBe(true)
     expect(gateway.flows).toBe(1)
     gateway.advance(1000)
     expect(gateway.flows).toBe(1)
     expect(gateway.drops).toEqual({})
+  })
+
+  it('TCP-14: the last acknowledgment was lost: the repeated FIN and its answer pass in TIME_WAIT', () => {
+    const gateway = new MemoryGateway()
+    const one = opened(gateway)
+    say(one, '>FA', '<FA', '>A')
+    gateway.advance(30)
+    expect(one.back('FA', { sequence: one.next[1] - 1 })).toBe(true)
+    expect(one.out('A')).toBe(true)
+  })
+
+  it('UPD-7, CT-7: RSTs prolong nothing', () => {
+    const gateway = new MemoryGateway()
+    const one = opened(gateway)
+    for (let rst = 0; rst < 10; rst++) {
+      expect(one.out('R')).toBe(true)
+      gateway.advance(24)
+    }
+    expect(gateway.flows).toBe(1)
+    gateway.advance(2)
+    expect(gateway.flows).toBe(0)
+  })
+
+  it('§20.1: a SYN that is repeated without answer prolongs the flow in behave, and not in linux', () => {
+    for (const [profile, left] of [['behave', 1], ['linux', 0]] as const) {
+      const gateway = new MemoryGateway({ profile })
+      const one = talk(gateway)
+      one.out('S')
+      gateway.advance(100)
+      expect(one.out('S', { sequence: 1000 })).toBe(true)
+      gateway.advance(30)
+      expect(gateway.flows).toBe(left)
+    }
   })
 
   it('UDP-13, TCP-10, ICMP-6: an ICMP error neither refreshes nor ends a flow', () => {
@@ -120,6 +167,42 @@ describe('timeouts', () => {
     expect(gateway.flows).toBe(1)
     gateway.advance(2)
     expect(gateway.flows).toBe(0)
+  })
+
+  describe('of UDP, when it is a stream', () => {
+    const recordOf = (gateway: MemoryGateway): FlowRecord => [...readFlows(gateway.plane.table.columns, timeoutColumn(PROFILES.linux.timeouts), {})][0]!.record
+
+    it('CT-5: a question and its answer never are, and never assured', () => {
+      const gateway = new MemoryGateway({ profile: 'linux' })
+      gateway.fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK)).fromLan(buildUdp(OUT)).fromWan(buildUdp(BACK))
+      expect(recordOf(gateway)).toMatchObject({ replied: true, assured: false, timeout: 30 })
+      gateway.advance(2)
+      gateway.fromLan(buildUdp(OUT))
+      expect(recordOf(gateway)).toMatchObject({ replied: true, assured: false, timeout: 30 })
+    })
+
+    it('CT-5: a packet after more than 2 s makes it one, and assured, when it has been answered before', () => {
+      for (const isAnswered of [true, false]) {
+        const gateway = new MemoryGateway({ profile: 'linux' })
+        gateway.fromLan(buildUdp(OUT))
+        if (isAnswered) gateway.fromWan(buildUdp(BACK))
+        gateway.advance(3)
+        gateway.fromLan(buildUdp(OUT))
+        expect(recordOf(gateway)).toMatchObject({ replied: isAnswered, assured: isAnswered, timeout: isAnswered ? 120 : 30 })
+        gateway.advance(31)
+        expect(gateway.flows).toBe(isAnswered ? 1 : 0)
+      }
+    })
+
+    it('CT-5: the first answer alone makes none, however late', () => {
+      const gateway = new MemoryGateway({ profile: 'linux' })
+      gateway.fromLan(buildUdp(OUT))
+      gateway.advance(20)
+      gateway.fromWan(buildUdp(BACK))
+      expect(recordOf(gateway)).toMatchObject({ replied: true, assured: false, timeout: 30 })
+      gateway.fromWan(buildUdp(BACK))
+      expect(recordOf(gateway)).toMatchObject({ replied: true, assured: true, timeout: 120 })
+    })
   })
 
   it('ends thousands of flows a bounded number at a time', () => {

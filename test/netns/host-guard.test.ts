@@ -1,13 +1,22 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Guard } from '../../src/host/guard.js'
 import type { GuardScope } from '../../src/host/guard.js'
 import { parsePorts } from '../../src/host/port-set.js'
 import { native } from '../../src/native.js'
 import { parseIpv4 } from '../../src/stack/wire/address.js'
+import { compile } from '../interop/support.js'
+import { pause } from './gateway-support.js'
 import { startProgram, testNamespace, until } from './host-support.js'
 import type { TestNamespace } from './host-support.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'tsnat-guard-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const program = compile('ip-protocol.c', folder)
 
 const host = testNamespace()
 const peer = testNamespace()
@@ -144,6 +153,44 @@ describe('ingress guard', () => {
     peer.runInput('nc -nu -w 1 -q 0 198.51.100.2 40000', 'x'.repeat(4000))
     await until(() => Number(/IpReasmFails\s+(\d+)/.exec(host.run('nstat -asz'))![1]) > 0, () => host.run('nstat -asz'))
     expect([counter('IcmpInTimeExcds'), counter('IcmpInDestUnreachs')]).toEqual(before)
+  })
+
+  it('says nothing of protocols that the kernel does not have, to whom it has said so before', async () => {
+    const told = async (protocol: number, ports: string): Promise<number> => {
+      const before = counter('IcmpInDestUnreachs')
+      peer.run(`${program} send ${protocol} 198.51.100.2 0000123400000001aabbccdd${ports}`)
+      await pause(50)
+      return counter('IcmpInDestUnreachs') - before
+    }
+    const all = async (): Promise<number[]> => [await told(50, ''), await told(47, ''), await told(253, ''), await told(132, ''), await told(136, ' 77 40000')]
+    // UDP-Lite is known here, but the port is not.
+    expect(await all()).toEqual([1, 1, 1, 1, 1])
+    guard = await Guard.onIngress('test', 'eth0', { ...scope('40000'), udplite: parsePorts('40000') }, host.namespace)
+    expect(await all()).toEqual([0, 0, 0, 0, 0])
+    expect(unreachable(39999)).toBe(1)
+    await guard.update(scope('40000', []))
+    expect(await all()).toEqual([1, 1, 1, 1, 1])
+  })
+
+  it('keeps from the kernel what is forwarded as a whole, where it comes from those who may use it', async () => {
+    const forward = (protocol: number, from = 0, fromMask = 0): NonNullable<GuardScope['forwards']>[number] => ({ protocol, from, fromMask })
+    const isAnswered = (): boolean => {
+      try {
+        return peer.run('ping -c 1 -W 1 198.51.100.2').includes('1 received')
+      } catch {
+        return false
+      }
+    }
+    guard = await Guard.onIngress('test', 'eth0', { ...scope('40000'), forwards: [forward(1)] }, host.namespace)
+    expect(isAnswered()).toBe(false)
+    // What else is ICMP is the host's: its own pings are answered.
+    expect(host.run('ping -c 1 -W 1 198.51.100.1')).toContain('1 received')
+    guard.close()
+    guard = await Guard.onIngress('test', 'eth0', { ...scope('40000'), forwards: [forward(1, parseIpv4('198.51.100.4')!, -4), forward(50)] }, host.namespace)
+    expect(isAnswered()).toBe(true)
+    guard.close()
+    guard = await Guard.onIngress('test', 'eth0', { ...scope('40000'), forwards: [forward(1, parseIpv4('198.51.100.0')!, -4)] }, host.namespace)
+    expect(isAnswered()).toBe(false)
   })
 
   it('is a table with an owner, and gone when closed', async () => {

@@ -135,7 +135,7 @@ describe('ports of the host', () => {
       const { tcp, udp } = hostPorts(host.namespace, [parseIpv4('198.51.100.2')!])
       expect(formatPorts(tcp)).toBe('8081-8082,8084')
       expect(formatPorts(udp)).toBe('9091,9093')
-      expect(hostPorts(inner.namespace, [])).toEqual({ tcp: [], udp: [] })
+      expect(hostPorts(inner.namespace, [])).toEqual({ tcp: [], udp: [], udplite: [], sctp: [] })
     } finally {
       child.kill('SIGKILL')
     }

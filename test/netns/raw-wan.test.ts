@@ -34,6 +34,7 @@ const open = (wan = 'eth0'): RawWan => RawWan.open({
   mark: RAW_MARK,
   addresses: () => [parseIpv4(HOST)!],
   ports: () => PORTS,
+  protocols: [47, 50],
   wanMtu: () => 1500,
   lanMtu: () => 1500,
   namespace,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { ADDRESS_AND_PORT_DEPENDENT, ADDRESS_DEPENDENT, ENDPOINT_INDEPENDENT } from '../../src/nat/behaviour.js'
 import { allocateFlowTable, FlowTable } from '../../src/nat/flow-table.js'
 import { Mappings } from '../../src/nat/mappings.js'
-import { EVENT_REPLIED } from '../../src/nat/track.js'
+import { EVENT_REPLIED } from '../../src/nat/flow-table.js'
 
 const UDP = 17
 const OUTSIDE = 0xcb007101 | 0

@@ -6,7 +6,7 @@ import { SYN } from '../../src/stack/wire/tcp.js'
 import { checkPacket } from '../../src/testing/check-packet.js'
 import { MemoryGateway } from '../../src/testing/memory-gateway.js'
 import { buildIcmpEcho, buildTcp, buildUdp } from '../../src/testing/packets.js'
-import { E, headerOf, ip, only, sourceOf, u16, unfinish } from '../stack/support.js'
+import { E, headerOf, ip, only, sourceOf, u16, u32, unfinish } from '../stack/support.js'
 
 const ALL = { checksum: true, tcp: true, udp: true }
 /** An ordinary address: no network 0 or 127, below 224. */
@@ -18,7 +18,7 @@ const ends = fc.record({ source: address, destination: address, sourcePort: port
   .filter(({ source, destination }) => source !== destination && destination !== ip('10.0.0.1') && destination !== ip(E) && source !== ip(E))
 const kind = fc.constantFrom('udp', 'udp without checksum', 'tcp', 'icmp')
 
-type Ends = { source: number; destination: number; sourcePort: number; destinationPort: number; payload: Uint8Array }
+type Ends = { source: number; destination: number; sourcePort: number; destinationPort: number; payload: Uint8Array; acknowledgment?: number }
 const build = (which: string, fields: Ends, isReply: boolean): Uint8Array => {
   if (which === 'tcp') return buildTcp({ ...fields, flags: isReply ? SYN | 0x10 : SYN, sequence: fields.sourcePort * 65537 })
   if (which === 'icmp') return buildIcmpEcho({ ...fields, identifier: isReply ? fields.destinationPort : fields.sourcePort, sequence: 7, reply: isReply })
@@ -28,9 +28,10 @@ const build = (which: string, fields: Ends, isReply: boolean): Uint8Array => {
 const answer = (which: string, packet: Uint8Array, data: Uint8Array): Uint8Array => {
   const header = headerOf(packet)
   const isIcmp = which === 'icmp'
+  const acknowledgment = which === 'tcp' ? u32(packet, header + 4) + packet.length - header - 20 + 1 : 0
   return build(which, {
     source: ip(packet.subarray(16, 20).join('.')), destination: ip(sourceOf(packet)),
-    sourcePort: isIcmp ? 1 : u16(packet, header + 2), destinationPort: isIcmp ? u16(packet, header + 4) : u16(packet, header), payload: data,
+    sourcePort: isIcmp ? 1 : u16(packet, header + 2), destinationPort: isIcmp ? u16(packet, header + 4) : u16(packet, header), payload: data, acknowledgment,
   }, true)
 }
 

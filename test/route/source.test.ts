@@ -8,14 +8,14 @@ const address = (text: string, primary = true): InterfaceAddress => {
 }
 const two = [address('198.51.100.2/24'), address('203.0.113.2/28')]
 
-describe('MASQ-1: the source of a masqueraded flow', () => {
-  it('is the primary address whose subnet holds the next hop', () => {
+describe('the source of a masqueraded flow', () => {
+  it('MASQ-1: is the primary address whose subnet holds the next hop', () => {
     expect(chooseSource(two, ip('198.51.100.1'))).toBe(ip('198.51.100.2'))
     expect(chooseSource(two, ip('203.0.113.14'))).toBe(ip('203.0.113.2'))
     expect(chooseSource(two, ip('203.0.113.17'))).toBe(ip('198.51.100.2'))
   })
 
-  it('is the first primary address when none holds it, 0 when there is none', () => {
+  it('MASQ-1: is the first primary address when none holds it, 0 when there is none', () => {
     expect(chooseSource(two, ip('192.0.2.1'))).toBe(ip('198.51.100.2'))
     expect(chooseSource([], ip('192.0.2.1'))).toBe(0)
   })

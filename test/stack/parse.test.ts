@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { DROP_NAMES } from '../../src/drop.js'
 import { FIRST_FRAGMENT, LATER_FRAGMENT, Packet, parse, WHOLE } from '../../src/stack/parse.js'
 import * as ipv4 from '../../src/stack/wire/ipv4.js'
-import { buildFragments, buildIcmp, buildIcmpEcho, buildIpv4, buildTcp, buildUdp } from '../../src/testing/packets.js'
+import { buildFragments, buildIcmp, buildIcmpEcho, buildIpv4, buildTcp, buildUdp, buildUdpLite } from '../../src/testing/packets.js'
 import { A, AT, bytesOf, inSlab, ip, P, parsed } from './support.js'
 
 const UDP = buildUdp({ source: A, destination: P, sourcePort: 5000, destinationPort: 53, payload: bytesOf(20) })
@@ -27,7 +27,7 @@ describe('parse', () => {
     const { packet } = parsed(buildTcp({ ...TCP, flags: 0x12, ttl: 9, ipOptions: Uint8Array.of(1, 1, 1, 1), payload: bytesOf(3) }))
     expect({ ...packet }).toEqual({
       at: AT, length: 47, headerLength: 24, transport: AT + 24, source: ip(A), destination: ip(P), protocol: 6, ttl: 9, fragment: WHOLE,
-      ports: (5000 << 16) | 80, tcpFlags: 0x12, icmpType: -1, partial: false,
+      ports: (5000 << 16) | 80, tcpFlags: 0x12, icmpType: -1, chunkType: 0, partial: false,
     })
   })
 
@@ -92,7 +92,19 @@ describe('parse', () => {
     for (let length = 0; length < 8; length++) expect(cut(17, length)).toBe('bad-transport')
     for (let length = 0; length < 20; length++) expect(cut(6, length)).toBe('bad-transport')
     for (let length = 0; length < 8; length++) expect(cut(1, length)).toBe('bad-transport')
-    expect(cut(47, 0)).toBe('')
+    for (let length = 0; length < 12; length++) {
+      expect(cut(47, length)).toBe(length < 4 ? 'bad-transport' : '')
+      expect(cut(50, length)).toBe(length < 8 ? 'bad-transport' : '')
+      expect(cut(41, length)).toBe('')
+    }
+    for (let length = 0; length < 16; length++) expect(cut(132, length, 1)).toBe('bad-transport')
+    expect(cut(132, 16, 1)).toBe('')
+    for (let length = 0; length < 8; length++) expect(cut(136, length)).toBe('bad-transport')
+    const lite = buildUdpLite({ source: A, destination: P, sourcePort: 5, destinationPort: 6, payload: bytesOf(20) })
+    for (let coverage = 0; coverage < 32; coverage++) {
+      expect(verdict(altered(lite, { 24: 0, 25: coverage }))).toBe(coverage === 0 || (coverage >= 8 && coverage <= 28) ? '' : 'bad-transport')
+    }
+    expect(verdict(altered(lite, { 26: 0, 27: 0 }))).toBe('bad-transport')
     const tcp = buildTcp(TCP)
     for (let words = 0; words < 16; words++) expect(verdict(altered(tcp, { 32: words << 4 }))).toBe(words === 5 ? '' : 'bad-transport')
     for (const length of [0, 7]) expect(verdict(altered(UDP, { 24: 0, 25: length }))).toBe('bad-transport')

@@ -52,7 +52,7 @@ describe('ICMP errors', () => {
   })
 })
 
-describe('RTR-3: when an ICMP error may be sent', () => {
+describe('when an ICMP error may be sent', () => {
   const may = (packet: Uint8Array): boolean => mayReportError(parsed(packet).packet)
 
   it('about TCP, UDP, other protocols, ICMP queries, first fragments', () => {
@@ -63,15 +63,15 @@ describe('RTR-3: when an ICMP error may be sent', () => {
     expect(may(buildFragments(buildUdp({ ...UDP, payload: bytesOf(900) }), 500)[0]!)).toBe(true)
   })
 
-  it('not about ICMP errors and what is unknown of ICMP', () => {
+  it('RTR-3: not about ICMP errors and what is unknown of ICMP', () => {
     for (const type of [3, 4, 5, 11, 12, 1, 9, 15, 17, 30, 41, 200]) expect(may(buildIcmp({ source: A, destination: P, type }))).toBe(false)
   })
 
-  it('not about later fragments', () => {
+  it('RTR-3: not about later fragments', () => {
     expect(may(buildFragments(buildUdp({ ...UDP, payload: bytesOf(900) }), 500)[1]!)).toBe(false)
   })
 
-  it('not to or about broadcast, multicast and impossible addresses', () => {
+  it('RTR-3: not to or about broadcast, multicast and impossible addresses', () => {
     for (const address of ['0.0.0.0', '127.0.0.1', '224.0.0.1', '240.0.0.1', '255.255.255.255']) {
       expect(may(buildUdp({ ...UDP, source: address }))).toBe(false)
       expect(may(buildUdp({ ...UDP, destination: address }))).toBe(false)

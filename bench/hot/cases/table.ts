@@ -1,6 +1,8 @@
 /** The flow table alone. */
 import { allocateFlowTable, FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../../../src/nat/flow-table.js'
-import { SHARED } from '../../../src/nat/behaviour.js'
+import { AddressPool } from '../../../src/nat/address-pool.js'
+import { ADDRESS_DEPENDENT, ENDPOINT_INDEPENDENT, SHARED } from '../../../src/nat/behaviour.js'
+import { EndpointChooser } from '../../../src/nat/choose-endpoint.js'
 import { Forwards } from '../../../src/nat/forwards.js'
 import { Mappings } from '../../../src/nat/mappings.js'
 import { PortHold } from '../../../src/nat/port-hold.js'
@@ -29,21 +31,35 @@ const setPacket = (packet: Packet, index: number): void => {
   packet.ports = ((1024 + (index & 0x7fff)) << 16) | 53
 }
 
-const open = (opener: FlowOpener, packet: Packet): number => {
-  const rewrite = { egress: ZONE_WAN, source: EXTERNAL, destination: packet.destination, destinationPort: packet.ports & 0xffff }
-  return opener.openFromInside(packet, ZONE_LAN, rewrite, SHARED, 0)
+/** What the configuration has as default for TCP and UDP. */
+const EXCLUSIVE = ENDPOINT_INDEPENDENT | (ADDRESS_DEPENDENT << 2)
+
+/** Opens flow number `index`; where ports are exclusive, with a mapping of its own, over as many outside addresses as that takes. */
+const open = (opener: FlowOpener, packet: Packet, behaviour: number, index: number): number => {
+  setPacket(packet, index)
+  const isShared = behaviour === SHARED
+  if (!isShared) packet.source += index & ~0xffff
+  const source = isShared ? EXTERNAL : EXTERNAL + (index >>> 15)
+  const rewrite = { egress: ZONE_WAN, source, destination: packet.destination, destinationPort: packet.ports & 0xffff }
+  return opener.openFromInside(packet, ZONE_LAN, rewrite, behaviour, 0)
 }
 
 /** A table with `flows` open flows, made for `capacity`, and its opener. */
-const filled = (flows: number, capacity: number): { table: FlowTable; opener: FlowOpener } => {
+const filled = (flows: number, capacity: number, behaviour = SHARED): { table: FlowTable; opener: FlowOpener } => {
   const table = new FlowTable(allocateFlowTable(capacity), random.next())
-  const opener = new FlowOpener({
-    table, mappings: new Mappings(table, random.next()), ports, forwards: new Forwards([]), hold: new PortHold(0), keepIdentifiers: true, random,
+  const mappings = new Mappings(table, random.next())
+  const chooser = new EndpointChooser({
+    table, mappings, ports, addresses: new AddressPool(null, 'paired'), forwards: new Forwards([]), hold: new PortHold(0),
+    blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random,
   })
+  table.onClose = (flow) => {
+    chooser.forget(flow)
+    mappings.remove(flow)
+  }
+  const opener = new FlowOpener({ table, mappings, chooser, random })
   const packet = new Packet()
   for (let index = 0; index < flows; index++) {
-    setPacket(packet, index)
-    if (open(opener, packet) < 0) throw new Error(`flow ${index} was refused`)
+    if (open(opener, packet, behaviour, index) < 0) throw new Error(`flow ${index} was refused`)
   }
   return { table, opener }
 }
@@ -89,19 +105,17 @@ export const lookupHit = (flows: number): Case => {
 }
 
 /** Opens flows beside `flows` others, and closes them. */
-export const openAndClose = (flows: number): Case => {
-  const { table, opener } = filled(flows, flows + PER_CALL)
+export const openAndClose = (flows: number, isShared: boolean): Case => {
+  const behaviour = isShared ? SHARED : EXCLUSIVE
+  const { table, opener } = filled(flows, flows + PER_CALL, behaviour)
   const packet = new Packet()
   const opened = new Int32Array(PER_CALL)
   let index = flows
   return {
-    name: `open and close, beside ${flows} flows`,
+    name: `open and close, ${isShared ? 'shared ports' : 'a mapping each'}, beside ${flows} flows`,
     count: PER_CALL,
     run: () => {
-      for (let done = 0; done < PER_CALL; done++) {
-        setPacket(packet, index++)
-        opened[done] = open(opener, packet) >> 1
-      }
+      for (let done = 0; done < PER_CALL; done++) opened[done] = open(opener, packet, behaviour, index++) >> 1
       for (let done = 0; done < PER_CALL; done++) table.close(opened[done]!)
     },
   }

@@ -14,7 +14,7 @@ import type { Terminal } from '../terminal.js'
 
 /** Key of FlowFilter, the option as help shows it, conntrack's other names for it, what it means. */
 const FILTERS: readonly (readonly [key: keyof FlowFilter, flags: string, aliases: readonly string[], meaning: string])[] = [
-  ['protocol', '-p, --proto <protocol>', ['--protonum'], 'tcp, udp or icmp, or its number'],
+  ['protocol', '-p, --proto <protocol>', ['--protonum'], 'tcp, udp, icmp, sctp, udplite, gre, esp, or a number'],
   ['origSrc', '-s, --orig-src <prefix>', ['--src'], 'source address of the original direction, or its network'],
   ['origDst', '-d, --orig-dst <prefix>', ['--dst'], 'destination address of the original direction'],
   ['replySrc', '-r, --reply-src <prefix>', [], 'source address of the replies'],
@@ -23,7 +23,7 @@ const FILTERS: readonly (readonly [key: keyof FlowFilter, flags: string, aliases
   ['origPortDst', '--dport, --orig-port-dst <port>', [], 'destination port of the original direction'],
   ['replyPortSrc', '--reply-port-src <port>', [], 'source port of the replies'],
   ['replyPortDst', '--reply-port-dst <port>', [], 'destination port of the replies: the external port'],
-  ['state', '--state <state>', [], 'TCP state, for example ESTABLISHED'],
+  ['state', '--state <state>', [], 'state of TCP or SCTP, for example ESTABLISHED'],
   ['mark', '-m, --mark <mark>', [], 'mark of the flow'],
   ['srcNat', '-n, --src-nat [prefix]', [], 'flows with a translated source, translated to this address'],
 ]

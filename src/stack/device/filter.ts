@@ -33,21 +33,26 @@ const ETHERTYPE_ARP = 0x0806
 const ACCEPT_ALL = 0x40000
 
 type Target = 'accept' | 'reject' | string
-interface Instruction { code: number; k: number; yes?: Target; no?: Target; label?: string }
+/** `to`: where a JUMP leads, however far; others have `yes` and `no`, within 255 instructions. */
+interface Instruction { code: number; k: number; yes?: Target; no?: Target; to?: Target; label?: string }
 
 /** Resolves labels and packs the program as the machine has struct sock_filter. */
 const assemble = (program: Instruction[]): Uint8Array => {
   const out = new Uint8Array(program.length * 8)
   const view = new DataView(out.buffer)
   const little = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
-  const find = (label: Target, from: number): number => {
+  const find = (label: Target, from: number, furthest = 255): number => {
     const to = program.findIndex((instruction) => instruction.label === label)
     const distance = to - from - 1
-    if (to < 0 || distance < 0 || distance > 255) throw new RangeError(`BPF jump from ${from} to ${label} is out of range`)
+    if (to < 0 || distance < 0 || distance > furthest) throw new RangeError(`BPF jump from ${from} to ${label} is out of range`)
     return distance
   }
   program.forEach((instruction, index) => {
     view.setUint16(index * 8, instruction.code, little)
+    if (instruction.to !== undefined) {
+      view.setInt32(index * 8 + 4, find(instruction.to, index, Infinity), little)
+      return
+    }
     view.setUint8(index * 8 + 2, instruction.yes === undefined ? 0 : find(instruction.yes, index))
     view.setUint8(index * 8 + 3, instruction.no === undefined ? 0 : find(instruction.no, index))
     view.setInt32(index * 8 + 4, instruction.k, little)
@@ -60,16 +65,43 @@ export interface FilterOptions {
   readonly addresses: readonly number[]
   /** Networks whose packets are all ours: inside hosts that are not translated. */
   readonly networks?: readonly { readonly address: number; readonly mask: number }[]
-  /** Inclusive ranges of external TCP and UDP ports; null: the addresses are ours alone, everything to them is heard. */
+  /** Inclusive ranges of external ports; null: the addresses are ours alone, everything to them is heard. */
   readonly ports: readonly (readonly [first: number, last: number])[] | null
+  /** Echo requests are heard, too. */
+  readonly pings: boolean
+  /** Protocols without ports that are heard, besides ICMP; null for all. */
+  readonly protocols: readonly number[] | null
   /** ARP frames are heard too. */
   readonly arp: boolean
 }
 
+/** Ranges of addresses in a program at most. */
+const RANGES_MAX = 100
+
+/** Addresses as ranges, ascending as unsigned numbers; where they are too many, those with the smallest gaps between them are one. */
+const addressRanges = (addresses: readonly number[]): [first: number, last: number][] => {
+  const ranges: [first: number, last: number][] = []
+  for (const address of Uint32Array.from(addresses).sort()) {
+    const before = ranges.at(-1)
+    if (before !== undefined && address <= before[1] + 1) before[1] = address
+    else ranges.push([address, address])
+  }
+  const gapBefore = (index: number): number => ranges[index]![0] - ranges[index - 1]![1]
+  const gaps = ranges.slice(1).map((_, index) => gapBefore(index + 1)).sort((a, b) => b - a)
+  const least = gaps[RANGES_MAX - 1] ?? 0
+  const joined: [first: number, last: number][] = []
+  for (const [index, range] of ranges.entries()) {
+    if (index > 0 && gapBefore(index) <= least) joined.at(-1)![1] = range[1]
+    else joined.push([...range])
+  }
+  return joined
+}
+
 /**
- * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP and UDP to one of the ports, fragments
- * without transport header; all IPv4 to one of the networks; and ARP if asked.
- * @throws RangeError when there are more addresses and port ranges than a program can hold (some 200 in all)
+ * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP, UDP, UDP-Lite and SCTP to one of the ports,
+ * the protocols named, fragments without transport header; all other IPv4 to one of the networks; and ARP if asked.
+ * Addresses that are ours alone may be any number: of very many, some that lie between them are let through as well.
+ * @throws RangeError when there are more shared addresses and port ranges than a program can hold (some 200 in all)
  */
 export const wanFilter = (options: FilterOptions): Uint8Array => {
   const program: Instruction[] = [
@@ -83,6 +115,12 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     { code: RETURN, k: 0, label: 'not-ipv4' },
     { code: LOAD_WORD, k: NETWORK + 16, label: 'ipv4' },
   ]
+  // The host's own addresses may be in the networks.
+  if (options.ports !== null) {
+    for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'own' })
+    program.push({ code: JUMP, k: 0, to: 'others' }, { code: JUMP, k: 0, to: 'ours', label: 'own' })
+    program.push({ code: LOAD_WORD, k: NETWORK + 16, label: 'others' })
+  }
   for (const [index, { address, mask }] of (options.networks ?? []).entries()) {
     program.push(
       { code: ALU_AND, k: mask },
@@ -91,12 +129,17 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
       { code: LOAD_WORD, k: NETWORK + 16, label: `beyond-${index}` },
     )
   }
-  for (const address of options.addresses) program.push({ code: JUMP_EQUAL, k: address, yes: 'ours' })
-  program.push({ code: RETURN, k: 0 })
   if (options.ports === null) {
-    program.push({ code: RETURN, k: ACCEPT_ALL, label: 'ours' })
+    addressRanges(options.addresses).forEach(([first, last], index) => {
+      program.push({ code: JUMP_GREATER_EQUAL, k: first, yes: `from-${index}`, no: `past-${index}` })
+      program.push({ code: JUMP_GREATER_EQUAL, k: last + 1, yes: `past-${index}`, no: `ours-${index}`, label: `from-${index}` })
+      program.push({ code: RETURN, k: ACCEPT_ALL, label: `ours-${index}` })
+      program.push({ code: JUMP, k: 0, label: `past-${index}` })
+    })
+    program.push({ code: RETURN, k: 0 })
     return assemble(program)
   }
+  program.push({ code: RETURN, k: 0 })
   program.push(
     { code: LOAD_HALF, k: NETWORK + 6, label: 'ours' },
     { code: JUMP_SET, k: 0x1fff, yes: 'accept-early', no: 'whole' },
@@ -110,11 +153,14 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     { code: JUMP_EQUAL, k: 1, yes: 'icmp' },
     { code: JUMP_EQUAL, k: 6, yes: 'ports' },
     { code: JUMP_EQUAL, k: 17, yes: 'ports' },
-    { code: RETURN, k: 0 },
+    { code: JUMP_EQUAL, k: 132, yes: 'ports' },
+    { code: JUMP_EQUAL, k: 136, yes: 'ports' },
+    ...(options.protocols ?? []).map((protocol): Instruction => ({ code: JUMP_EQUAL, k: protocol, yes: 'icmp-other' })),
+    { code: RETURN, k: options.protocols === null ? ACCEPT_ALL : 0 },
     { code: LOAD_HALF_INDEXED, k: NETWORK, label: 'icmp' },
     { code: ALU_AND, k: 0xff00 },
     { code: JUMP_EQUAL, k: 0x0800, yes: 'echo-request', no: 'icmp-other' },
-    { code: RETURN, k: 0, label: 'echo-request' },
+    { code: RETURN, k: options.pings ? ACCEPT_ALL : 0, label: 'echo-request' },
     { code: RETURN, k: ACCEPT_ALL, label: 'icmp-other' },
     { code: LOAD_HALF_INDEXED, k: NETWORK + 2, label: 'ports' },
   )

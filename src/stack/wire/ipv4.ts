@@ -10,6 +10,12 @@ export const HEADER_MIN = 20
 export const PROTOCOL_ICMP = 1
 export const PROTOCOL_TCP = 6
 export const PROTOCOL_UDP = 17
+export const PROTOCOL_GRE = 47
+export const PROTOCOL_ESP = 50
+/** IPsec's header over the addresses: it does not survive their translation. */
+export const PROTOCOL_AH = 51
+export const PROTOCOL_SCTP = 132
+export const PROTOCOL_UDPLITE = 136
 
 /** Bits of `flagsAndOffset`. The lower 13 bits are the offset in units of 8 bytes. */
 export const FLAG_RESERVED = 0x8000
