@@ -1,6 +1,6 @@
 // The hot path, piece by piece: nanoseconds of each, and garbage made by packets.
 //
-//   node bench/hot/run.mjs [--only table,steps,checksum,packets,garbage,memory]
+//   node bench/hot/run.mjs [--only table,routes,steps,checksum,packets,garbage,memory]
 //
 // The best of a case's samples is what the code costs on an undisturbed machine; the median tells how disturbed this one was.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -74,6 +74,17 @@ const sections = {
     ...[1000, 64_000, 1_000_000].map((flows) => () => hot.lookupHit(flows)),
     ...[true, false].flatMap((isShared) => [0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows, isShared))),
   ]),
+  routes: async () => {
+    const sizes = ['bgp', 'random'].flatMap((mix) => [1000, 1_000_000].map((routes) => [mix, routes]))
+    await table('Routes', [
+      ...sizes.flatMap(([mix, routes]) => [() => hot.prefixMatch(mix, routes), () => hot.policyLookup(mix, routes)]),
+      ...[24, 16, 8, 1, 0].map((length) => () => hot.routeChange('bgp', 1_000_000, length)),
+    ])
+    for (const [mix, routes] of sizes) {
+      const { buildMilliseconds, bytesPerRoute, wrong } = hot.weighRoutes(mix, routes, 100_000)
+      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of 200000 lookups ${wrong} were wrong`)
+    }
+  },
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
   packets: () => {

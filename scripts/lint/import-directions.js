@@ -21,6 +21,7 @@ const DIRECTIONS = [
   { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/policy/model', 'src/policy/engine/'] },
   { files: ['src/policy/iptables/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/model', 'src/policy/iptables/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
+  { files: ['src/policy/iproute/'], may: [...BASE, 'src/nearest', 'src/stack/wire/', 'src/route/', 'src/policy/iproute/'] },
   { files: DATA_PLANE, may: DATA_PLANE },
 ]
 

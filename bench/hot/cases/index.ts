@@ -1,4 +1,5 @@
 export type { Case } from './case.js'
 export { parseAlone, replayAlone, superpackets, tcpPackets, translateAlone, udpPackets } from './packets.js'
+export { policyLookup, prefixMatch, routeChange, weighRoutes } from './routes.js'
 export { checksum, useNativeSums } from './sums.js'
 export { lookupHit, openAndClose, weigh } from './table.js'
