@@ -18,7 +18,7 @@
 import type { Attachment } from './attachment.js'
 import { ZONE_LAN } from './attachment.js'
 import { Drop } from './drop.js'
-import { SHARED, UNTRANSLATED } from './nat/behaviour.js'
+import { isShared, SHARED, UNTRANSLATED } from './nat/behaviour.js'
 import type { AddressPool } from './nat/address-pool.js'
 import type { EndpointChooser } from './nat/choose-endpoint.js'
 import type { FlowTable } from './nat/flow-table.js'
@@ -169,9 +169,10 @@ export class Admission {
   /** Whether something gave way for a packet that was refused with this drop code. */
   #makeRoom(packet: Packet, refused: number, behaviour: number): boolean {
     if (refused === Drop['table-full']) return this.#room.makeFlow(packet.source)
-    // A shared port is only taken towards one remote: there, no other flow is in the way of many.
-    if (refused !== Drop['ports-exhausted'] || behaviour >= SHARED || !this.#chooser.isUnbound) return false
-    const port = this.#room.makePort(packet.source, packet.protocol, this.#rewrite.source)
+    if (refused !== Drop['ports-exhausted'] || behaviour === UNTRANSLATED || !this.#chooser.isUnbound) return false
+    // Without ports one host has a remote and another must do without: nothing is exhausted.
+    if (isByAddress(packet.protocol)) return false
+    const port = this.#room.makePort(packet.source, packet.protocol, this.#rewrite, isShared(behaviour))
     if (port >= 0) this.#chooser.offer(port)
     return port >= 0
   }

@@ -67,6 +67,22 @@ export class Attachment {
     this.egress = new Egress(options.slab, options.device, options.scratch, SEND_BATCH)
   }
 
+  /** The neighbour index for a destination behind this interface; 0 where none is needed, -1 without route. */
+  linkTo(destination: number): number {
+    if (this.routes === null) return 0
+    const route = this.routes.lookup(destination)
+    if (route === undefined) return -1
+    return this.neighbours === null ? 0 : this.neighbours.indexOf(route.gateway ?? destination)
+  }
+
+  /** Whether a neighbour can be sent to now; if not, it is asked for, so that it can be soon. @param link -1 for no way; @param now milliseconds */
+  canReach(link: number, now: number): boolean {
+    if (link <= 0) return link === 0
+    if (this.neighbours!.isReachable(link)) return true
+    this.neighbours!.request(link, now)
+    return false
+  }
+
   /** Exchanges the device, as when an interface came back under a new index. The old one is closed. */
   replaceDevice(device: Device): void {
     this.device.close()

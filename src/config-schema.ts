@@ -197,6 +197,8 @@ export const schema = section({
     otherProtocols: oneOf(...OTHER_PROTOCOLS)
       .optional()
       .describe('Protocols other than TCP, UDP, UDP-Lite, ICMP, SCTP, GRE and ESP: refused, or translated by address, one inside host for each remote.'),
+    verifyChecksums: flag().optional().describe('Drop TCP, UDP and ICMP packets whose checksum is wrong; else the receiver does.'),
+    forgetWhenDown: flag().optional().describe('Flows end when the WAN interface is taken down, as those of MASQUERADE do.'),
     ports: section({
       selection: selection(),
       parity: flag().optional().describe('Even ports become even ones, odd ports odd ones (RFC 4787 REQ-4).'),

@@ -28,7 +28,12 @@ import type { PortSettings } from './nat/settings.js'
 import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Tracker } from './nat/track.js'
+import { Clock } from './clock.js'
+import { Knocks } from './knocks.js'
+import { NextHopQueue } from './next-hop-queue.js'
+import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
+import { Reports } from './reports.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
 import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
@@ -104,9 +109,11 @@ export class DataPlane {
   readonly #events: FlowEvents
   readonly #forwards: Forwards
   readonly #admission: Admission
+  readonly #forgetsWhenDown: boolean
 
   constructor(settings: DataPlaneSettings, devices: DataPlaneDevices) {
     const { nat, timeouts, limits } = settings.behaviour
+    this.#forgetsWhenDown = nat.forgetWhenDown
     let end = 0
     const region = (size: number): Region => ({ start: end, end: (end += size) })
     const lanRegion = region(RECEIVE_BYTES)
@@ -174,30 +181,35 @@ export class DataPlane {
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
+    const { stats } = settings
+    const clock = new Clock()
+    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
+    const reports = new Reports({ slab, scratch, limit, clock, stats })
+    const queue = new NextHopQueue(new WaitingPackets(new HeldPackets(slab, waitingRegion)), reports, clock)
+    const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
-      slab, scratch, lan, wan,
+      slab, scratch, clock, stats, lan, wan,
+      attachments: [lan, wan],
       table: this.table,
       admission: this.#admission,
-      events,
+      events, hairpins, sources, room, reports, queue,
+      ownHost: new OwnHost(slab, reports, queue),
+      knocks: syns === null ? null : new Knocks(slab, syns, wan, reports, clock),
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      waiting: new WaitingPackets(new HeldPackets(slab, waitingRegion)),
-      hairpins, sources, room,
-      syns: nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null,
-      refusal: limits.refusal,
-      errorLimit: new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST),
       tracker: new Tracker(this.table, nat.tcp, idle),
       timeouts: idle,
+      refusal: limits.refusal,
+      verifiesSums: nat.verifyChecksums,
       mssClamp: settings.mssClamp,
-      stats: settings.stats,
     })
     this.pipeline.onSecond = (second) => this.blocks?.expire(second)
     this.setWan(settings.wanSettings)
   }
 
-  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end. */
+  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end; all of them, if so configured, with the interface. */
   setWan(settings: WanSettings): void {
     const { wan } = this.pipeline
     wan.up = settings.up
@@ -205,7 +217,8 @@ export class DataPlane {
     this.#routes.replace(settings.routes)
     this.#admission.addresses = new Set(settings.addresses)
     this.#addresses.setPresent(this.#admission.addresses)
-    closeAddressesExcept(this.table, this.#admission.addresses)
+    const isForgotten = this.#forgetsWhenDown && !(settings.enabled ?? settings.up)
+    closeAddressesExcept(this.table, isForgotten ? new Set() : this.#admission.addresses)
   }
 
   /** A flow ends. When its mapping ends with it, the outside port rests, if strangers could have sent to it (RFC 6888 REQ-8). */

@@ -11,6 +11,7 @@ const REASONS = [
   ['bad-transport', 'transport header missing, truncated or with impossible lengths'],
   ['bad-fragment', 'fragment with an impossible length or offset (RFC 791, 1858, 3128)'],
   ['bad-offload', 'virtio header that does not fit the packet: an unfinished checksum or segments where there can be none'],
+  ['bad-checksum', 'TCP, UDP or ICMP packet whose checksum is wrong (nat.verifyChecksums)'],
   ['bad-icmp-checksum', 'ICMP error with a wrong checksum, its own or the quoted header\'s (RFC 5508 REQ-3)'],
   ['bad-quote', 'ICMP error that quotes too little to tell whose it is'],
   ['source-route', 'loose or strict source route option, in the header or in what an ICMP error quotes (RFC 7126 4.3, 4.4)'],

@@ -13,6 +13,8 @@ export type PortRange = readonly [first: number, last: number]
 /** The WAN as the data plane needs it. Sent whole at every change. */
 export interface WanSettings {
   readonly up: boolean
+  /** Administratively up; absent: as `up`. */
+  readonly enabled?: boolean
   /** Bytes. */
   readonly mtu: number
   /** Addresses that flows may have, int32. Flows with others end. */

@@ -63,6 +63,8 @@ describe('parseConfig', () => {
         udp: { mapping: 'address-dependent', filtering: 'endpoint-independent' },
         icmp: { mapping: 'address-and-port-dependent', filtering: 'address-dependent' },
         otherProtocols: 'by-address',
+        verifyChecksums: false,
+        forgetWhenDown: false,
         ports: { selection: 'random', parity: true, hold: 0, holdMax: 7, blockSize: 512, blocksPerHost: 2 },
         pool: '198.51.100.7,198.51.100.9-198.51.100.12,198.18.0.0/30',
         pooling: 'paired-soft',

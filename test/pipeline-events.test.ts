@@ -56,6 +56,13 @@ describe('events of flows', () => {
     ])
   })
 
+  it('tell a refusal, which ends the flow at once', async () => {
+    const { gateway, heard } = setUp()
+    gateway.fromLan(buildTcp({ ...TCP, flags: SYN, sequence: 100 }))
+    gateway.fromWan(buildTcp({ ...TCP_BACK, flags: RST | ACK, acknowledgment: 101 }))
+    expect(kinds(printed(await heard()))).toEqual(['[NEW] tcp 6 120 SYN_SENT', '[DESTROY] tcp 6 10 CLOSE'])
+  })
+
   it('CT-3: tell pings with type, code and id', async () => {
     const { gateway, heard } = setUp()
     gateway.fromLan(buildIcmpEcho({ source: A, destination: P, identifier: 7 }))

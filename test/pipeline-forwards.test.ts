@@ -73,6 +73,15 @@ describe('a forward', () => {
     expect(gateway.drops).toEqual({ 'ports-exhausted': 1 })
   })
 
+  it('of a protocol refuses a remote that comes by a second outside address: inside it would be the same', () => {
+    const gateway = gatewayWith([`esp:${A}`], { wanAddresses: [E, '203.0.113.2'] })
+    const packet = (destination: string): Uint8Array => buildEsp({ source: P, destination, spi: 7 })
+    gateway.fromWan(packet(E)).fromWan(packet('203.0.113.2'))
+    expect(destinationOf(delivered(gateway))).toBe(A)
+    expect(gateway.drops).toEqual({ 'ports-exhausted': 1 })
+    expect(gateway.flows).toBe(1)
+  })
+
   it('AH cannot be forwarded, and is not', () => {
     const gateway = gatewayWith([])
     gateway.fromWan(buildIpv4({ source: P, destination: E, protocol: 51, payload: bytesOf(24) }))

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { ACK, SYN } from '../src/stack/wire/tcp.js'
 import { MemoryGateway, type MemoryGatewayOptions, seededRandom } from '../src/testing/memory-gateway.js'
 import { formatIpv4 } from '../src/stack/wire/address.js'
+import { buildGre } from '../src/testing/packets.js'
 import { behaving, end, enter, leave, packet } from './behaviours.js'
 import { A, B, E, icmp, only, P, Q } from './stack/support.js'
 
@@ -151,6 +152,21 @@ describe('a flood', () => {
     gateway.fromLan(packet('tcp', end(B, 4000), end(Q, 443), ACK))
     expect(gateway.toWan()).toHaveLength(1)
     expect(gateway.plane.table.count).toBeLessThanOrEqual(4096)
+  })
+
+  it('towards one server does not keep another host from it where ports are shared', () => {
+    const gateway = new MemoryGateway({ profile: 'linux', ...small })
+    flood(gateway, 20_000, 'tcp')
+    expect(attempt(gateway, '192.168.7.7', 6000, 'tcp', 80)).toBe('left')
+  })
+
+  it('takes no remote of GRE from the host that has it', () => {
+    const gateway = new MemoryGateway({ profile: 'linux', ...small })
+    const gre = (source: string): number => gateway.fromLan(buildGre({ source, destination: Q })).toWan().length
+    expect(gre(B)).toBe(1)
+    flood(gateway, 1000, 'udp')
+    expect(gre('192.168.7.7')).toBe(0)
+    expect(gre(B)).toBe(1)
   })
 
   it('CGN-11: with makeRoom off nothing gives way', () => {

@@ -10,7 +10,7 @@ import * as sctp from '../src/stack/wire/sctp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway, type MemoryGatewayOptions } from '../src/testing/memory-gateway.js'
 import {
-  buildEsp, buildFragments, buildGre, buildIcmpError, buildIpv4, buildSctp, buildUdpLite, type SctpChunk, type SctpOptions,
+  buildEsp, buildFragments, buildGre, buildIcmpError, buildIpv4, buildSctp, buildUdp, buildUdpLite, type SctpChunk, type SctpOptions,
 } from '../src/testing/packets.js'
 import { A, B, bytesOf, destinationOf, E, from, G, icmp, NOTHING, only, P, Q, sourceOf, to, u16 } from './stack/support.js'
 
@@ -18,7 +18,10 @@ const LITE = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 
 const LITE_BACK = { source: P, destination: E, sourcePort: 53, destinationPort: 5000 }
 const SCTP = { source: A, destination: P, sourcePort: 5000, destinationPort: 80 }
 const SCTP_BACK = { source: P, destination: E, sourcePort: 80, destinationPort: 5000 }
-const INIT: SctpChunk[] = [{ type: sctp.INIT, value: bytesOf(16) }]
+/** INIT and INIT ACK begin with the tag that their sender wants to see. */
+const initValue = (tag: number): Uint8Array => Uint8Array.of(0, 0, 0, tag, ...bytesOf(12))
+const INIT: SctpChunk[] = [{ type: sctp.INIT, value: initValue(77) }]
+const INIT_ACK: SctpChunk[] = [{ type: sctp.INIT_ACK, value: initValue(99) }]
 const init = (options: Partial<SctpOptions> = {}): Uint8Array => buildSctp({ ...SCTP, chunks: INIT, ...options })
 const chunk = (type: number, length = 8): SctpChunk[] => [{ type, value: bytesOf(length) }]
 
@@ -117,7 +120,7 @@ describe('SCTP', () => {
     gateway.fromLan(init())
     const port = u16(sent(gateway), 20)
     const back = { ...SCTP_BACK, destinationPort: port, tag: 77 }
-    gateway.fromWan(buildSctp({ ...back, chunks: chunk(sctp.INIT_ACK, 24) })).fromLan(buildSctp({ ...SCTP, tag: 99, chunks: chunk(sctp.COOKIE_ECHO) }))
+    gateway.fromWan(buildSctp({ ...back, chunks: INIT_ACK })).fromLan(buildSctp({ ...SCTP, tag: 99, chunks: chunk(sctp.COOKIE_ECHO) }))
     gateway.fromWan(buildSctp({ ...back, chunks: chunk(sctp.COOKIE_ACK, 0) }))
     expect(gateway.toLan().map(({ bytes }) => [to(bytes), checkPacket(bytes)])).toEqual([[`${A}:5000`, []], [`${A}:5000`, []]])
     expect(from(sent(gateway))).toBe(`${E}:${port}`)
@@ -193,6 +196,33 @@ describe('SCTP', () => {
     expect(livesFor(survivor, data, 7440)).toBe(true)
   })
 
+  it('an end without the right tag is somebody else\'s: it passes and changes nothing', () => {
+    const ends = (direction: 'in' | 'out', type: number, tag: number, flags = 0): string => {
+      const gateway = open()
+      const chunks = [{ type, flags }]
+      if (direction === 'in') gateway.fromWan(buildSctp({ ...SCTP_BACK, tag, chunks }))
+      else gateway.fromLan(buildSctp({ ...SCTP, tag, chunks }))
+      expect(gateway.toLan().length + gateway.toWan().length).toBe(1)
+      return /sctp +132 \d+ (\w+)/.exec(lines(gateway)[0]!)![1]!
+    }
+    for (const type of [sctp.ABORT, sctp.SHUTDOWN_COMPLETE]) {
+      // A wants to see 77, P 99; with flag T each sends back what it saw itself.
+      expect([ends('in', type, 77), ends('out', type, 99), ends('in', type, 99, 1), ends('out', type, 77, 1)]).toEqual(Array(4).fill('CLOSED'))
+      expect([ends('in', type, 99), ends('out', type, 77), ends('in', type, 77, 1), ends('in', type, 0), ends('out', type, 78)]).toEqual(Array(5).fill('ESTABLISHED'))
+    }
+  })
+
+  it('an INIT that comes between does not change the tags; one after the end does', () => {
+    const abort = buildSctp({ ...SCTP, tag: 55, chunks: chunk(sctp.ABORT, 0) })
+    const inInit = buildSctp({ ...SCTP_BACK, chunks: [{ type: sctp.INIT, value: initValue(55) }] })
+    const gateway = open().fromWan(inInit).fromLan(abort)
+    expect(lines(gateway)[0]).toMatch(/ESTABLISHED/)
+    gateway.fromLan(buildSctp({ ...SCTP, tag: 99, chunks: chunk(sctp.ABORT, 0) })).fromWan(inInit)
+    expect(lines(gateway)[0]).toMatch(/COOKIE_WAIT/)
+    gateway.fromLan(abort)
+    expect(lines(gateway)[0]).toMatch(/CLOSED/)
+  })
+
   it('CT-2: is listed as conntrack does', () => {
     const gateway = new MemoryGateway({ profile: 'linux' })
     gateway.fromLan(init())
@@ -200,7 +230,7 @@ describe('SCTP', () => {
       `src=${A} dst=${P} sport=5000 dport=80 packets=${counts[0]} bytes=${counts[1]}${answered ? '' : ' [UNREPLIED]'} ` +
       `src=${P} dst=${E} sport=80 dport=5000 packets=${counts[2]} bytes=${counts[3]}`
     expect(lines(gateway, PROFILES.linux.timeouts)).toEqual([`sctp     132 3 CLOSED ${tuples(false, 1, 52, 0, 0)} mark=0 use=1`])
-    expect(lines(open({ profile: 'linux' }), PROFILES.linux.timeouts)).toEqual([`sctp     132 210 ESTABLISHED ${tuples(true, 2, 96, 2, 96)} [ASSURED] mark=0 use=1`])
+    expect(lines(open({ profile: 'linux' }), PROFILES.linux.timeouts)).toEqual([`sctp     132 210 ESTABLISHED ${tuples(true, 2, 96, 2, 88)} [ASSURED] mark=0 use=1`])
   })
 
   it('has the mapping and filtering of TCP', () => {
@@ -279,6 +309,36 @@ describe('protocols without ports', () => {
       expect(destinationOf(delivered(gateway))).toBe(A)
     })
   }
+
+  const E2 = '203.0.113.2'
+  const POOL: MemoryGatewayOptions = { profile: 'behave', wanAddresses: [E, E2], nat: { pool: `${E},${E2}`, pooling: 'paired-soft' } }
+
+  it('with a pool, the second host has another address to the same remote, if it may; the third has none', () => {
+    const esp = (source: string): Uint8Array => buildEsp({ source, destination: P, spi: 1 })
+    const gateway = new MemoryGateway(POOL)
+    gateway.fromLan(esp(A)).fromLan(esp(B)).fromLan(esp('10.0.0.4'))
+    const sources = gateway.toWan().map(({ bytes }) => sourceOf(bytes))
+    expect(sources.toSorted()).toEqual([E, E2])
+    expect(gateway.drops).toEqual({ 'ports-exhausted': 1 })
+    gateway.toLan()
+    gateway.fromWan(buildEsp({ source: P, destination: sources[1]!, spi: 2 }))
+    expect(destinationOf(delivered(gateway))).toBe(B)
+  })
+
+  it('the address is that of the plan where there is one', () => {
+    const gateway = new MemoryGateway({
+      ...POOL, nat: { pool: `${E},${E2}`, deterministic: { inside: '10.0.0.0/29', reserved: 1024, dynamic: 0, perHost: 0 } },
+    })
+    const outside = (host: number): string => {
+      gateway.fromLan(buildUdp({ source: `10.0.0.${host}`, destination: Q, sourcePort: 5000, destinationPort: 53 })).fromLan(buildEsp({ source: `10.0.0.${host}`, destination: `198.51.100.${host}`, spi: 1 }))
+      const [udp, esp] = gateway.toWan().map(({ bytes }) => sourceOf(bytes))
+      expect(esp).toBe(udp)
+      return esp!
+    }
+    expect(new Set([2, 3, 4, 5, 6].map(outside)).size).toBe(2)
+    gateway.fromLan(buildEsp({ source: '10.0.1.2', destination: P, spi: 1 }))
+    expect(gateway.drops).toEqual({ 'no-ports-for-host': 1 })
+  })
 
   it('only the remote may answer', () => {
     const gateway = new MemoryGateway({ profile: 'behave' })

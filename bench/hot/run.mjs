@@ -1,6 +1,6 @@
 // The hot path, piece by piece: nanoseconds of each, and garbage made by packets.
 //
-//   node bench/hot/run.mjs [--only table,steps,checksum,sets,packets,garbage,memory]
+//   node bench/hot/run.mjs [--only table,routes,steps,checksum,sets,packets,garbage,memory]
 //
 // The best of a case's samples is what the code costs on an undisturbed machine; the median tells how disturbed this one was.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -74,6 +74,17 @@ const sections = {
     ...[1000, 64_000, 1_000_000].map((flows) => () => hot.lookupHit(flows)),
     ...[true, false].flatMap((isShared) => [0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows, isShared))),
   ]),
+  routes: async () => {
+    const sizes = ['bgp', 'random'].flatMap((mix) => [1000, 1_000_000].map((routes) => [mix, routes]))
+    await table('Routes', [
+      ...sizes.flatMap(([mix, routes]) => [() => hot.prefixMatch(mix, routes), () => hot.policyLookup(mix, routes)]),
+      ...[24, 16, 8, 1, 0].map((length) => () => hot.routeChange('bgp', 1_000_000, length)),
+    ])
+    for (const [mix, routes] of sizes) {
+      const { buildMilliseconds, bytesPerRoute, wrong } = hot.weighRoutes(mix, routes, 100_000)
+      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of 200000 lookups ${wrong} were wrong`)
+    }
+  },
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
   sets: async () => {
@@ -96,6 +107,7 @@ const sections = {
       hot.replayAlone,
       ...[1, 1000, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.udpPackets(flows, direction))),
       () => hot.udpPackets(1000, 'out', false),
+      ...[1, 64_000].flatMap((flows) => ['out', 'in'].map((direction) => () => hot.tcpPackets(flows, direction))),
       () => hot.superpackets(true),
       () => hot.superpackets(false),
     ])
@@ -104,6 +116,7 @@ const sections = {
     say('\nGarbage')
     await garbage(hot.udpPackets(1000, 'out'))
     await garbage(hot.udpPackets(1000, 'out', false))
+    await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
   },
   memory: async () => {

@@ -8,7 +8,8 @@ import { dirname, relative, resolve } from 'node:path'
 const BASE = ['src/errors', 'src/drop', 'src/native']
 const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
-  'src/publish-stats', 'src/worker-protocol', 'src/worker',
+  'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
+  'src/publish-stats', 'src/worker-protocol', 'src/worker', 'src/policy/model', 'src/policy/engine/',
   'src/policy/sets/',
 ]
 
@@ -19,12 +20,16 @@ const DIRECTIONS = [
   { files: ['src/nat/'], may: [...BASE, 'src/stack/', 'src/nat/'] },
   { files: ['src/policy/sets/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/sets/'] },
   { files: ['src/policy/ipset/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/sets/', 'src/policy/ipset/'] },
+  { files: ['src/policy/model'], may: ['src/policy/model'] },
+  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/policy/model', 'src/policy/sets/', 'src/policy/engine/'] },
+  { files: ['src/policy/iptables/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/model', 'src/policy/iptables/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
+  { files: ['src/policy/iproute/'], may: [...BASE, 'src/nearest', 'src/stack/wire/', 'src/route/', 'src/policy/iproute/'] },
   { files: DATA_PLANE, may: DATA_PLANE },
 ]
 
 /** Files that may put translation and routing together. Others may at most name the types of both. */
-const COMPOSERS = ['src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
+const COMPOSERS = ['src/pipeline', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
 
 /** Folders that only some may import. */
 const RESERVED = [

@@ -11,6 +11,8 @@ const PACKAGES = {
   ethtool: 'ethtool',
   ip: 'iproute2',
   iperf3: 'iperf3',
+  'iptables-legacy': 'iptables',
+  'iptables-nft': 'iptables',
   mtr: 'mtr-tiny',
   nc: 'netcat-openbsd',
   nft: 'nftables',

@@ -34,6 +34,8 @@ export interface WanState {
   ifindex: number
   /** Administratively up, with a carrier. */
   up: boolean
+  /** Administratively up, whatever its carrier. */
+  enabled: boolean
   mtu: number
   /** Packets on it have Ethernet headers. */
   ethernet: boolean
@@ -45,7 +47,7 @@ export interface WanState {
 }
 
 export const absentState = (name: string): WanState =>
-  ({ name, ifindex: 0, up: false, mtu: 0, ethernet: false, mac: null, addresses: [], routes: [] })
+  ({ name, ifindex: 0, up: false, enabled: false, mtu: 0, ethernet: false, mac: null, addresses: [], routes: [] })
 
 const routeOf = ({ destination, prefixLength, gateway, source, metric, mtu }: Route): WanRoute =>
   ({ destination, prefixLength, gateway, source, metric, mtu })
@@ -67,6 +69,7 @@ export const readWanState = async (rtnetlink: Rtnetlink, name: string): Promise<
     name,
     ifindex: link.index,
     up: link.up && link.carrier,
+    enabled: link.up,
     mtu: link.mtu,
     ethernet: link.ethernet,
     mac: link.mac,

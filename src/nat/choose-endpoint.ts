@@ -145,7 +145,10 @@ export class EndpointChooser {
       if (index < 0) return -Drop['no-ports-for-host']
       rewrite.source = plan.addressOf(index)
     }
-    if (isByAddress(packet.protocol)) return this.#chooseNone()
+    if (isByAddress(packet.protocol)) {
+      const port = plan === null ? this.#chooseAddress(behaviour) : this.#freeOfPorts()
+      return port === -1 ? -Drop['ports-exhausted'] : port
+    }
     const forwarded = this.#chooseForwarded()
     if (forwarded >= 0) return forwarded
     const port = plan !== null
@@ -170,12 +173,12 @@ export class EndpointChooser {
     this.#blocks?.end(outside, port, inside, now)
   }
 
-  /** Without ports there is one flow to a remote, and none where a forward leads that remote to another host. */
-  #chooseNone(): number {
+  /** 0 where the address is free, or -1: without ports it has one flow to a remote, and none where a forward leads that remote to another host. */
+  #freeOfPorts(): number {
     const { protocol, source: inside } = this.#packet
     const { source, destination } = this.#rewrite
     const isOthers = this.#forwards.find(protocol, source, 0, destination) && this.#forwards.address !== inside
-    return isOthers || this.isTaken(this.#packet, this.#rewrite, 0) ? -Drop['ports-exhausted'] : 0
+    return isOthers || this.isTaken(this.#packet, this.#rewrite, 0) ? -1 : 0
   }
 
   /** The outside port of a forward to the inside endpoint, where it is free towards this remote; else -1. */
@@ -221,6 +224,7 @@ export class EndpointChooser {
 
   #choosePort(behaviour: number): number {
     const { protocol, source: inside, ports } = this.#packet
+    if (isByAddress(protocol)) return this.#freeOfPorts()
     const { source } = this.#rewrite
     const wanted = ports >>> 16
     if (this.#blocks !== null) {

@@ -25,6 +25,8 @@ const COUNTERS = 4096
 export const OWN_IDENTIFICATION = -1
 
 export class Identifications {
+  /** The ID that the datagram in hand leaves with, when that was decided before: by its first fragment, or before it waited. */
+  decided = OWN_IDENTIFICATION
   readonly #counters = new Uint16Array(COUNTERS)
   readonly #seed: number
 

@@ -7,7 +7,8 @@
  * is established is touched. Short of such a flood a full table refuses (RFC 6888 REQ-8). The kernel's early drop is alike,
  * but for whom and when.
  */
-import { EVENT_ASSURED, type FlowTable, FLOW_SEEN, FLOW_WORDS, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import { EVENT_ASSURED, type FlowTable, FLOW_SEEN, FLOW_WORDS, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
+import type { Rewrite } from './open-flow.js'
 import type { Sources } from './sources.js'
 import { CLASS_GENERIC, CLASS_GRE, CLASS_ICMP, CLASS_SCTP, CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, CLASS_TCP_UNACKNOWLEDGED, CLASS_UDP } from './timeouts.js'
 
@@ -20,6 +21,12 @@ const NONE = -1
 export class RoomMaker {
   readonly #table: FlowTable
   readonly #sources: Sources
+  // What a flow must have to give way: 0 for any protocol.
+  #protocol = 0
+  #external = 0
+  #isShared = false
+  #remote = 0
+  #remotePort = 0
   /** Flows that gave way. */
   count = 0
 
@@ -30,21 +37,30 @@ export class RoomMaker {
 
   /** Ends a flow, of whatever kind, for a new one of `source`. Returns whether there was one. */
   makeFlow(source: number): boolean {
-    return this.#make(source, 0, 0) !== NONE
+    this.#protocol = 0
+    return this.#make(source) !== NONE
   }
 
-  /** Ends a flow of this protocol with this outside address for a new one of `source`. Returns the outside port that it had, or -1. */
-  makePort(source: number, protocol: number, external: number): number {
-    return this.#make(source, protocol, external)
+  /**
+   * Ends a flow of this protocol with this outside address for a new one of `source`. Returns the outside port that it had, or -1.
+   * @param isShared ports are taken towards one remote only: one to this remote
+   */
+  makePort(source: number, protocol: number, { source: external, destination, destinationPort }: Rewrite, isShared: boolean): number {
+    this.#protocol = protocol
+    this.#external = external
+    this.#isShared = isShared
+    this.#remote = destination
+    this.#remotePort = destinationPort
+    return this.#make(source)
   }
 
-  /** @param protocol 0 for any, with any outside address; @returns the outside port of the flow that ended, or -1 */
-  #make(source: number, protocol: number, external: number): number {
+  /** @returns the outside port of the flow that ended, or -1 */
+  #make(source: number): number {
     if (!this.#sources.isFlooded || !this.#sources.isPreferred(source)) return NONE
     const table = this.#table
     let victim = NONE
     for (const timeoutClass of CLASSES) {
-      const candidate = this.#oldestOf(timeoutClass, protocol, external)
+      const candidate = this.#oldestOf(timeoutClass)
       if (candidate !== NONE && (victim === NONE || this.#seen(candidate) < this.#seen(victim))) victim = candidate
     }
     if (victim === NONE) return NONE
@@ -54,16 +70,22 @@ export class RoomMaker {
     return port
   }
 
-  #oldestOf(timeoutClass: number, protocol: number, external: number): number {
+  #oldestOf(timeoutClass: number): number {
     const table = this.#table
     let flow = table.oldest(timeoutClass)
     for (let look = 0; look < LOOKS && flow !== NONE; look++, flow = table.younger(flow)) {
-      const at = (flow * 2 + 1) * SIDE_WORDS
-      const isWanted = protocol === 0 || ((table.sides[at + SIDE_META]! & 0xff) === protocol && table.sides[at + SIDE_DESTINATION] === external)
       const isAssured = (table.eventsOf(flow) & EVENT_ASSURED) !== 0
-      if (isWanted && !isAssured && this.#sources.isUnproven(flow)) return flow
+      if (!isAssured && this.#isWanted(flow) && this.#sources.isUnproven(flow)) return flow
     }
     return NONE
+  }
+
+  #isWanted(flow: number): boolean {
+    const { sides } = this.#table
+    const at = (flow * 2 + 1) * SIDE_WORDS
+    if (this.#protocol === 0) return true
+    if ((sides[at + SIDE_META]! & 0xff) !== this.#protocol || sides[at + SIDE_DESTINATION] !== this.#external) return false
+    return !this.#isShared || (sides[at + SIDE_SOURCE] === this.#remote && sides[at + SIDE_PORTS]! >>> 16 === this.#remotePort)
   }
 
   #seen(flow: number): number {

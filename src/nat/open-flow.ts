@@ -3,7 +3,7 @@
  * as it was, and nothing that lives is ever evicted to make room (RFC 6888 REQ-8).
  */
 import { Drop } from '../drop.js'
-import { type Packet, WHOLE } from '../stack/parse.js'
+import { isByAddress, type Packet, WHOLE } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as sctp from '../stack/wire/sctp.js'
@@ -137,6 +137,7 @@ export class FlowOpener {
   #remotePort(packet: Packet, rewrite: Rewrite): number {
     const own = packet.ports >>> 16
     if (!this.#chooser.isTaken(packet, rewrite, own)) return own
+    if (isByAddress(packet.protocol)) return -1
     const [first, size] = own < 1024 ? [1, 1023] : [1024, 64512]
     for (let draw = 0; draw < CLASH_DRAWS; draw++) {
       const port = first + below(this.#random, size)

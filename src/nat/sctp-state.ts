@@ -35,6 +35,9 @@ export const advanceSctp = (events: number, chunkType: number, direction: number
   }
 }
 
+/** Whether an end was the last that was seen. */
+export const hasEnded = (events: number): boolean => (events & ENDED) !== 0
+
 /** The timeout class that follows from the events. */
 export const sctpClassOf = (events: number): number => ((events & (EVENT_REPLIED | ENDED)) === EVENT_REPLIED ? CLASS_SCTP_ESTABLISHED : CLASS_SCTP)
 

@@ -82,6 +82,10 @@ export interface NatRule {
 export interface NatSettings extends Behaviours {
   readonly tcp: TcpBehaviour
   readonly otherProtocols: (typeof OTHER_PROTOCOLS)[number]
+  /** Drop TCP, UDP and ICMP packets whose checksum is wrong, rather than leave that to the receiver (nf_conntrack_checksum). */
+  readonly verifyChecksums: boolean
+  /** Flows end when the WAN interface is taken down (not when it loses its carrier), as those of MASQUERADE do. */
+  readonly forgetWhenDown: boolean
   readonly ports: PortSettings
   /** Outside addresses, `203.0.113.1,203.0.113.9-203.0.113.12,198.18.0.0/30`; null: the one that the route says. */
   readonly pool: string | null

@@ -20,6 +20,7 @@ import {
   KIND_RST, KIND_SYN, KIND_SYN_ACK, kindOf, LAST_ACK, type Machine, MACHINES, RESTART, stateOf, STEADY, STEADY_MASK, SYN_RECV,
   SYN_SENT, SYN_SENT2, withAnswers, withMachineEvents,
 } from './tcp-state.js'
+import { advance, NOT_PLAIN, NOTHING_NEW, PROGRESS } from './tcp-steady.js'
 import { ASKS_BACK, BESIDE, FLOW_AWAITED, OUT, TcpWindows } from './tcp-window.js'
 import { CLASS_TCP_CLOSE } from './timeouts.js'
 
@@ -64,14 +65,11 @@ export class TcpTracker {
   track(view: DataView, packet: Packet, side: number, isKept: boolean, now: number): number {
     const flow = side >> 1
     const at = flow * FLOW_WORDS
-    const direction = side & 1
-    if (
-      (this.#flows[at + FLOW_STATUS]! & STEADY_BITS) === this.#steady && (packet.tcpFlags & UNSTEADY_FLAGS) === tcp.ACK &&
-      packet.fragment === WHOLE
-    ) {
-      const found = this.#watchesWindow ? this.#windows.advance(view, packet, at, direction) : 1
-      if (found !== 0) {
-        if (this.#countsRepeats) countRepeat(this.#flows, at, direction, found === 2)
+    const status = this.#flows[at + FLOW_STATUS]!
+    if ((status & STEADY_BITS) === this.#steady && (packet.tcpFlags & UNSTEADY_FLAGS) === tcp.ACK && packet.fragment === WHOLE) {
+      const found = this.#watchesWindow ? advance(this.#flows, view, packet, at, side & 1, status) : NOTHING_NEW
+      if (found !== NOT_PLAIN) {
+        if (this.#countsRepeats) countRepeat(this.#flows, at, side & 1, found === PROGRESS)
         if (isKept) this.#table.touch(flow, now)
         return 0
       }
@@ -108,7 +106,10 @@ export class TcpTracker {
         return 0
       }
     }
-    if (kind === KIND_RST && this.#machine.endsUnanswered && (events & EVENT_REPLIED) === 0) return LAST_PACKET
+    if (kind === KIND_RST && this.#machine.endsUnanswered && (events & EVENT_REPLIED) === 0) {
+      this.#table.setEvents(flow, closedEvents(events))
+      return LAST_PACKET
+    }
     this.#take(flow, withAnswers(events, next, kind, direction), kind, direction, isKept, now)
     return 0
   }

@@ -45,9 +45,10 @@ const SCALES = 0xff << SCALE_SHIFT
 /** The greatest window there can be. */
 const WINDOW_MAX = 1 << 30
 /** Acknowledgments may lag behind by this, however small the window is. */
-const LAG = 66_000
+export const LAG = 66_000
 
-const scaleIn = (status: number, direction: number): number => (status >>> (SCALE_SHIFT + direction * 4)) & 15
+/** Window scale of an end, from the flow's status word. */
+export const scaleIn = (status: number, direction: number): number => (status >>> (SCALE_SHIFT + direction * 4)) & 15
 export const IN_WINDOW = 0
 /** Passes, and counts for nothing. */
 export const BESIDE = 1
@@ -57,60 +58,11 @@ export const CLOSES = 3
 /** Of a RST: it is in window, but whoever gets it will ask back by a challenge acknowledgment (RFC 5961 3.2). */
 export const ASKS_BACK = 4
 
-/** What `advance` found. */
-const NOT_PLAIN = 0
-const NOTHING_NEW = 1
-const PROGRESS = 2
-
 export class TcpWindows {
   readonly #flows: Int32Array
 
   constructor(flows: Int32Array) {
     this.#flows = flows
-  }
-
-  /**
-   * The way of nearly every segment: within all bounds, on a flow whose ends are both known, neither SYN, FIN nor RST. Moves
-   * the bounds. @param at the flow's record
-   * @returns NOT_PLAIN (0) when it takes a closer look; else whether it brought anything new (2) or not (1)
-   */
-  advance(view: DataView, packet: Packet, at: number, direction: number): number {
-    const flows = this.#flows
-    const { transport } = packet
-    const status = flows[at + FLOW_STATUS]!
-    const windows = flows[at + FLOW_WINDOWS]!
-    const sender = at + direction
-    const receiver = sender ^ 1
-    const sequence = tcp.sequence(view, transport)
-    const acknowledgment = tcp.acknowledgment(view, transport)
-    const window = tcp.window(view, transport)
-    const end = (sequence + packet.length - packet.headerLength - tcp.headerLength(view, transport)) | 0
-    const ours = (windows >>> (direction << 4)) & 0xffff
-    const theirs = (windows >>> ((direction ^ 1) << 4)) & 0xffff
-    const scale = scaleIn(status, direction)
-    const sent = (end - flows[sender + FLOW_END]!) | 0
-    const lag = (flows[receiver + FLOW_END]! - acknowledgment) | 0
-    if (
-      later(end, flows[sender + FLOW_LIMIT]!) || sent < -(theirs << scaleIn(status, direction ^ 1)) ||
-      lag < 0 || lag > LAG || ours === 0 || theirs === 0
-    ) return NOT_PLAIN
-
-    let found = NOTHING_NEW
-    if (sent > 0) {
-      flows[sender + FLOW_END] = end
-      found = PROGRESS
-    }
-    if (later(acknowledgment, flows[sender + FLOW_ACKED]!)) {
-      flows[sender + FLOW_ACKED] = acknowledgment
-      found = PROGRESS
-    }
-    if (window > ours) flows[at + FLOW_WINDOWS] = (windows + ((window - ours) << (direction << 4))) | 0
-    const limit = (acknowledgment + (window === 0 ? 1 : window << scale)) | 0
-    if (later(limit, flows[receiver + FLOW_LIMIT]!)) {
-      flows[receiver + FLOW_LIMIT] = limit
-      found = PROGRESS
-    }
-    return found
   }
 
   /** A connection begins with this SYN, or SYN/ACK: whatever was known is forgotten. */
@@ -208,6 +160,8 @@ export class TcpWindows {
       if (!this.isKnown(at, direction ^ 1)) return CLOSES
       return (segment.flags & tcp.ACK) === 0 || this.#acknowledgesNoSyn(receiver, segment) ? OUT : CLOSES
     }
+    // Nobody has said anything yet that the opener could acknowledge.
+    if (isOpening && !this.isKnown(at, direction ^ 1) && (segment.flags & tcp.ACK) !== 0) return OUT
     const theirs = this.#windowOf(at, direction ^ 1)
     const end = flows[sender + FLOW_END]!
     const limit = flows[sender + FLOW_LIMIT]!

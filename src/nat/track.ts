@@ -7,14 +7,15 @@
  * neither refresh nor end it (RFC 4787 REQ-12, RFC 5382 REQ-10, RFC 5508 REQ-6).
  *
  * UDP is a stream, and worth keeping longer, when packets still pass two seconds after its first one and one has come back: a
- * question and its answer are none. TCP has a file of its own, tcp-tracker.ts.
+ * question and its answer are none. TCP and SCTP have files of their own, tcp-tracker.ts and sctp-tracker.ts.
  */
-import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import type { Packet } from '../stack/parse.js'
 import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import {
-  CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, ZONE_INSIDE,
+  CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, SIDE_BYTES,
+  ZONE_INSIDE,
 } from './flow-table.js'
-import { advanceSctp, sctpClassOf } from './sctp-state.js'
+import { trackSctp } from './sctp-tracker.js'
 import type { TcpBehaviour } from './settings.js'
 import { FREE_SHIFT } from './tcp-state.js'
 import { TcpTracker } from './tcp-tracker.js'
@@ -42,18 +43,22 @@ export class Tracker {
    */
   track(view: DataView, packet: Packet, side: number, now: number): number {
     const table = this.#table
+    const { flows } = table
     const direction = side & 1
-    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
     const flow = side >> 1
-    const before = table.statusOf(flow)
+    const at = flow * FLOW_WORDS
+    const before = flows[at + FLOW_STATUS]!
+    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
     let verdict = 0
     if (packet.protocol === PROTOCOL_TCP) verdict = this.#tcp.track(view, packet, side, isKept, now)
-    else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, flow, direction, packet, isKept, now)
-    else trackReply(table, flow, direction, isKept, now)
+    else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, view, packet, side, isKept, now)
+    else if ((before & EVENT_ASSURED) === 0) trackReply(table, flow, direction, isKept, now)
+    else if (isKept) table.touch(flow, now)
     if (verdict > 0) return verdict
     table.bytes[side * 4 + SIDE_BYTES]! += packet.length
-    table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
-    if (((table.statusOf(flow) ^ before) & TOLD) !== 0) table.onChange(flow, before)
+    flows[at + FLOW_PACKETS + direction]!++
+    // Of a flow that ends with this packet, its end is told.
+    if (((flows[at + FLOW_STATUS]! ^ before) & TOLD) !== 0 && verdict === 0) table.onChange(flow, before)
     return verdict
   }
 }
@@ -67,17 +72,17 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
 /** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
 export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 
+/** Follows a packet of a flow that is not assured yet. */
 const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
   const events = table.eventsOf(flow)
-  if ((events & EVENT_ASSURED) === 0) {
-    if (direction === 1 && (events & EVENT_REPLIED) === 0) table.setEvents(flow, events | EVENT_REPLIED)
-    else if (isKept && (events & EVENT_REPLIED) !== 0) {
-      const stream = streamClass(table, flow, now)
-      if (stream >= 0) {
-        table.setEvents(flow, events | EVENT_ASSURED)
-        table.setClass(flow, stream, now)
-        return
-      }
+  if ((events & EVENT_REPLIED) === 0) {
+    if (direction === 1) table.setEvents(flow, events | EVENT_REPLIED)
+  } else if (isKept) {
+    const stream = streamClass(table, flow, now)
+    if (stream >= 0) {
+      table.setEvents(flow, events | EVENT_ASSURED)
+      table.setClass(flow, stream, now)
+      return
     }
   }
   if (isKept) table.touch(flow, now)
@@ -88,17 +93,4 @@ const streamClass = (table: FlowTable, flow: number, now: number): number => {
   const timeoutClass = table.classOf(flow)
   if (timeoutClass === CLASS_GRE) return CLASS_GRE_STREAM
   return timeoutClass === CLASS_UDP && now - table.flows[flow * FLOW_WORDS + FLOW_OPENED]! > STREAM_AGE ? CLASS_UDP_STREAM : -1
-}
-
-const trackSctp = (table: FlowTable, flow: number, direction: number, packet: Packet, isKept: boolean, now: number): void => {
-  if (packet.fragment !== LATER_FRAGMENT) {
-    const events = advanceSctp(table.eventsOf(flow), packet.chunkType, direction)
-    const timeoutClass = sctpClassOf(events)
-    table.setEvents(flow, events)
-    if (timeoutClass !== table.classOf(flow)) {
-      table.setClass(flow, timeoutClass, now)
-      return
-    }
-  }
-  if (isKept) table.touch(flow, now)
 }

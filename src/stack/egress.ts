@@ -72,6 +72,11 @@ export class Egress {
     return done < 0 ? Drop['scratch-full'] : 0
   }
 
+  /** Queues a packet, in fragments where it is longer than `mtu`. Not for superpackets. Returns 0 or a drop code. */
+  pushWithin(at: number, length: number, mtu: number, link: number): number {
+    return length > mtu ? this.pushFragmented(at, length, mtu, link) : this.push(at, length, link)
+  }
+
   flush(): void {
     if (this.batch.count > 0) this.#device.send(this.#slab, this.batch)
   }

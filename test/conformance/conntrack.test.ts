@@ -8,7 +8,7 @@ import { timeoutColumn } from '../../src/nat/timeouts.js'
 import { ACK, FIN, PSH, RST, SYN } from '../../src/stack/wire/tcp.js'
 import type { MemoryGateway } from '../../src/testing/memory-gateway.js'
 import { Connection } from './connection.js'
-import { A, B, buildIpv4, buildUdp, bytesOf, E, end, enter, gatewayOf, inward, leave, outward, P, packet, ping, pong, Q, to } from './support.js'
+import { A, B, buildIcmpEcho, buildIpv4, buildUdp, bytesOf, E, end, enter, gatewayOf, inward, leave, outward, P, packet, ping, pong, Q, to } from './support.js'
 
 const HOST = end(A, 5000)
 const IDLE = timeoutColumn(PROFILES.linux.timeouts)
@@ -191,6 +191,27 @@ describe('states and their idle times', () => {
     const before = idle(connection)
     expect(connection.out(SYN, { sequence: connection.client.next })).not.toBeNull()
     expect(idle(connection)).toEqual(before)
+  })
+
+  it('CT-9: a wrong TCP, UDP or ICMP checksum is dropped, opens no flow and changes none', () => {
+    for (const bytes of [packet('tcp', HOST, end(P, 80)), packet('udp', HOST, end(P, 53)), buildIcmpEcho({ source: A, destination: P, identifier: 7 })]) {
+      const gateway = gatewayOf('linux')
+      const wrong = bytes.slice()
+      wrong[wrong.length - 1]! ^= 1
+      gateway.fromLan(wrong)
+      expect([gateway.toWan(), gateway.flows, gateway.drops]).toEqual([[], 0, { 'bad-checksum': 1 }])
+      gateway.fromLan(bytes)
+      expect(gateway.toWan()).toHaveLength(1)
+    }
+    // None at all is no wrong one; one that is still to be made, or was verified by a card, neither.
+    const none = packet('udp', HOST, end(P, 53))
+    none[26] = none[27] = 0
+    expect(gatewayOf('linux').fromLan(none).drops).toEqual({})
+    const wrong = packet('udp', HOST, end(P, 53))
+    wrong[26]! ^= 1
+    const trusting = gatewayOf('linux')
+    trusting.isLenient = true
+    expect(trusting.fromLan(wrong, { flags: 2 }).drops).toEqual({})
   })
 
   it('CT-9: out of window, without flow, or refused: nothing leaves with its inside address', () => {

@@ -9,7 +9,7 @@ const HOST = end(A, 5000)
 const address = (text: string, prefixLength: number, primary = true): WanAddress => ({ address: ip(text), peer: ip(text), prefixLength, primary, scope: 0 })
 const route = (destination: string, prefixLength: number, gateway: string | null) =>
   ({ destination: ip(destination), prefixLength, gateway: gateway === null ? null : ip(gateway), source: null, metric: 0, mtu: null })
-const state = (addresses: WanAddress[], routes: WanState['routes']): WanState => ({ ...absentState('wan'), ifindex: 2, up: true, mtu: 1500, addresses, routes })
+const state = (addresses: WanAddress[], routes: WanState['routes']): WanState => ({ ...absentState('wan'), ifindex: 2, up: true, enabled: true, mtu: 1500, addresses, routes })
 const settle = (gateway: WatchedGateway, wan: WanState): WatchedGateway => {
   gateway.plane.setWan(planWan(wan, parseConfig({ wan: 'wan', profile: 'linux' })))
   return gateway
@@ -48,5 +48,19 @@ describe('the source of a flow', () => {
     expect(gateway.flows).toBe(1)
     expect(from(outward(gateway, packet('udp', HOST, end(P, 53))))).toBe(`${OTHER}:5000`)
     expect(gateway.flows).toBe(2)
+  })
+
+  it('MASQ-3: flows end when the interface is taken down, not when it loses its carrier', () => {
+    const routes = [route('0.0.0.0', 0, '203.0.113.254')]
+    const gateway = settle(gatewayOf('linux'), state([address(E, 24)], routes))
+    outward(gateway, packet('udp', HOST, end(P, 53)))
+    settle(gateway, { ...state([address(E, 24)], routes), up: false, enabled: true })
+    expect(gateway.flows).toBe(1)
+    settle(gateway, { ...state([address(E, 24)], routes), up: false, enabled: false })
+    expect(gateway.flows).toBe(0)
+    const patient = settle(gatewayOf('behave'), state([address(E, 24)], routes))
+    outward(patient, packet('udp', HOST, end(P, 53)))
+    settle(patient, { ...state([address(E, 24)], routes), up: false, enabled: false })
+    expect(patient.flows).toBe(1)
   })
 })

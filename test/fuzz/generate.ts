@@ -1,9 +1,13 @@
 /** Makes steps: real packets, real packets with harm done, noise; honest and lying virtio headers. */
+import { parseForward } from '../../src/forward-text.js'
 import { type Behaviour, DEPENDENCES, MAPPINGS } from '../../src/nat/behaviour.js'
+import { OTHER_PROTOCOLS } from '../../src/nat/settings.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { VnetHeader } from '../../src/stack/device/memory.js'
-import { buildFragments, buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, buildTcp, buildUdp } from '../../src/testing/packets.js'
-import { A, B, bytesOf, E, G, headerOf, ip, NOTHING, P, Q, superpacket, u16, unfinish } from '../stack/support.js'
+import {
+  buildEsp, buildFragments, buildGre, buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, buildSctp, buildTcp, buildUdp, buildUdpLite, type PacketOptions,
+} from '../../src/testing/packets.js'
+import { A, B, bytesOf, E, G, headerOf, NOTHING, P, Q, superpacket, u16, unfinish } from '../stack/support.js'
 import type { PlaneOptions, Step, StepPacket } from './plane.js'
 
 export type Random = (bound: number) => number
@@ -26,6 +30,8 @@ const OFFLOADS: readonly Offloads[] = [
   ...[false, true].flatMap((tcp) => [false, true].map((udp) => ({ checksum: true, tcp, udp }))),
 ]
 
+const FORWARDS = ['tcp:80-700:HOST:5000', 'udp:80-700:HOST:5000', 'sctp:80-700:HOST:5000', 'udplite:80-700:HOST:5000', 'icmp:HOST', 'gre:HOST', 'esp:HOST', '41:HOST@198.51.100.0/24']
+
 const behaviourFrom = (random: Random): Behaviour => ({ mapping: pick(random, MAPPINGS), filtering: pick(random, DEPENDENCES) })
 
 export const randomOptions = (random: Random): PlaneOptions => ({
@@ -40,7 +46,8 @@ export const randomOptions = (random: Random): PlaneOptions => ({
   mssClamp: random(4) !== 0,
   owned: random(3) === 0,
   behaviours: { tcp: behaviourFrom(random), udp: behaviourFrom(random), icmp: behaviourFrom(random) },
-  forwards: random(2) === 0 ? [] : [{ protocol: pick(random, [6, 17]), external: null, firstPort: 80, lastPort: 700, address: ip(pick(random, [A, B])), port: 5000, from: 0, fromMask: 0 }],
+  otherProtocols: pick(random, OTHER_PROTOCOLS),
+  forwards: random(2) === 0 ? [] : [parseForward(pick(random, FORWARDS).replace('HOST', pick(random, [A, B])))!],
 })
 
 const INTERESTING = [0, 1, 2, 4, 5, 7, 8, 15, 16, 17, 20, 40, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0xfe, 0xff]
@@ -60,7 +67,9 @@ const packetFrom = (random: Random, inside: boolean): Uint8Array => {
   }
   const ports = { sourcePort: pick(random, PORTS), destinationPort: pick(random, PORTS) }
   const payload = bytesOf(pick(random, LENGTHS), random(9))
-  switch (random(7)) {
+  switch (random(8)) {
+    case 7:
+      return rarePacketFrom(random, { ...base, ...ports, payload })
     case 0:
     case 1:
       return buildUdp({ ...base, ...ports, payload, checksum: random(4) !== 0 })
@@ -81,12 +90,30 @@ const packetFrom = (random: Random, inside: boolean): Uint8Array => {
   }
 }
 
+/** A packet of a protocol that few speak. */
+const rarePacketFrom = (random: Random, base: PacketOptions & { sourcePort: number; destinationPort: number; payload: Uint8Array }): Uint8Array => {
+  switch (random(5)) {
+    case 0:
+      return buildUdpLite({ ...base, coverage: pick(random, [0, 0, 8, 9, 7, 1500]) })
+    case 1:
+      return buildGre({ ...base, flags: pick(random, [0, 0x2000, 0x3001]) })
+    case 2:
+      return buildEsp({ ...base, spi: random(9) })
+    case 3:
+      return buildIpv4({ ...base, protocol: 41 })
+    default:
+      return buildSctp({ ...base, tag: random(3), chunks: [{ type: pick(random, [1, 1, 1, 0, 2, 6, 10, 11, 14]), flags: random(2), value: base.payload.subarray(0, 1400) }] })
+  }
+}
+
 /** A packet as the sender of an error would have got it. */
 const quoteFor = (random: Random, inside: boolean): Uint8Array => {
   const ports = { sourcePort: pick(random, PORTS), destinationPort: pick(random, PORTS) }
   const ends = inside ? { source: P, destination: pick(random, [A, B]) } : { source: E, destination: pick(random, [P, Q]) }
   const payload = bytesOf(pick(random, [0, 8, 100, 600]))
-  switch (random(4)) {
+  switch (random(5)) {
+    case 4:
+      return rarePacketFrom(random, { ...ends, ...ports, payload })
     case 0:
       return buildUdp({ ...ends, ...ports, payload })
     case 1:

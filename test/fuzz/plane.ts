@@ -3,6 +3,7 @@ import { DataPlane } from '../../src/data-plane.js'
 import type { Behaviours } from '../../src/nat/behaviour.js'
 import { allocateFlowTable } from '../../src/nat/flow-table.js'
 import type { Forward } from '../../src/nat/forwards.js'
+import type { NatSettings } from '../../src/nat/settings.js'
 import { behaviourOf } from '../../src/testing/memory-gateway.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { SentPacket, VnetHeader } from '../../src/stack/device/memory.js'
@@ -25,6 +26,7 @@ export interface PlaneOptions {
   owned?: boolean
   /** Default: netfilter's. */
   behaviours?: Behaviours
+  otherProtocols?: NatSettings['otherProtocols']
   forwards?: Forward[]
 }
 
@@ -58,7 +60,7 @@ export class FuzzPlane {
         stats: allocateStats(),
         wanSettings: wanSettings(true, options.wanMtu, true),
         ports: options.ports,
-        behaviour: behaviourOf({ ...(options.behaviours === undefined ? {} : { behaviours: options.behaviours }), limits: { flows: options.flows, fragmentBytes: options.fragmentBytes } }),
+        behaviour: behaviourOf({ ...(options.behaviours === undefined ? {} : { behaviours: options.behaviours }), nat: { otherProtocols: options.otherProtocols ?? 'refuse' }, limits: { flows: options.flows, fragmentBytes: options.fragmentBytes } }),
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp,
         lan: { mtu: options.lanMtu, address: ip(G) },

@@ -31,6 +31,13 @@ export const expectRefused = (one: TcpTalk, send: () => boolean, reason = 'out-o
   expect(traceOf(one)).toBe(before)
   expect(one.gateway.drops[reason]).toBe(count + 1)
 }
+/** Expects that something passes and prolongs the flow. */
+export const expectTaken = (one: TcpTalk, send: () => boolean): void => {
+  one.gateway.advance(5)
+  expect(send()).toBe(true)
+  expect(one.gateway.plane.table.flows[FLOW_SEEN]).toBe(one.gateway.now / 1000)
+}
+
 /** Expects that something passes and changes nothing but the counters. */
 export const expectBeside = (one: TcpTalk, send: () => boolean): void => {
   const { flows } = one.gateway.plane.table

@@ -1,5 +1,6 @@
 export type { Case } from './case.js'
-export { parseAlone, replayAlone, superpackets, translateAlone, udpPackets } from './packets.js'
+export { parseAlone, replayAlone, superpackets, tcpPackets, translateAlone, udpPackets } from './packets.js'
+export { policyLookup, prefixMatch, routeChange, weighRoutes } from './routes.js'
 export { changeSet, lookUpSet, weighSet } from './sets.js'
 export { checksum, useNativeSums } from './sums.js'
 export { lookupHit, openAndClose, weigh } from './table.js'

@@ -41,11 +41,31 @@ const udpTo = (index: number): Uint8Array => {
   return buildUdp({ source: remote.address, destination: WAN, sourcePort: remote.port, destinationPort: inside.port, df: true, payload: new Uint8Array(18) })
 }
 
+/** Segments of established connections: the SYN, its answer, and what follows. */
+const segmentFrom = (index: number, flags: number, sequence: number, payload = 0): Uint8Array => {
+  const { inside, remote } = ends(index)
+  return buildTcp({
+    source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port,
+    flags, sequence, acknowledgment: (flags & tcp.ACK) === 0 ? 0 : 1, df: true, payload: new Uint8Array(payload),
+  })
+}
+
+const segmentTo = (index: number, flags: number, sequence: number, payload = 0): Uint8Array => {
+  const { inside, remote } = ends(index)
+  return buildTcp({
+    source: remote.address, destination: WAN, sourcePort: remote.port, destinationPort: inside.port,
+    flags, sequence, acknowledgment: 1, df: true, payload: new Uint8Array(payload),
+  })
+}
+
 /** A superpacket as the kernel hands it over: its checksum unfinished. */
-const superpacket = (flags: number, segments: number): { bytes: Uint8Array; header: Uint8Array } => {
+const superpacket = (segments: number): { bytes: Uint8Array; header: Uint8Array } => {
   const { inside, remote } = ends(0)
   const payload = new Uint8Array(segments * MSS)
-  const bytes = buildTcp({ source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: 443, flags, df: true, payload, options: new Uint8Array(12).fill(1) })
+  const bytes = buildTcp({
+    source: inside.address, destination: remote.address, sourcePort: inside.port, destinationPort: remote.port,
+    flags: tcp.ACK, sequence: 1, acknowledgment: 1, df: true, payload, options: new Uint8Array(12).fill(1),
+  })
   const view = new DataView(bytes.buffer)
   tcp.setChecksum(view, ipv4.HEADER_MIN, checksum.pseudoHeader(inside.address, remote.address, ipv4.PROTOCOL_TCP, bytes.length - ipv4.HEADER_MIN))
   const header = new Uint8Array(vnet.LENGTH)
@@ -119,11 +139,50 @@ export const udpPackets = (flows: number, direction: 'out' | 'in', df = true): C
   }
 }
 
+/** A gateway with `flows` established TCP connections. */
+const established = (flows: number) => {
+  const count = Math.max(64, flows)
+  const made = gateway(
+    { packets: list(count, (index) => segmentFrom(index % flows, tcp.SYN, 0)) },
+    { packets: list(count, (index) => segmentTo(index % flows, tcp.SYN | tcp.ACK, 0)) },
+    ALL_OFFLOADS,
+  )
+  const { plane, pipeline } = made
+  const acknowledgments = new ReplayDevice(plane.slab, pipeline.lan.region, list(count, (index) => segmentFrom(index % flows, tcp.ACK, 1)), NO_VNET, ALL_OFFLOADS)
+  const batches = Math.ceil(count / acknowledgments.perBatch)
+  for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.wan)
+  pipeline.lan.replaceDevice(acknowledgments)
+  for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.lan)
+  return made
+}
+
+/** TCP segments of 6 bytes of `flows` connections in turn. */
+export const tcpPackets = (flows: number, direction: 'out' | 'in'): Case => {
+  const count = Math.max(64, flows)
+  const { plane, pipeline } = established(flows)
+  const isOut = direction === 'out'
+  const packets = list(count, (index) => (isOut ? segmentFrom : segmentTo)(index % flows, tcp.ACK | tcp.PSH, 1, 6))
+  const from = isOut ? pipeline.lan : pipeline.wan
+  const to = isOut ? pipeline.wan : pipeline.lan
+  const device = new ReplayDevice(plane.slab, from.region, packets, NO_VNET, ALL_OFFLOADS)
+  const out = new ReplayDevice(plane.slab, { start: 0, end: 0 }, [], NO_VNET, ALL_OFFLOADS)
+  from.replaceDevice(device)
+  to.replaceDevice(out)
+  return {
+    name: `TCP segment of 64 bytes, ${isOut ? 'LAN to WAN' : 'WAN to LAN'}, ${flows} ${flows === 1 ? 'flow' : 'flows'}`,
+    count: device.perBatch,
+    run: () => {
+      const before = out.sent
+      pipeline.pump(from)
+      if (out.sent !== before + device.perBatch) throw new Error('packets were dropped')
+    },
+  }
+}
+
 /** TCP superpackets of nearly 64 KiB on one flow; `offloads` false: cut and summed here. */
 export const superpackets = (offloads: boolean): Case => {
-  const syn = superpacket(tcp.SYN, 1)
-  const { bytes, header } = superpacket(tcp.ACK, SEGMENTS)
-  const { plane, pipeline } = gateway({ packets: [syn.bytes], header: syn.header }, { packets: [udpTo(0)] }, ALL_OFFLOADS)
+  const { bytes, header } = superpacket(SEGMENTS)
+  const { plane, pipeline } = established(1)
   const device = new ReplayDevice(plane.slab, pipeline.lan.region, list(7, () => bytes), header, NO_OFFLOADS)
   pipeline.lan.replaceDevice(device)
   const out = new ReplayDevice(plane.slab, { start: 0, end: 0 }, [], NO_VNET, offloads ? ALL_OFFLOADS : NO_OFFLOADS)

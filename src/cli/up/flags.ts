@@ -68,7 +68,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--profile <name>', "behave: as the RFCs ask; linux: as the kernel's masquerade (behave)")
     .option('--nat <name=value>', 'udp.mapping=address-dependent, tcp.window=false, ports.selection=random …; repeatable', several)
     .option('--nat-rule <key=value,…>', 'flows that behave otherwise: from=10.77.0.0/24,protocol=udp,mapping=shared; repeatable', several)
-    .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80; repeatable', several)
+    .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80, or a protocol: gre:10.77.0.2; repeatable', several)
     .option('--timeout <class=seconds>', 'udp, udp-stream, icmp, tcp-syn-sent, tcp-established, tcp-close … as in sysctl; repeatable', several)
     .option('--limit <name=value>', 'flows, flows-per-source, half-open, refusal …; repeatable', several)
     .optionsGroup('Running:')

@@ -11,6 +11,8 @@ export const HEADER = 12
 export const CHUNK_HEADER = 4
 /** Address of the checksum field, counted from the header. */
 export const CHECKSUM_OFFSET = 8
+/** Bytes of an INIT or INIT ACK chunk at least. */
+export const INIT_MIN = 20
 
 /** Chunk types (RFC 9260 3.2). */
 export const DATA = 0
@@ -26,6 +28,9 @@ export const COOKIE_ECHO = 10
 export const COOKIE_ACK = 11
 export const SHUTDOWN_COMPLETE = 14
 
+/** Flag T of ABORT and SHUTDOWN COMPLETE: the verification tag is the sender's own, sent back (RFC 9260 8.5.1). */
+export const FLAG_REFLECTED = 1
+
 export const sourcePort = (view: DataView, at: number): number => view.getUint16(at)
 export const destinationPort = (view: DataView, at: number): number => view.getUint16(at + 2)
 /** 0 in a packet with INIT, and nowhere else. */
@@ -37,6 +42,8 @@ export const chunkType = (view: DataView, at: number): number => view.getUint8(a
 export const chunkFlags = (view: DataView, at: number): number => view.getUint8(at + 13)
 /** Bytes of the first chunk, its header included and its padding not. */
 export const chunkLength = (view: DataView, at: number): number => view.getUint16(at + 14)
+/** Of an INIT or INIT ACK chunk, INIT_MIN bytes long: the tag that packets to its sender are to carry. */
+export const initiateTag = (view: DataView, at: number): number => view.getInt32(at + 16)
 
 export const setSourcePort = (view: DataView, at: number, value: number): void => view.setUint16(at, value)
 export const setDestinationPort = (view: DataView, at: number, value: number): void => view.setUint16(at + 2, value)

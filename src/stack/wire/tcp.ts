@@ -34,6 +34,8 @@ export const acknowledgment = (view: DataView, at: number): number => view.getIn
 export const headerLength = (view: DataView, at: number): number => (view.getUint8(at + 12) >>> 4) << 2
 /** FIN … CWR. The four bits before CWR (reserved, AE) are not part of it and stay as they are when flags are set. */
 export const flags = (view: DataView, at: number): number => view.getUint8(at + 13)
+/** Header length (bits 31 to 28, in words), flags and window (bits 15 to 0) at once. */
+export const lengthAndWindow = (view: DataView, at: number): number => view.getInt32(at + 12)
 /** As it stands in the header, not scaled. */
 export const window = (view: DataView, at: number): number => view.getUint16(at + 14)
 export const checksum = (view: DataView, at: number): number => view.getUint16(at + 16)

@@ -1,0 +1,50 @@
+/** The gateway as a host: it answers pings, and says to the LAN that nothing else is there. */
+import { type Attachment, ZONE_LAN } from './attachment.js'
+import { Drop } from './drop.js'
+import { OWN_IDENTIFICATION } from './nat/identification.js'
+import type { NextHopQueue } from './next-hop-queue.js'
+import type { Reports } from './reports.js'
+import { isInvalidSource } from './stack/address-class.js'
+import type { Slab } from './stack/batch.js'
+import type { Packet } from './stack/parse.js'
+import { turnEcho, turnRound } from './stack/reply.js'
+import * as icmp4 from './stack/wire/icmp4.js'
+import * as ipv4 from './stack/wire/ipv4.js'
+
+export class OwnHost {
+  readonly #slab: Slab
+  readonly #reports: Reports
+  readonly #queue: NextHopQueue
+
+  constructor(slab: Slab, reports: Reports, queue: NextHopQueue) {
+    this.#slab = slab
+    this.#reports = reports
+    this.#queue = queue
+  }
+
+  /** A packet addressed to the gateway itself. Returns 0 or a drop code. */
+  receive(packet: Packet, from: Attachment): number {
+    if (packet.icmpType !== icmp4.ECHO_REQUEST || isInvalidSource(packet.source)) return this.#refuse(packet, from)
+    const link = from.linkTo(packet.source)
+    if (link < 0) return Drop['no-route']
+    if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, from)
+    turnEcho(this.#slab.view, packet)
+    return from.egress.pushWithin(packet.at, packet.length, from.mtu, link)
+  }
+
+  /** A later fragment of a ping whose first one was answered. */
+  receiveRest(packet: Packet, from: Attachment): number {
+    const link = from.linkTo(packet.source)
+    if (link < 0 || (link !== 0 && !from.neighbours!.isReachable(link))) return Drop['next-hop-unresolved']
+    turnRound(this.#slab.view, packet)
+    return from.egress.pushWithin(packet.at, packet.length, from.mtu, link)
+  }
+
+  #refuse(packet: Packet, from: Attachment): number {
+    if (from.zone !== ZONE_LAN) return Drop['no-flow']
+    // TCP gets no answer: a RST would be one, and there is no TCP here yet to know better (RFC 1812 5.2.7.1 for the others).
+    if (packet.protocol === ipv4.PROTOCOL_UDP) this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PORT)
+    else if (packet.icmpType < 0 && packet.protocol !== ipv4.PROTOCOL_TCP) this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PROTOCOL)
+    return Drop['to-gateway']
+  }
+}

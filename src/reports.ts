@@ -1,0 +1,57 @@
+/**
+ * ICMP errors of the gateway's own: what became of a packet, told to its sender where RFC 1812 4.3.2.7 allows it, there is a way
+ * back, and the rate limit leaves room.
+ */
+import type { Attachment } from './attachment.js'
+import type { Clock } from './clock.js'
+import { Drop } from './drop.js'
+import type { Slab } from './stack/batch.js'
+import type { Packet } from './stack/parse.js'
+import { ERROR_MAX, mayReportError, writeError } from './stack/reply.js'
+import type { Scratch } from './stack/scratch.js'
+import type { TokenBucket } from './stack/token-bucket.js'
+import { STAT_DROPS, STAT_ERRORS_WITHHELD } from './stats.js'
+
+export interface ReportsParts {
+  readonly slab: Slab
+  readonly scratch: Scratch
+  readonly limit: TokenBucket
+  readonly clock: Clock
+  /** stats.ts */
+  readonly stats: Float64Array
+}
+
+export class Reports {
+  readonly #slab: Slab
+  readonly #scratch: Scratch
+  readonly #limit: TokenBucket
+  readonly #clock: Clock
+  readonly #stats: Float64Array
+
+  constructor(parts: ReportsParts) {
+    this.#slab = parts.slab
+    this.#scratch = parts.scratch
+    this.#limit = parts.limit
+    this.#clock = parts.clock
+    this.#stats = parts.stats
+  }
+
+  /** Queues an error about `packet`, which came from `from`. @param word the second word of the error: an MTU, or 0 */
+  send(packet: Packet, from: Attachment, type: number, code: number, word = 0): void {
+    if (!mayReportError(packet)) return
+    if (!this.#limit.take(this.#clock.now)) {
+      this.#stats[STAT_ERRORS_WITHHELD]!++
+      return
+    }
+    const link = from.linkTo(packet.source)
+    if (!from.canReach(link, this.#clock.now)) return
+    const room = Math.min(ERROR_MAX, from.mtu)
+    const at = this.#scratch.take(room)
+    if (at < 0) {
+      this.#stats[STAT_DROPS + Drop['scratch-full']]!++
+      return
+    }
+    const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
+    from.egress.push(at, writeError(this.#slab, at, room, packet, type, code, word, source), link)
+  }
+}
