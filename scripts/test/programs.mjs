@@ -11,6 +11,7 @@ const PACKAGES = {
   ethtool: 'ethtool',
   ip: 'iproute2',
   iperf3: 'iperf3',
+  ipset: 'ipset',
   'iptables-legacy': 'iptables',
   'iptables-nft': 'iptables',
   mtr: 'mtr-tiny',
