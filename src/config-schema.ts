@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { FORWARD, parseForward } from './forward-text.js'
 import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { PROFILE_NAMES } from './nat/profiles.js'
-import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
+import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, RULES_MAX, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
@@ -219,7 +219,7 @@ export const schema = section({
       dynamic: integer(0, 65_535).default(0).describe('Share for hosts that need more than their own: D of RFC 7422; 0 for none.'),
       perHost: integer(0, 65_535).default(0).describe('Ports of one host at most: M of RFC 7422; 0 for no other bound.'),
     }).optional().describe('Deterministic NAT (RFC 7422): the ports of an inside host are computed, not logged.'),
-    rules: z.array(natRule(), { error: 'must be a list' }).default([]).describe('Flows that behave otherwise; the first rule that fits counts.'),
+    rules: z.array(natRule(), { error: 'must be a list' }).max(RULES_MAX, { error: `must be at most ${RULES_MAX} rules` }).default([]).describe('Flows that behave otherwise; the first rule that fits counts.'),
   })
     .prefault({})
     .describe('How the NAT behaves towards the outside, in the words of RFC 4787.'),

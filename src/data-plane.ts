@@ -193,7 +193,7 @@ export class DataPlane {
       attachments: [lan, wan],
       table: this.table,
       admission: this.#admission,
-      events, hairpins, sources, room, reports, queue,
+      events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue),
       knocks: syns === null ? null : new Knocks(slab, syns, wan, reports, clock),
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),

@@ -27,6 +27,7 @@ import type { Hairpins } from './nat/hairpins.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
 import { OWN_IDENTIFICATION, setIdentification } from './nat/identification.js'
 import type { RoomMaker } from './nat/make-room.js'
+import type { Rules } from './nat/rules.js'
 import type { LimitSettings } from './nat/settings.js'
 import type { Sources } from './nat/sources.js'
 import { hasPassed, type Tracker } from './nat/track.js'
@@ -57,6 +58,7 @@ export interface PipelineParts extends FragmentPathParts {
   readonly hairpins: Hairpins
   readonly sources: Sources
   readonly room: RoomMaker
+  readonly rules: Rules
   readonly tracker: Tracker
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
@@ -71,7 +73,7 @@ export class Pipeline {
   readonly wan: Attachment
   readonly table: FlowTable
   /** What is used of what is limited. */
-  readonly usage: { readonly sources: Sources; readonly room: RoomMaker; readonly fragments: HeldPackets }
+  readonly usage: { readonly sources: Sources; readonly room: RoomMaker; readonly rules: Rules; readonly fragments: HeldPackets }
   readonly #attachments
   readonly #slab
   readonly #scratch
@@ -103,7 +105,7 @@ export class Pipeline {
     this.lan = parts.lan
     this.wan = parts.wan
     this.table = parts.table
-    this.usage = { sources: parts.sources, room: parts.room, fragments: parts.held }
+    this.usage = { sources: parts.sources, room: parts.room, rules: parts.rules, fragments: parts.held }
     this.#attachments = parts.attachments
     this.#slab = parts.slab
     this.#scratch = parts.scratch

@@ -1,7 +1,7 @@
 /** Copies the data plane's counters into shared memory, once a turn that is about to sleep. */
 import type { Attachment } from './attachment.js'
 import type { Pipeline } from './pipeline.js'
-import { STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_LAN, STAT_LAST_ERRNO, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TURNS, STAT_TX_BYTES, STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN } from './stats.js'
+import { STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_LAN, STAT_LAST_ERRNO, STAT_RULES, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TURNS, STAT_TX_BYTES, STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN } from './stats.js'
 
 const publishSide = (stats: Float64Array, base: number, side: Attachment): void => {
   stats[base + STAT_RX_PACKETS] = side.rxPackets
@@ -19,5 +19,6 @@ export const publishStats = (stats: Float64Array, pipeline: Pipeline): void => {
   stats[STAT_SOURCES] = usage.sources.active
   stats[STAT_GAVE_WAY] = usage.room.count
   stats[STAT_FRAGMENT_BYTES] = usage.fragments.used
+  stats.set(usage.rules.counts, STAT_RULES)
   stats[STAT_TURNS]!++
 }

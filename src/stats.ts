@@ -2,6 +2,7 @@
  * Counters that the data plane writes and the control plane reads, in shared memory. Float64, so that they never wrap.
  */
 import { DROP_NAMES } from './drop.js'
+import { RULES_MAX } from './nat/settings.js'
 
 export const STAT_LAN = 0
 export const STAT_WAN = 8
@@ -28,7 +29,9 @@ export const STAT_FRAGMENT_BYTES = 21
 /** Drops by code follow from here. */
 export const STAT_DROPS = 32
 
-const STAT_COUNT = STAT_DROPS + DROP_NAMES.length
+/** Flows by rule of `nat.rules` follow from here. */
+export const STAT_RULES = STAT_DROPS + DROP_NAMES.length
+const STAT_COUNT = STAT_RULES + RULES_MAX
 
 export const allocateStats = (): Float64Array => new Float64Array(new SharedArrayBuffer(STAT_COUNT * 8))
 

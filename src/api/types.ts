@@ -116,6 +116,8 @@ export interface LimitStatus {
   halfOpen: { count: number; limit: number | null }
   halfOpenPerSource: number | null
   fragmentBytes: { count: number; limit: number }
+  /** Flows of each rule of the configuration (nat.rules), in its order. */
+  rules: { count: number; limit: number | null }[]
   icmpErrorsPerSecond: number
   /** ICMP errors that were not sent, because of that limit. */
   icmpErrorsWithheld: number

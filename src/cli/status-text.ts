@@ -67,6 +67,7 @@ const limitLines = ({ limits }: GatewayStatus): string[] => [
   `half-open TCP ${grouped(limits.halfOpen.count)}, ${limitText(limits.halfOpen.limit)}, of each address ${limitText(limits.halfOpenPerSource)}`,
   `held fragments ${byteText(limits.fragmentBytes.count)} of ${byteText(limits.fragmentBytes.limit)}; ` +
     `ICMP errors at most ${grouped(limits.icmpErrorsPerSecond)} a second, ${grouped(limits.icmpErrorsWithheld)} withheld`,
+  ...(limits.rules.length === 0 ? [] : [`flows by rule: ${limits.rules.map(({ count, limit }) => `${grouped(count)}${limit === null ? '' : ` of ${grouped(limit)}`}`).join(', ')}`]),
   ...(limits.gaveWay === 0 ? [] : [`${grouped(limits.gaveWay)} flows of forged addresses gave way`]),
 ]
 

@@ -8,7 +8,7 @@ import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, TIMEOUT_NAMES } from '../nat/ti
 import type { Offloads } from '../stack/device/device.js'
 import { formatIpv4, formatMac } from '../stack/wire/address.js'
 import {
-  dropsByName, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
+  dropsByName, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RULES, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
   STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN,
 } from '../stats.js'
 import { version } from '../version.js'
@@ -130,6 +130,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       halfOpen: { count: header[HEADER_CLASSES + CLASS_TCP_SYN_SENT]! + header[HEADER_CLASSES + CLASS_TCP_SYN_RECV]!, limit: limitOf(limits.halfOpen) },
       halfOpenPerSource: limitOf(limits.halfOpenPerSource),
       fragmentBytes: { count: stats[STAT_FRAGMENT_BYTES]!, limit: limits.fragmentBytes },
+      rules: config.nat.rules.map(({ flows }, rule) => ({ count: stats[STAT_RULES + rule]!, limit: flows ?? null })),
       icmpErrorsPerSecond: limits.icmpErrorsPerSecond,
       icmpErrorsWithheld: stats[STAT_ERRORS_WITHHELD]!,
       refusal: limits.refusal,

@@ -8,9 +8,6 @@ import * as ipv4 from '../stack/wire/ipv4.js'
 import { type Behaviours, behaviourColumn, UNTRANSLATED } from './behaviour.js'
 import type { NatRule, PortSettings } from './settings.js'
 
-/** Rules at most; a flow remembers its rule in a byte. */
-export const RULES_MAX = 255
-
 const NONE = -1
 const PROTOCOLS = { tcp: ipv4.PROTOCOL_TCP, udp: ipv4.PROTOCOL_UDP, icmp: ipv4.PROTOCOL_ICMP } as const
 

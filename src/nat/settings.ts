@@ -61,6 +61,9 @@ export interface DeterministicSettings {
   readonly perHost: number
 }
 
+/** Rules at most; a flow remembers its rule in a byte. */
+export const RULES_MAX = 255
+
 /** Flows of these first packets behave otherwise. The first rule that fits counts; what it leaves out is as without it. */
 export interface NatRule {
   /** Network of the inside host. */

@@ -88,7 +88,7 @@ export const exampleStatus = (): GatewayStatus => ({
   flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, sctp: 0, gre: 0, other: 0, opened: 1000, expired: 997, refused: 4 },
   limits: {
     profile: 'behave', sources: 2, flowsPerSource: null, newFlowsPerSource: 100, halfOpen: { count: 1, limit: 5000 }, halfOpenPerSource: null,
-    fragmentBytes: { count: 2048, limit: 4194304 }, icmpErrorsPerSecond: 1000, icmpErrorsWithheld: 12, refusal: 'host-unreachable', gaveWay: 7,
+    fragmentBytes: { count: 2048, limit: 4194304 }, rules: [{ count: 3, limit: 1000 }, { count: 0, limit: null }], icmpErrorsPerSecond: 1000, icmpErrorsWithheld: 12, refusal: 'host-unreachable', gaveWay: 7,
   },
   events: { readers: 0, lost: 0 },
   bindings: { logged: 0, lost: 0 },

@@ -138,6 +138,7 @@ describe('tsnat status', () => {
         '  limits profile behave; 2 inside addresses, flows of each no limit, new ones at most 100 a second',
         '         half-open TCP 1, at most 5 000, of each address no limit',
         '         held fragments 2.0 kB of 4.2 MB; ICMP errors at most 1 000 a second, 12 withheld',
+        '         flows by rule: 3 of 1 000, 0',
         '         7 flows of forged addresses gave way',
         '  drops  12 ttl-expired',
         '         7 no-flow',
