@@ -18,7 +18,7 @@ const DIRECTIONS = [
   { files: ['src/stack/'], may: [...BASE, 'src/stack/'] },
   { files: ['src/nat/'], may: [...BASE, 'src/stack/', 'src/nat/'] },
   { files: ['src/policy/model'], may: ['src/policy/model'] },
-  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/policy/model', 'src/policy/engine/'] },
+  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/model', 'src/policy/engine/'] },
   { files: ['src/policy/iptables/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/model', 'src/policy/iptables/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
   { files: DATA_PLANE, may: DATA_PLANE },

@@ -1,0 +1,59 @@
+/** What rules ask that is not in the packet. All of it answers at once, without allocating or throwing. */
+import type { PacketMeta } from './packet-meta.js'
+
+/** Names of interfaces by number; 0 is no interface. */
+export interface InterfaceNumbers {
+  /** The number of a name, given to it when it is new; -1 when there are too many. */
+  numberOf(name: string): number
+  /** Whether the name of one begins with the name of the other. */
+  beginsWith(number: number, beginning: number): boolean
+}
+
+export interface SetCounterTest { readonly compare: 'eq' | 'lt' | 'gt'; readonly value: number; readonly not: boolean }
+
+export interface SetOptions {
+  readonly returnNoMatch: boolean
+  readonly updateCounters: boolean
+  readonly updateSubcounters: boolean
+  readonly packets: SetCounterTest | null
+  readonly bytes: SetCounterTest | null
+}
+
+/** For `seconds`: the set's own timeout. */
+export const OWN_TIMEOUT = -1
+
+/** Sets by number. In `directions`, bit n is set when part n of an element is compared with the packet's source side. */
+export interface SetLookup {
+  matches(set: number, packet: PacketMeta, directions: number, parts: number, options: SetOptions, now: number): boolean
+  /** @param seconds until the element expires, 0: never; OWN_TIMEOUT */
+  add(set: number, packet: PacketMeta, directions: number, parts: number, exist: boolean, seconds: number, now: number): boolean
+  remove(set: number, packet: PacketMeta, directions: number, parts: number, now: number): boolean
+}
+
+export interface Environment {
+  /** Milliseconds, not going back. */
+  readonly clock: { readonly now: number }
+  /** What to add to the clock for milliseconds since 1970. */
+  readonly wallOffset: number
+  /** Seconds that local time is ahead of UTC, for `-m time --kerneltz`. */
+  readonly zoneSeconds: number
+  /** Uniform in 0 .. 2^32 - 1. */
+  readonly random: { next(): number }
+  readonly interfaces: InterfaceNumbers
+  readonly sets: SetLookup
+  /** The number of a set; -1 when there is none of this name: nothing is in it. Asked when rules are compiled. */
+  setNumber(name: string): number
+  /** The index in ADDRESS_TYPES. @param interfaceNumber 0, or the only one whose addresses are local */
+  addressType(address: number, interfaceNumber: number): number
+  /**
+   * Whether a flow with this original tuple is tracked, and not a TCP connection that is over.
+   * @param ports `source << 16 | destination`
+   */
+  isConnected(source: number, destination: number, ports: number, protocol: number): boolean
+  /** The mark of a socket that waits for the packet; -1 when there is none. */
+  findSocket(packet: PacketMeta, transparent: boolean, noWildcard: boolean): number
+  /** Whether the TCP header of the packet has this option. */
+  hasTcpOption(packet: PacketMeta, option: number): boolean
+  /** The maximum segment size in the TCP header of the packet; -1 when it has none. */
+  tcpMss(packet: PacketMeta): number
+}
