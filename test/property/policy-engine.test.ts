@@ -6,6 +6,7 @@ import { STATE } from '../../src/policy/model.js'
 import { Bed, ip, packetOf, TestEnvironment } from '../policy/engine/support.js'
 import { opinionOn } from '../policy/engine/oracle.js'
 import { randomFrom, type Random } from '../fuzz/generate.js'
+import { randomFile } from '../policy/iptables/generate.js'
 
 const NAMES = ['', 'eth0', 'eth1', 'br-a', 'br-b']
 const VERDICTS = ['ACCEPT', 'DROP', 'REJECT']
@@ -140,6 +141,30 @@ describe('generated rule sets', () => {
       }
     }), { numRuns: 40 })
     expect(stored).toBeGreaterThan(200)
+  })
+
+  it('of every match and target there is are taken, whatever the packet', () => {
+    const verdicts = new Set<number>()
+    fc.assert(fc.property(seeds, (seed) => {
+      const random = randomFrom(seed)
+      const bed = new Bed(randomFile(random, 60, { sets: true }))
+      bed.environment.setNames.push('a', 'b')
+      for (let count = 0; count < 100; count++) {
+        const protocol = pick(random, [1, 6, 17, 132])
+        const wild = packetOf({
+          protocol, flowProtocol: protocol, source: (random(0x7fffffff) * 2) | 0, destination: (random(0x7fffffff) * 2) | 0, sourcePort: random(65536),
+          destinationPort: random(65536), fragment: random(3), icmpType: protocol === 1 ? random(256) : -1, icmpCode: random(256), ttl: random(256), tos: random(256),
+          state: pick(random, [1, 2, 4, 8, 256, 2 | 64, 8 | 128]), status: random(16), direction: random(2), mark: random(0x7fffffff) * 2,
+        })
+        bed.environment.clock.now += random(1000)
+        const { verdict, mark, connmark, tos, ttl, tosKeep, tosFlip } = bed.run(pick(random, HOOKS), wild)
+        verdicts.add(verdict)
+        for (const value of [mark, connmark]) expect(value >>> 0).toBe(value)
+        for (const value of [tos, ttl]) expect(value & 0xff).toBe(value)
+        expect((wild.tos & tosKeep) ^ tosFlip).toBe(tos)
+      }
+    }), { numRuns: 60 })
+    expect([...verdicts]).toEqual(expect.arrayContaining([0, 1, 2]))
   })
 
   it('compile in steps to what they compile to at once', () => {

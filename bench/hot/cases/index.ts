@@ -1,4 +1,5 @@
 export type { Case } from './case.js'
 export { parseAlone, replayAlone, superpackets, tcpPackets, translateAlone, udpPackets } from './packets.js'
+export { compileRules, evaluateRules, RULE_SHAPES } from './rules.js'
 export { checksum, useNativeSums } from './sums.js'
 export { lookupHit, openAndClose, weigh } from './table.js'

@@ -52,6 +52,8 @@ interface Key {
 const isPrefix = (mask: number): boolean => (~mask & (~mask + 1)) === 0
 
 const portsIn = (ranges: readonly Range[]): number[] | null => {
+  const [only] = ranges
+  if (ranges.length === 1 && only!.first === only!.last) return [only!.first]
   const count = ranges.reduce((sum, { first, last }) => sum + Math.max(0, last - first + 1), 0)
   if (count === 0 || count > PORTS_MAX) return null
   return [...new Set(ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index)))]

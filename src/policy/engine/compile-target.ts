@@ -150,8 +150,9 @@ export const compileTarget = (target: Applied, environment: Environment): Apply 
     case 'REDIRECT':
     case 'NETMAP': {
       const action = natActionOf(target)
-      return (_, outcome) => {
+      return (_, outcome, rule) => {
         outcome.nat = action
+        outcome.natRule = rule
         return ACCEPT
       }
     }

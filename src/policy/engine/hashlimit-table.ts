@@ -35,12 +35,12 @@ const PORTED: ReadonlySet<number> = new Set([6, 17, 33, 132, 136])
 
 const maskOf = (length: number): number => (length === 0 ? 0 : -1 << (32 - length))
 
-/** Milliseconds after which a bucket is forgotten, as iptables chooses them when nothing is said. */
-const expiryOf = ({ expire, rate }: HashlimitMatch): number => {
+/** Milliseconds after which a bucket is forgotten, as iptables chooses them when nothing is said; not before the next interval is over. */
+const expiryOf = ({ expire, rate, rateMatch, rateInterval }: HashlimitMatch): number => {
   if (expire !== null) return expire
   if (rate.unit === 'bytes') return rate.burst === null ? 15_000 : 60_000
   const seconds = [1, 60, 3600].find((unit) => rate.period <= unit * US_PER_SECOND) ?? 86400
-  return seconds * 1000
+  return Math.max(seconds, rateMatch ? rateInterval * 2 : 0) * 1000
 }
 
 const entriesMax = ({ tableSize, tableMax }: HashlimitMatch): number => {

@@ -33,8 +33,9 @@ const tcpTest = (match: TcpMatch, environment: Environment): HeaderTest => {
   return { depends: (flags === null ? 0 : flagsDepend(flags)) | (option === null ? 0 : DEPENDS_PACKET), holds: every(tests) }
 }
 
+/** The type goes with the side of a flow, the code does not. */
 const icmpTest = ({ type, code, not }: IcmpMatch): HeaderTest => ({
-  depends: 0,
+  depends: code === null ? 0 : DEPENDS_PACKET,
   holds: ({ fragment, icmpType, icmpCode }) =>
     fragment !== LATER_FRAGMENT && (type === null || (icmpType === type && (code === null || icmpCode === code))) !== not,
 })

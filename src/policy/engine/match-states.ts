@@ -35,6 +35,10 @@ export class MatchStates {
     return state
   }
 
+  values(): Iterable<MatchState> {
+    return this.#states.values()
+  }
+
   /** No match is to come: what was before is forgotten. */
   finish(): void {
     this.#previous = new Map()

@@ -3,7 +3,8 @@
  *
  * A caller may store what came out for a side of a flow, and apply it to later packets of that side in the same state (`state` of the
  * packet) without asking the rules: `depends` says what else must be the same. With DEPENDS_PACKET nothing can be stored. To apply
- * means: verdict, `tosKeep` and `tosFlip`, `ttlSet` and `ttlDelta`, mark and connmark as they came out, and counting `path`.
+ * means: verdict, `tosKeep` and `tosFlip`, `ttlSet` and `ttlDelta`, mark and connmark as they came out, and counting `path`. Later
+ * fragments are other packets to rules, as they have no ports.
  */
 import { REJECT_KINDS, type SynproxyTarget, type TproxyTarget } from '../model.js'
 import type { NatAction } from './nat-action.js'
@@ -47,6 +48,8 @@ export class Outcome {
   synproxy: SynproxyTarget | null = null
   /** What the table nat decided; null: nothing, or that the addresses stay. */
   nat: NatAction | null = null
+  /** The rule that said so, by index; -1: none. */
+  natRule = -1
   notrack = false
 
   /** As the packet and the flow have them by now. */
@@ -92,6 +95,7 @@ export class Outcome {
     this.tproxy = null
     this.synproxy = null
     this.nat = null
+    this.natRule = -1
     this.notrack = false
     this.mark = packet.mark
     this.connmark = packet.connmark
