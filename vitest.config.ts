@@ -6,6 +6,7 @@ const inNamespaces = ['test/netns/**/*.test.ts', 'test/interop/**/*.test.ts']
 export default defineConfig({
   test: {
     pool: 'forks',
+    setupFiles: ['test/setup.ts'],
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts'],

@@ -1,6 +1,6 @@
 // The hot path, piece by piece: nanoseconds of each, and garbage made by packets.
 //
-//   node bench/hot/run.mjs [--only table,rules,steps,checksum,packets,garbage,memory]
+//   node bench/hot/run.mjs [--only table,routes,rules,steps,checksum,sets,packets,garbage,memory]
 //
 // The best of a case's samples is what the code costs on an undisturbed machine; the median tells how disturbed this one was.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -89,9 +89,34 @@ const sections = {
     ...[1000, 64_000, 1_000_000].map((flows) => () => hot.lookupHit(flows)),
     ...[true, false].flatMap((isShared) => [0, 64_000, 1_000_000].map((flows) => () => hot.openAndClose(flows, isShared))),
   ]),
+  routes: async () => {
+    const sizes = ['bgp', 'random'].flatMap((mix) => [1000, 1_000_000].map((routes) => [mix, routes]))
+    await table('Routes', [
+      ...sizes.flatMap(([mix, routes]) => [() => hot.prefixMatch(mix, routes), () => hot.policyLookup(mix, routes)]),
+      ...[24, 16, 8, 1, 0].map((length) => () => hot.routeChange('bgp', 1_000_000, length)),
+    ])
+    for (const [mix, routes] of sizes) {
+      const { buildMilliseconds, bytesPerRoute, wrong } = hot.weighRoutes(mix, routes, 100_000)
+      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of 200000 lookups ${wrong} were wrong`)
+    }
+  },
   rules: ruleCurve,
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
+  sets: async () => {
+    await table('Sets of ipset', [
+      ...['hash:ip', 'hash:ip,port'].flatMap((kind) => [1000, 100_000].flatMap((elements) => [false, true].map((miss) => () => hot.lookUpSet(kind, elements, { miss })))),
+      ...['hash:net', 'hash:net,iface'].flatMap((kind) => [1000, 100_000].map((elements) => () => hot.lookUpSet(kind, elements))),
+      ...[4, 24].flatMap((prefixes) => [false, true].map((miss) => () => hot.lookUpSet('hash:net', 100_000, { prefixes, miss }))),
+      ...[1000, 100_000].map((elements) => () => hot.lookUpSet('hash:ip', elements, { extensions: true })),
+      ...[1000, 100_000].map((elements) => () => hot.changeSet(elements)),
+    ])
+    say('\nMemory of sets')
+    for (const [kind, elements, extensions] of [['hash:ip', 1000, false], ['hash:ip', 100_000, false], ['hash:ip', 100_000, true], ['hash:net', 1_000_000, false]]) {
+      const { bytes, nsPerAdd, longest } = hot.weighSet(kind, elements, extensions)
+      say(`  ${kind} of ${elements}${extensions ? ', timeout and counters' : ''}: ${bytes.toFixed(1)} bytes an element, ${nsPerAdd.toFixed(0)} ns to add one, ${(longest / 1e6).toFixed(2)} ms the longest`)
+    }
+  },
   packets: () => {
     hot.useNativeSums(BULK_SUM_BYTES)
     return table('Whole packets through the data plane, sends included', [

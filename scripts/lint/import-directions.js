@@ -10,6 +10,7 @@ const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
   'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
   'src/publish-stats', 'src/worker-protocol', 'src/worker', 'src/policy/model', 'src/policy/engine/',
+  'src/policy/sets/',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */
@@ -17,10 +18,13 @@ const DIRECTIONS = [
   { files: BASE, may: BASE },
   { files: ['src/stack/'], may: [...BASE, 'src/stack/'] },
   { files: ['src/nat/'], may: [...BASE, 'src/stack/', 'src/nat/'] },
+  { files: ['src/policy/sets/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/sets/'] },
+  { files: ['src/policy/ipset/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/sets/', 'src/policy/ipset/'] },
   { files: ['src/policy/model'], may: ['src/policy/model'] },
-  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/model', 'src/policy/engine/'] },
+  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/model', 'src/policy/sets/', 'src/policy/engine/'] },
   { files: ['src/policy/iptables/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/model', 'src/policy/iptables/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
+  { files: ['src/policy/iproute/'], may: [...BASE, 'src/nearest', 'src/stack/wire/', 'src/route/', 'src/policy/iproute/'] },
   { files: DATA_PLANE, may: DATA_PLANE },
 ]
 

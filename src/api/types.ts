@@ -102,7 +102,7 @@ export interface InterfaceStatus {
   offloads: OffloadStatus
   rx: { packets: number; bytes: number }
   tx: { packets: number; bytes: number; errors: number; lastError: string | null }
-  /** Packets that the kernel dropped before tsnat could read them (PACKET_STATISTICS); 0 for a TUN. */
+  /** Packets that the kernel dropped before tsnat could read them: PACKET_STATISTICS of the WAN, tx_dropped of the TUN. */
   kernelDrops: number
 }
 

@@ -91,6 +91,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       addresses: [config.lanAddress],
       offloads: offloadStatus(tun.vnetHeader, tun.offloads),
       ...counters(stats, STAT_LAN),
+      kernelDrops: host.lanKernelDrops,
       gatewayAddress: formatIpv4(host.gatewayAddress),
       netns: config.netns ?? null,
       capture: captureText(config.capture),

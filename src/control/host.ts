@@ -254,6 +254,11 @@ export class Host {
     return this.#lan?.ifindex ?? 0
   }
 
+  /** Packets that the TUN dropped before tsnat could read them. */
+  get lanKernelDrops(): number {
+    return this.#lan?.dropped ?? 0
+  }
+
   get tun(): TunHandle {
     return this.#tun!
   }
@@ -343,9 +348,12 @@ export class Host {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    if (this.#owned === null) return { addresses, ...this.#ports.guarded, inside: this.#untranslated, forwards: this.#portless.forwards }
+    const { lan, wan } = this.#config
+    const inside = this.#untranslated
+    const tun = this.#lanNamespace.id === this.#wanNamespace.id ? { tun: { name: lan, address: this.#subnet.address, wan } } : {}
+    if (this.#owned === null) return { addresses, ...this.#ports.guarded, inside, forwards: this.#portless.forwards, ...tun }
     const own = addresses.map((address) => ({ address, mask: -1 }))
-    return { addresses: [], tcp: [], udp: [], whole: own, inside: this.#untranslated }
+    return { addresses: [], tcp: [], udp: [], whole: own, inside, ...tun }
   }
 
   #enqueue(work: () => Promise<void>): void {

@@ -24,6 +24,11 @@ export interface GuardScope {
   whole?: readonly Network[]
   /** Networks of inside hosts that are not translated: the ingress guard drops everything to them, but to this host itself. Never changes. */
   inside?: readonly Network[]
+  /**
+   * The TUN with its address (int32), and the WAN, where both are in the namespace of the guard: nothing that is the TUN's leaves by
+   * the WAN. Never changes.
+   */
+  tun?: { readonly name: string; readonly address: number; readonly wan: string }
 }
 
 const ADDRESSES = 'addresses'
@@ -40,6 +45,7 @@ const ETHERTYPE_IPV4 = 0x0800
 /** Before defragmentation (-400 is later than ingress), connection tracking and everything of the administrator. */
 const PRIORITY = -300
 const NF_NETDEV_INGRESS = 0
+const NF_INET_FORWARD = 2
 const NF_INET_LOCAL_OUT = 3
 
 // Offsets in the IPv4 header (RFC 791) and the transport headers (RFC 9293, 768, 792; 3828 and 9260 have ports where TCP has them).
@@ -53,6 +59,7 @@ const TCP_RST = 0x04
 const QUOTE = 8
 const QUOTE_PORTS = QUOTE + 20
 const IPV4_WITHOUT_OPTIONS = 0x45
+const REDIRECT = 5
 const ECHO_REQUEST = 8
 /** Type and code. */
 const PROTOCOL_UNREACHABLE = 0x0302
@@ -158,6 +165,29 @@ const isErrorAbout = (typeAndCode: number, ...more: Expression[]): Expression[] 
   nft.loadPayload(transport, QUOTE + IPV4_DESTINATION, 4), nft.isInSet(ADDRESSES), ...more, nft.drop,
 ]
 
+const FORWARD_CHAIN = 'forward'
+
+const leavesBy = (device: string): Expression[] => [nft.loadMeta(nft.MetaKey.outputName), nft.equals(nft.interfaceName(device))]
+
+/**
+ * To be added to a table with an output chain. Drops what comes out of the TUN and would leave by the WAN, or go back into the TUN: it
+ * is for an address that is not inside, as when somebody inside forges his source address. ARP does not even ask for it. Drops also
+ * what this host sends from the TUN's address by the WAN, and its redirects for what would go back into the TUN.
+ */
+const tunRules = (table: string, { tun }: GuardScope): NftMessage[] => {
+  if (tun === undefined) return []
+  const { name, address, wan } = tun
+  const stray = (to: string): NftMessage => nft.newRule(
+    nft.Family.ipv4, table, FORWARD_CHAIN,
+    nft.loadMeta(nft.MetaKey.inputName), nft.equals(nft.interfaceName(name)), ...leavesBy(to), nft.counter, nft.drop,
+  )
+  return [
+    nft.newBaseChain(nft.Family.ipv4, table, FORWARD_CHAIN, { number: NF_INET_FORWARD, priority: PRIORITY }), stray(wan), stray(name),
+    outputRule(table, nft.loadPayload(network, IPV4_SOURCE, 4), nft.equals(nft.uint32(address)), ...leavesBy(wan), nft.counter, nft.drop),
+    outputRule(table, ...isProtocol(ICMP), ...byteIs(0, REDIRECT), ...leavesBy(name), nft.drop),
+  ]
+}
+
 /**
  * Drops what the kernel would say about packets without ports to the scope, that is, of protocols that it does not have:
  * protocol-unreachable, and of GRE port-unreachable.
@@ -166,6 +196,7 @@ export const silenceTable = (table: string, scope: GuardScope): NftMessage[] => 
   ...newTable(nft.Family.ipv4, table, SILENCE_SETS, OUTPUT_CHAIN, outputHook, scope),
   outputRule(table, ...isErrorAbout(PROTOCOL_UNREACHABLE)),
   outputRule(table, ...isErrorAbout(PORT_UNREACHABLE, ...byteIs(QUOTE + 9, GRE))),
+  ...tunRules(table, scope),
 ]
 
 /** Drops the RST and port-unreachable that the kernel sends on behalf of the scope; packets with `mark` pass. */
@@ -182,6 +213,7 @@ export const outputTable = (table: string, mark: number, scope: GuardScope): Nft
       nft.loadPayload(transport, TCP_FLAGS, 1), nft.mask(nft.uint8(TCP_RST)), nft.differs(nft.uint8(0)), nft.drop,
     ),
     unreachable('udp'), unreachable('udplite'),
+    ...tunRules(table, scope),
   ]
 }
 

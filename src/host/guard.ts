@@ -13,6 +13,9 @@
  * drops the kernel's answers instead: RST from tsnat's ports, and port-unreachable that quote them. What tsnat itself sends
  * carries its mark, and passes.
  *
+ * Both keep what is the TUN's from leaving by the WAN, untranslated: answers to forged source addresses, which come out of the TUN and
+ * which the kernel would route there, and what this host sends from the TUN's address to a neighbour on the WAN.
+ *
  * A guard is a table of nf_tables, made over nfnetlink from this process and owned by its socket, so it is gone when the
  * process is, however that ends. Addresses and ports are sets in it; they are replaced in one transaction, without a moment
  * in which nothing, or something of both, is guarded.

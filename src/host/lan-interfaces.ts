@@ -6,6 +6,9 @@
  * throw route for each such destination, which sends the lookup on to the main table. These follow the main table. What
  * leads through the WAN, its own subnet included, is captured: it must not leave with its private source address.
  *
+ * What the kernel has to say of packets that came out of the TUN (host unreachable, fragmentation needed) goes back into it, so that
+ * tsnat translates what it quotes: it is sent from the TUN's address, to which a rule of its own applies.
+ *
  * Forwarding is switched on for the interfaces concerned only, not by `ip_forward`, which would reset the settings of all.
  */
 import { ExitCode, TsnatError } from '../errors.js'
@@ -28,12 +31,20 @@ export interface CapturedInterfacesOptions {
   /** Interfaces whose arriving traffic is captured. */
   names: readonly string[]
   tun: string
+  /** The kernel's end of the TUN, int32. */
+  address: number
   /** Null when the WAN is in another namespace. */
   wan: string | null
   table: number
   priority: number
+  /** Told of what could not be set but is not vital. */
+  warn: (sentence: string) => void
 }
 
+/** As the input interface of a rule: what this host sends. */
+const LOOPBACK = 'lo'
+/** An ICMP error about a forwarded packet has the address of the interface that it came by, rather than of that which it leaves by. */
+const ERRORS_FROM_INBOUND = 'net/ipv4/icmp_errors_use_inbound_ifaddr'
 /** Pause between two looks at the routes, for a routing daemon at work. */
 const PAUSE_MILLISECONDS = 100
 
@@ -52,13 +63,15 @@ export class CapturedInterfaces {
 
   /** @throws TsnatError UNKNOWN_INTERFACE, CAPTURE_WAN, SYSCTL, or NetlinkError */
   static async open(options: CapturedInterfacesOptions): Promise<CapturedInterfaces> {
-    const { journal, namespace, rtnetlink, names, tun, table, priority } = options
+    const { journal, namespace, rtnetlink, names, tun, table, priority, address } = options
     for (const name of names) requireCapturable(name, options)
     const captured = new CapturedInterfaces(options)
     try {
       await captured.#follow()
       // Undone in reverse: nothing is forwarded any more when the rules go that keep it from leaving untranslated.
       for (const name of new Set(names)) await addRule(journal, namespace, rtnetlink, { priority, table, inputInterface: name })
+      await addRule(journal, namespace, rtnetlink, { priority, table, source: { address, prefixLength: 32 }, inputInterface: LOOPBACK })
+      await captured.#translateErrors()
       for (const name of [...names, tun]) await changeSysctl(journal, namespace, `net/ipv4/conf/${name}/forwarding`, '1')
       return captured
     } catch (error) {
@@ -78,6 +91,17 @@ export class CapturedInterfaces {
       },
       lost: mark,
     })
+  }
+
+  /** Helpful, not vital: /proc/sys may be read-only. */
+  async #translateErrors(): Promise<void> {
+    const { journal, namespace, warn } = this.#options
+    try {
+      await changeSysctl(journal, namespace, ERRORS_FROM_INBOUND, '1')
+    } catch (error) {
+      if (!(error instanceof TsnatError) || error.code !== 'SYSCTL') throw error
+      warn(`${error.message}; ICMP errors of this host about packets to inside hosts leave without translation`)
+    }
   }
 
   close(): void {

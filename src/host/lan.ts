@@ -60,6 +60,8 @@ export interface LanOptions {
 }
 
 const TX_QUEUE_LENGTH = 1000
+/** Milliseconds between two looks at the counter of packets that the queue had no room for. */
+const DROPS_INTERVAL = 1000
 /** rp_filter: a source is believed if any route leads to it. The kernel takes the stricter of `all` and the interface's. */
 const RP_FILTER_LOOSE = '2'
 
@@ -78,6 +80,10 @@ export class Lan {
   #bypassPriority: number | null = null
   readonly #bypass = new Map<number, Step>()
   #last: Promise<void> = Promise.resolve()
+  #dropsTimer: NodeJS.Timeout | undefined
+  /** Counter of the TUN when this began: one that was there already may have dropped before. */
+  #droppedBefore = 0
+  #dropped = 0
 
   /**
    * Configures the TUN and what enters it. What was changed by then when this throws is in the journal.
@@ -107,6 +113,11 @@ export class Lan {
     return this.#table
   }
 
+  /** Packets that the TUN's queue had no room for, so that tsnat never saw them. At most a second old. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
   async setMtu(mtu: number): Promise<void> {
     await this.#rtnetlink.setLink(this.ifindex, { mtu })
   }
@@ -120,6 +131,7 @@ export class Lan {
 
   /** Stops following the host's network. Undoing is the journal's; the TUN goes with its descriptor. */
   close(): void {
+    clearInterval(this.#dropsTimer)
     this.#interfaces?.close()
     this.#rtnetlink.close()
   }
@@ -129,6 +141,7 @@ export class Lan {
     const addAddress = (): Promise<void> => this.#rtnetlink.addAddress(this.ifindex, address, prefixLength)
     this.#prepareSysctls()
     await this.#rtnetlink.setLink(this.ifindex, { mtu, txQueueLength, up: true })
+    await this.#watchDrops()
     if (capture === 'default' && this.#isForeign) {
       await addAddress()
       await this.#addOnlyDefaultRoute()
@@ -138,6 +151,16 @@ export class Lan {
     else if (capture === 'default') await this.#captureDefault()
     // Last: a socket that has this address from an earlier run would otherwise send by the WAN until it is captured.
     await addAddress()
+  }
+
+  async #watchDrops(): Promise<void> {
+    this.#droppedBefore = await this.#rtnetlink.txDropped(this.ifindex)
+    const look = async (): Promise<void> => {
+      this.#dropped = await this.#rtnetlink.txDropped(this.ifindex) - this.#droppedBefore
+    }
+    // A TUN that is gone, which ends the gateway, keeps its last number.
+    this.#dropsTimer = setInterval(() => { look().catch(() => {}) }, DROPS_INTERVAL)
+    this.#dropsTimer.unref()
   }
 
   get #isForeign(): boolean {
@@ -238,9 +261,11 @@ export class Lan {
       rtnetlink: this.#rtnetlink,
       names,
       tun: name,
+      address: this.#options.address,
       wan: this.#isForeign ? null : wan.name,
       table,
       priority: freePriority(rules, 1),
+      warn: (sentence) => this.#warnings.push(sentence),
     })
   }
 }

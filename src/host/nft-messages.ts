@@ -53,7 +53,7 @@ const NFTA_LIST_ELEM = 1
 const expression = (name: string, ...attributes: readonly Buffer[]): Expression =>
   nested(NFTA_LIST_ELEM, text(1, name), nested(2, ...attributes))
 
-export const MetaKey = { protocol: 1, mark: 3, layer4: 16 } as const
+export const MetaKey = { protocol: 1, mark: 3, inputName: 6, outputName: 7, layer4: 16 } as const
 export const loadMeta = (key: (typeof MetaKey)[keyof typeof MetaKey]): Expression =>
   expression('meta', number(2, key), number(1, REGISTER))
 
@@ -68,6 +68,13 @@ const compare = (operation: number, value: Buffer): Expression =>
   expression('cmp', number(1, REGISTER), number(2, operation), data(3, value))
 export const equals = (value: Buffer): Expression => compare(0, value)
 export const differs = (value: Buffer): Expression => compare(1, value)
+
+const IFNAMSIZ = 16
+/** An interface's name as {@link loadMeta} loads it. */
+export const interfaceName = (name: string): Buffer => Buffer.concat([Buffer.from(name)], IFNAMSIZ)
+
+/** Counts packets and bytes; nft(8) shows them. */
+export const counter: Expression = expression('counter')
 
 /** Keeps the bits of `mask`. */
 export const mask = (bits: Buffer): Expression => {
@@ -97,7 +104,7 @@ export const deleteTable = (family: Family, table: string): NftMessage =>
   ({ type: MessageType.deleteTable, family, flags: 0, attributes: text(1, table), what: `remove table "${table}"` })
 
 export interface Hook {
-  /** NF_NETDEV_INGRESS (0), NF_INET_LOCAL_OUT (3). */
+  /** NF_NETDEV_INGRESS (0), NF_INET_FORWARD (2), NF_INET_LOCAL_OUT (3). */
   number: number
   priority: number
   /** For the family netdev. */

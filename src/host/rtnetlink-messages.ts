@@ -44,6 +44,9 @@ const encode = (...parts: StreamData[]): Buffer => {
 const IFLA_ADDRESS = 1
 const IFLA_IFNAME = 3
 const IFLA_MTU = 4
+const IFLA_STATS64 = 23
+/** Of struct rtnl_link_stats64: 64-bit numbers, of which this is the eighth. */
+const TX_DROPPED = 56
 
 /** @returns null for a message that is no link */
 export const decodeLink = (bytes: Buffer): Link | null => {
@@ -61,6 +64,12 @@ export const decodeLink = (bytes: Buffer): Link | null => {
     mtu: uint32(attributes.get(IFLA_MTU)) ?? 0,
     mac: mac(attributes.get(IFLA_ADDRESS)),
   }
+}
+
+/** Packets to be sent that the interface dropped since it was made; 0 where the message does not say. */
+export const decodeTxDropped = (bytes: Buffer): number => {
+  const statistics = attributesOf(bytes.subarray(rt.__LENGTH_Link)).get(IFLA_STATS64)
+  return statistics === undefined || statistics.length < TX_DROPPED + 8 ? 0 : Number(view(statistics).getBigUint64(TX_DROPPED, littleEndian))
 }
 
 export const encodeLink = (data: rt.Link, attributes: ifla.LinkAttrs): Buffer => {

@@ -67,6 +67,13 @@ export class Rtnetlink {
     return found === null ? null : messages.decodeLink(found)
   }
 
+  /** Packets that the interface dropped instead of sending them, since it was made. @throws NetlinkError ENODEV when it is gone */
+  async txDropped(ifindex: number): Promise<number> {
+    const body = messages.encodeLink({ index: ifindex }, {})
+    const [answer] = await this.#exchange(`read the counters of interface ${ifindex}`, MessageType.GETLINK, body, 0)
+    return answer === undefined ? 0 : messages.decodeTxDropped(answer.data)
+  }
+
   async setLink(ifindex: number, change: LinkChange): Promise<void> {
     const { up, mtu, txQueueLength } = change
     const data: rt.Link = { index: ifindex, ...(up === undefined ? {} : { flags: up ? { up } : {}, change: { up: true } }) }

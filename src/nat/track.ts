@@ -12,7 +12,8 @@
 import type { Packet } from '../stack/parse.js'
 import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import {
-  CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_WORDS, SIDE_BYTES, ZONE_INSIDE,
+  CLASS_SHIFT, EVENT_ASSURED, EVENT_REPLIED, type FlowTable, FLOW_OPENED, FLOW_PACKETS, FLOW_STATUS, FLOW_WORDS, SIDE_BYTES,
+  ZONE_INSIDE,
 } from './flow-table.js'
 import { trackSctp } from './sctp-tracker.js'
 import type { TcpBehaviour } from './settings.js'
@@ -42,19 +43,22 @@ export class Tracker {
    */
   track(view: DataView, packet: Packet, side: number, now: number): number {
     const table = this.#table
+    const { flows } = table
     const direction = side & 1
-    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
     const flow = side >> 1
-    const before = table.statusOf(flow)
+    const at = flow * FLOW_WORDS
+    const before = flows[at + FLOW_STATUS]!
+    const isKept = direction === 1 || table.zoneOf(side) === ZONE_INSIDE
     let verdict = 0
     if (packet.protocol === PROTOCOL_TCP) verdict = this.#tcp.track(view, packet, side, isKept, now)
     else if (packet.protocol === PROTOCOL_SCTP) trackSctp(table, view, packet, side, isKept, now)
-    else trackReply(table, flow, direction, isKept, now)
+    else if ((before & EVENT_ASSURED) === 0) trackReply(table, flow, direction, isKept, now)
+    else if (isKept) table.touch(flow, now)
     if (verdict > 0) return verdict
     table.bytes[side * 4 + SIDE_BYTES]! += packet.length
-    table.flows[flow * FLOW_WORDS + FLOW_PACKETS + direction]!++
+    flows[at + FLOW_PACKETS + direction]!++
     // Of a flow that ends with this packet, its end is told.
-    if (verdict === 0 && ((table.statusOf(flow) ^ before) & TOLD) !== 0) table.onChange(flow, before)
+    if (((flows[at + FLOW_STATUS]! ^ before) & TOLD) !== 0 && verdict === 0) table.onChange(flow, before)
     return verdict
   }
 }
@@ -68,17 +72,17 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
 /** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
 export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 
+/** Follows a packet of a flow that is not assured yet. */
 const trackReply = (table: FlowTable, flow: number, direction: number, isKept: boolean, now: number): void => {
   const events = table.eventsOf(flow)
-  if ((events & EVENT_ASSURED) === 0) {
-    if (direction === 1 && (events & EVENT_REPLIED) === 0) table.setEvents(flow, events | EVENT_REPLIED)
-    else if (isKept && (events & EVENT_REPLIED) !== 0) {
-      const stream = streamClass(table, flow, now)
-      if (stream >= 0) {
-        table.setEvents(flow, events | EVENT_ASSURED)
-        table.setClass(flow, stream, now)
-        return
-      }
+  if ((events & EVENT_REPLIED) === 0) {
+    if (direction === 1) table.setEvents(flow, events | EVENT_REPLIED)
+  } else if (isKept) {
+    const stream = streamClass(table, flow, now)
+    if (stream >= 0) {
+      table.setEvents(flow, events | EVENT_ASSURED)
+      table.setClass(flow, stream, now)
+      return
     }
   }
   if (isKept) table.touch(flow, now)

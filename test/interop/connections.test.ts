@@ -176,6 +176,35 @@ describe('on an address shared with the host', () => {
   }, 60_000)
 })
 
+describe('a connection that is older than the gateway', () => {
+  afterAll(end)
+
+  it.each([true, false])('TCP-11, CT-6: with nat.tcp.pickup=%s', async (pickup) => {
+    if (pickup) await build()
+    else await bed.up()
+    const port = pickup ? '41000' : '41001'
+    const old = bed.client.spawn('nc', ['-p', port, SERVER, '7000'], { interactive: true })
+    old.write('stay')
+    await old.waitFor(/^staying$/)
+    await bed.stop()
+    await bed.up('--nat', `tcp.pickup=${pickup}`)
+    expect(await bed.flowCount()).toBe(0)
+    old.write('stay')
+    if (pickup) {
+      await old.waitFor(/^stayingstaying$/)
+      old.write('stay')
+      await old.waitFor(/^(staying){3}$/)
+      expect(await bed.flows('-p', 'tcp')).toMatchObject([{ state: 'ESTABLISHED', assured: true, reply: { dport: 41000 } }])
+      expect((await bed.status()).drops).toEqual({})
+      await bed.stop()
+    } else {
+      await expect.poll(async () => (await bed.status()).drops['not-a-flow-opener'] ?? 0, { timeout: 10_000 }).toBeGreaterThan(0)
+      expect(await bed.flowCount()).toBe(0)
+    }
+    old.kill()
+  }, 60_000)
+})
+
 describe('on an address of its own', () => {
   beforeAll(() => build('--wan-address', 'owned:203.0.113.20/24', '--wan-gateway', SERVER))
   afterAll(end)

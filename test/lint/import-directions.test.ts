@@ -18,6 +18,7 @@ it.each([
   ['src/route/table.ts', `import { FlowTable } from '../nat/flow-table.js'`, /not src\/nat\/flow-table/],
   ['src/policy/model.ts', `import type { Word } from './iptables/words.js'`, /src\/policy\/model may import only src\/policy\/model/],
   ['src/policy/iptables/scan.ts', `import type { FlowTable } from '../../nat/flow-table.js'`, /src\/policy\/iptables\/scan may import only .* not src\/nat\/flow-table/],
+  ['src/policy/iproute/ip.ts', `import { Pipeline } from '../../pipeline.js'`, /not src\/pipeline/],
   ['src/worker.ts', `import { parseConfig } from './config.js'`, /not src\/config/],
   ['src/gateway.ts', `import { FlowTable } from './nat/flow-table.js'\nimport { RouteTable } from './route/table.js'`, /only src\/pipeline, .* may import both/],
   ['src/gateway.ts', `import '@scope/x'\nimport { z } from 'zod'`, /only src\/config, src\/config-schema may import zod/],

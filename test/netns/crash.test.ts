@@ -2,7 +2,7 @@
  * However the gateway ends, in good order or not, while packets flow: the host is as before, and at no moment does a packet
  * leave with its private source.
  */
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ExitCode } from '../../src/errors.js'
@@ -141,7 +141,7 @@ it('a crash while detached is told in the log', async () => {
 
 it('a data plane that hangs is ended by force', async () => {
   const { up, hang } = await startCrashing()
-  hang()
+  await hang()
   up.kill('SIGINT')
   const result = await up.done
   expect(result.code).toBe(ExitCode.ok)
@@ -163,8 +163,8 @@ const lastWords = ({ stderr }: RunResult): string[] => stderr.trimEnd().split('\
 interface CrashHook {
   /** The data plane throws. */
   crash(): void
-  /** The data plane turns in a circle. */
-  hang(): void
+  /** The data plane turns in a circle from then on. */
+  hang(): Promise<void>
   environment: Record<string, string>
   options: string[]
 }
@@ -177,20 +177,24 @@ const crashHook = (): CrashHook => {
   writeFileSync(hook, `
     const { isMainThread } = require('node:worker_threads')
     const { _extensions: loaders } = require('node:module')
-    const { existsSync } = require('node:fs')
+    const { existsSync, writeFileSync } = require('node:fs')
     const load = loaders['.node']
     if (!isMainThread) loaders['.node'] = (module, path) => {
       load(module, path)
       const { poll } = module.exports
       module.exports.poll = (...values) => {
         if (existsSync(process.env.TEST_CRASH)) throw new Error('made to fail by the test')
+        if (existsSync(process.env.TEST_CRASH + '-not')) writeFileSync(process.env.TEST_CRASH + '-hung', '')
         while (existsSync(process.env.TEST_CRASH + '-not')) {}
         return poll(...values)
       }
     }`)
   return {
     crash: () => writeFileSync(sign, ''),
-    hang: () => writeFileSync(`${sign}-not`, ''),
+    hang: async () => {
+      writeFileSync(`${sign}-not`, '')
+      await until(() => Promise.resolve(existsSync(`${sign}-hung`)))
+    },
     environment: { TEST_CRASH: sign },
     options: ['--require', hook],
   }

@@ -48,8 +48,8 @@ const closeTun = (): void => {
   if (fd >= 0) native().close(fd)
   fd = -1
 }
-const open = async (options: Partial<LanOptions> = {}): Promise<Lan> => {
-  openTun(options.namespace)
+const open = async (options: Partial<LanOptions> = {}, withTun = true): Promise<Lan> => {
+  if (withTun) openTun(options.namespace)
   lan = await Lan.open({
     namespace: host.namespace,
     name: 'tun0',
@@ -178,6 +178,25 @@ describe('capture default', () => {
   })
 })
 
+describe('the queue of the TUN', () => {
+  it('has its losses counted, from the start of the capture on', async () => {
+    openTun()
+    // Nobody reads: not all of ten find room.
+    host.script('ip link set tun0 txqueuelen 4 up', 'ip addr add 10.66.0.1/24 dev tun0')
+    const send = (): string => host.run('ping -q -c 10 -i 0.01 -W 0.01 10.66.0.9 -I tun0 -r')
+    expect(send).toThrow()
+    host.run('ip addr del 10.66.0.1/24 dev tun0')
+    const counter = (): number => Number((JSON.parse(host.run('ip -j -s link show tun0')) as [{ stats64: { tx: { dropped: number } } }])[0].stats64.tx.dropped)
+    const earlier = counter()
+    expect(earlier).toBeGreaterThan(0)
+    await open({ txQueueLength: 4 }, false)
+    expect(lan!.dropped).toBe(0)
+    expect(() => host.run('ping -q -c 10 -i 0.01 -W 0.01 203.0.113.5')).toThrow()
+    await until(() => lan!.dropped > 0, () => String(counter()))
+    expect(lan!.dropped).toBe(counter() - earlier)
+  })
+})
+
 describe('capture of interfaces', () => {
   const from = (name: string, source: string, to: string): string => way(`${to} from ${source} iif ${name}`)
 
@@ -191,6 +210,10 @@ describe('capture of interfaces', () => {
     expect(from('br0', '172.18.0.5', '172.19.0.5')).toBe('lan1')
     expect(from('br0', '172.18.0.5', '10.50.1.1')).toBe('lan1')
     expect(way('172.18.0.5 from 203.0.113.5 iif tun0')).toBe('br0')
+    // What this host says from the TUN's address about packets out of the TUN.
+    for (const to of ['203.0.113.5', '198.51.100.77']) expect(way(`${to} from 10.77.0.2`)).toBe('tun0')
+    expect(way('172.18.0.5 from 10.77.0.2')).toBe('br0')
+    expect(host.run('sysctl -n net.ipv4.icmp_errors_use_inbound_ifaddr').trim()).toBe('1')
     expect(way('203.0.113.5')).toBe('eth0')
     expect(host.run('sysctl -n net.ipv4.ip_forward').trim()).toBe('0')
     await shut()

@@ -2,6 +2,7 @@
 import { compileRuleset, type Environment, Evaluator, PacketMeta } from '../../../src/policy/engine/index.js'
 import { emptyRuleset, restoreRuleset } from '../../../src/policy/iptables/index.js'
 import { HOOK_NAMES, type Ruleset, STATE } from '../../../src/policy/model.js'
+import { SetStore } from '../../../src/policy/sets/set-store.js'
 import { seededRandom } from '../../../src/testing/memory-gateway.js'
 import { type Case, sink } from './case.js'
 
@@ -10,17 +11,14 @@ const FORWARD = HOOK_NAMES.indexOf('FORWARD')
 const random = seededRandom(5)
 const NO_LISTENING = (): void => {}
 
-const names: string[] = ['']
+const sets = new SetStore()
 const environment: Environment = {
   clock: { now: 1000 },
   wallOffset: 0,
   zoneSeconds: 0,
   random,
-  interfaces: {
-    numberOf: (name) => (names.includes(name) ? names.indexOf(name) : names.push(name) - 1),
-    beginsWith: (number, beginning) => names[number]!.startsWith(names[beginning]!),
-  },
-  sets: { matches: () => false, add: () => false, remove: () => false },
+  interfaces: sets.interfaces,
+  sets,
   setNumber: () => -1,
   addressType: () => 1,
   isConnected: () => false,

@@ -2,7 +2,8 @@
 import {
   type ConnmarkTarget, REJECT_KINDS, type SetReference, type SetTarget, STATE, type SynproxyTarget, type Target, type TtlTarget,
 } from '../model.js'
-import { type Environment, OWN_TIMEOUT } from './environment.js'
+import { OWN_TIMEOUT } from '../sets/set-store.js'
+import type { Environment } from './environment.js'
 import { directionBits } from './flow-tests.js'
 import { natActionOf } from './nat-action.js'
 import { DEPENDS_CONNMARK, DEPENDS_FLAGS, DEPENDS_MARK, DEPENDS_PACKET, type Outcome, SYNPROXY, ACCEPT, REJECT } from './outcome.js'

@@ -1,34 +1,12 @@
 /** What rules ask that is not in the packet. All of it answers at once, without allocating or throwing. */
+import type { InterfaceNames } from '../sets/interface-names.js'
+import type { SetStore } from '../sets/set-store.js'
 import type { PacketMeta } from './packet-meta.js'
 
 /** Names of interfaces by number; 0 is no interface. */
-export interface InterfaceNumbers {
-  /** The number of a name, given to it when it is new; -1 when there are too many. */
-  numberOf(name: string): number
-  /** Whether the name of one begins with the name of the other. */
-  beginsWith(number: number, beginning: number): boolean
-}
+export type InterfaceNumbers = Pick<InterfaceNames, 'numberOf' | 'beginsWith'>
 
-export interface SetCounterTest { readonly compare: 'eq' | 'lt' | 'gt'; readonly value: number; readonly not: boolean }
-
-export interface SetOptions {
-  readonly returnNoMatch: boolean
-  readonly updateCounters: boolean
-  readonly updateSubcounters: boolean
-  readonly packets: SetCounterTest | null
-  readonly bytes: SetCounterTest | null
-}
-
-/** For `seconds`: the set's own timeout. */
-export const OWN_TIMEOUT = -1
-
-/** Sets by number. In `directions`, bit n is set when part n of an element is compared with the packet's source side. */
-export interface SetLookup {
-  matches(set: number, packet: PacketMeta, directions: number, parts: number, options: SetOptions, now: number): boolean
-  /** @param seconds until the element expires, 0: never; OWN_TIMEOUT */
-  add(set: number, packet: PacketMeta, directions: number, parts: number, exist: boolean, seconds: number, now: number): boolean
-  remove(set: number, packet: PacketMeta, directions: number, parts: number, now: number): boolean
-}
+export type SetLookup = Pick<SetStore, 'matches' | 'add' | 'remove'>
 
 export interface Environment {
   /** Milliseconds, not going back. */

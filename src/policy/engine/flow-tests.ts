@@ -1,6 +1,7 @@
 /** Tests of the flow that a packet belongs to, of marks, and of what else goes beyond its headers. */
 import { type AddressTest, type AddrtypeMatch, type BitsTest, type ConntrackMatch, type MaskedTest, type RangeTest, type SetMatch, type SocketMatch, STATE, type StateMatch } from '../model.js'
-import type { Environment, SetOptions } from './environment.js'
+import type { MatchOptions } from '../sets/query.js'
+import type { Environment } from './environment.js'
 import type { HeaderTest } from './header-tests.js'
 import { DEPENDS_CONNMARK, DEPENDS_MARK, DEPENDS_PACKET, DEPENDS_ROUTES, DEPENDS_SETS, DEPENDS_STATUS } from './outcome.js'
 import { ORIGINAL, type PacketMeta, REPLY } from './packet-meta.js'
@@ -70,7 +71,7 @@ export const setTest = (match: SetMatch, environment: Environment): HeaderTest =
   const set = environment.setNumber(match.name)
   const { not, directions: { length: parts } } = match
   const directions = directionBits(match.directions)
-  const dry: SetOptions = { ...match, updateCounters: false, updateSubcounters: false }
+  const dry: MatchOptions = { ...match, updateCounters: false, updateSubcounters: false }
   const { sets, clock } = environment
   const countsPackets = match.packets !== null || match.bytes !== null
   return {

@@ -1,7 +1,7 @@
 /** Rules in the data plane: compiled, and evaluated on packets. */
 export { compileRuleset, RulesetCompiler } from './compile.js'
 export { type BaseChain, type CompiledChain, CompiledRuleset } from './compiled-ruleset.js'
-export { type Environment, type InterfaceNumbers, OWN_TIMEOUT, type SetLookup, type SetOptions } from './environment.js'
+export type { Environment, InterfaceNumbers, SetLookup } from './environment.js'
 export { AFTER_TRACKING, ALL_TABLES, BEFORE_TRACKING, Evaluator, TABLES_OF_HOOK } from './evaluator.js'
 export { type NatAction, netmapAddress } from './nat-action.js'
 export {

@@ -97,38 +97,55 @@ describe('what stands in TCP options', () => {
 })
 
 describe('sets', () => {
-  const bedWith = (rule: string): Bed => {
+  const bedWith = (rules: string): Bed => {
     const environment = new TestEnvironment()
-    environment.setNames.push('other', 'bad')
-    environment.members.set(1, new Set([ip('10.0.0.2')]))
-    return new Bed(rule, environment)
+    environment.ipset([
+      'create seen hash:ip timeout 600', 'create bad hash:ip counters', 'add bad 10.0.0.2', 'create services hash:ip,port', 'add services 198.51.100.1,tcp:80',
+      'create nets hash:net,iface', 'add nets 10.0.0.0/8,eth0',
+    ].join('\n'))
+    return new Bed(rules, environment)
   }
 
-  it('are asked with the directions and options of the rule', () => {
-    const bed = bedWith('-A FORWARD -m set --match-set bad src,dst,src ! --update-counters -j DROP')
-    expect(bed.verdict(packetOf())).toBe(DROP)
-    expect(bed.environment.setCalls).toEqual([expect.objectContaining({ op: 'match', set: 1, directions: 0b101, parts: 3 })])
-    expect(bed.environment.setCalls[0]!.more).toMatchObject({ updateCounters: false, updateSubcounters: true })
+  it('are asked in the directions of the rule', () => {
+    const bed = bedWith('-A FORWARD -m set --match-set services dst,dst -j DROP')
+    expect([bed.verdict(packetOf()), bed.verdict(packetOf({ destinationPort: 81 })), bed.verdict(packetOf({ protocol: 17 }))]).toEqual([DROP, ACCEPT, ACCEPT])
+    const reply = { source: ip('198.51.100.1'), sourcePort: 80, destination: ip('10.0.0.2'), destinationPort: 40000 }
+    expect(bed.verdict(packetOf(reply))).toBe(ACCEPT)
+    expect(bedWith('-A FORWARD -m set --match-set services src,src -j DROP').verdict(packetOf(reply))).toBe(DROP)
+  })
+
+  it('know the interfaces that rules know', () => {
+    const bed = bedWith('-A FORWARD -i eth0 -m set --match-set nets src,src -j DROP')
+    const inInterface = bed.environment.interfaces.numberOf('eth0')
+    expect([bed.verdict(packetOf({ inInterface })), bed.verdict(packetOf({ inInterface: inInterface + 1 }))]).toEqual([DROP, ACCEPT])
+  })
+
+  it('count as the rule says, and the rule may look at what they counted', () => {
+    const bed = bedWith('-A FORWARD -m set --match-set bad src --packets-gt 2 -j DROP')
+    expect([1, 2, 3].map(() => bed.verdict(packetOf()))).toEqual([ACCEPT, ACCEPT, DROP])
+    const silent = bedWith('-A FORWARD -m set --match-set bad src ! --update-counters -j DROP')
+    expect(silent.verdict(packetOf())).toBe(DROP)
+    expect(silent.environment.elements('bad')).toEqual([[ip('10.0.0.2'), 0, 0]])
   })
 
   it('hold nothing when they are not there', () => {
-    const bed = bedWith('-A FORWARD -m set ! --match-set gone src -j DROP\n-A FORWARD -m set --match-set gone src -j ACCEPT')
+    const bed = bedWith('-A FORWARD -m set --match-set gone src -j ACCEPT\n-A FORWARD -m set ! --match-set gone src -j DROP')
     expect(bed.verdict(packetOf())).toBe(DROP)
-    expect(bed.environment.setCalls).toEqual([])
   })
 
   it('get and lose what packets have', () => {
-    const bed = bedWith('-A FORWARD -j SET --add-set other dst --exist --timeout 30\n-A FORWARD -j SET --del-set bad src')
+    const bed = bedWith('-A FORWARD -j SET --add-set seen dst --exist --timeout 30\n-A FORWARD -j SET --del-set bad src')
     bed.verdict(packetOf())
-    expect(bed.environment.members).toEqual(new Map([[0, new Set([ip('198.51.100.1')])], [1, new Set()]]))
-    expect(bed.environment.setCalls).toMatchObject([{ op: 'add', directions: 0, parts: 1, more: { exist: true, seconds: 30 } }, { op: 'remove', directions: 1 }])
+    expect([bed.environment.elements('seen'), bed.environment.elements('bad')]).toEqual([[[ip('198.51.100.1'), 0, 0]], []])
+    bed.environment.clock.now += 30_000
+    expect(bed.environment.elements('seen')).toEqual([])
   })
 
   it('are not written in a dry run', () => {
-    const bed = bedWith('-A FORWARD -m set --match-set bad src -j SET --add-set other dst')
+    const bed = bedWith('-A FORWARD -m set --match-set bad src -j SET --add-set seen dst')
     bed.evaluator.outcome.isDry = true
-    bed.verdict(packetOf())
-    expect(bed.environment.setCalls).toMatchObject([{ op: 'match', more: { updateCounters: false, updateSubcounters: false } }])
+    expect(bed.run('FORWARD', packetOf()).pathLength).toBe(3)
+    expect([bed.environment.elements('seen'), bed.environment.elements('bad')]).toEqual([[], [[ip('10.0.0.2'), 0, 0]]])
   })
 })
 

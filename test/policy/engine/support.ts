@@ -4,28 +4,13 @@ import type { Environment } from '../../../src/policy/engine/environment.js'
 import { Evaluator } from '../../../src/policy/engine/evaluator.js'
 import type { Outcome } from '../../../src/policy/engine/outcome.js'
 import { PacketMeta } from '../../../src/policy/engine/packet-meta.js'
+import { NO_SETS, runIpset, type SetsState } from '../../../src/policy/ipset/index.js'
 import { emptyRuleset, restoreRuleset } from '../../../src/policy/iptables/index.js'
 import { HOOK_NAMES, type HookName, type Ruleset, STATE, TABLE_NAMES } from '../../../src/policy/model.js'
+import { SetStore } from '../../../src/policy/sets/set-store.js'
 import { parseIpv4 } from '../../../src/stack/wire/address.js'
 
 export const ip = (text: string): number => parseIpv4(text)!
-
-/** Names of interfaces in the order in which they get their numbers, from 1. */
-class Interfaces {
-  readonly #names = ['']
-
-  numberOf(name: string): number {
-    const known = this.#names.indexOf(name)
-    return known >= 0 ? known : this.#names.push(name) - 1
-  }
-
-  beginsWith(number: number, beginning: number): boolean {
-    return this.#names[number]!.startsWith(this.#names[beginning]!)
-  }
-}
-
-/** What `environment.sets` was asked. */
-export interface SetCall { readonly op: 'match' | 'add' | 'remove'; readonly set: number; readonly directions: number; readonly parts: number; readonly more: unknown }
 
 export class TestEnvironment implements Environment {
   readonly clock = { now: 1000 }
@@ -33,31 +18,27 @@ export class TestEnvironment implements Environment {
   zoneSeconds = 0
   readonly #numbers: number[] = []
   readonly random = { next: (): number => this.#numbers.shift() ?? 7 }
-  readonly interfaces = new Interfaces()
-  /** Names of sets by number, and addresses in them. */
-  readonly setNames: string[] = []
-  readonly members = new Map<number, Set<number>>()
-  readonly setCalls: SetCall[] = []
+  readonly sets = new SetStore()
+  readonly interfaces = this.sets.interfaces
+  state: SetsState = NO_SETS
   readonly local = new Set<number>()
   readonly connected = new Set<string>()
   socketMark = -1
   options = new Map<number, number>()
 
-  readonly sets: Environment['sets'] = {
-    matches: (set, packet, directions, parts, more) => {
-      this.setCalls.push({ op: 'match', set, directions, parts, more })
-      return this.members.get(set)?.has((directions & 1) !== 0 ? packet.source : packet.destination) ?? false
-    },
-    add: (set, packet, directions, parts, exist, seconds) => {
-      this.setCalls.push({ op: 'add', set, directions, parts, more: { exist, seconds } })
-      const members = this.members.get(set) ?? new Set()
-      this.members.set(set, members.add((directions & 1) !== 0 ? packet.source : packet.destination))
-      return true
-    },
-    remove: (set, packet, directions, parts) => {
-      this.setCalls.push({ op: 'remove', set, directions, parts, more: {} })
-      return this.members.get(set)?.delete((directions & 1) !== 0 ? packet.source : packet.destination) ?? false
-    },
+  /** Commands of `ipset`, one a line. */
+  ipset(lines: string): void {
+    for (const line of lines.split('\n')) {
+      const { state, edits } = runIpset(this.state, line.split(' '), { now: this.clock.now, random: () => 1, referencesOf: () => 0 })
+      this.state = state
+      for (const edit of edits) this.sets.apply(edit, this.clock.now)
+    }
+  }
+
+  /** Elements of a set: address, second word, packets counted. */
+  elements(name: string): number[][] {
+    const { elements: { addresses, parts, packets } } = this.sets.page(this.setNumber(name), 0, 100, this.clock.now)!
+    return addresses.map((address, index) => [address, parts[index]!, packets?.[index] ?? 0])
   }
 
   /** Numbers that the random source gives next. */
@@ -66,7 +47,7 @@ export class TestEnvironment implements Environment {
   }
 
   setNumber(name: string): number {
-    return this.setNames.indexOf(name)
+    return this.state.sets.get(name)?.id ?? -1
   }
 
   addressType(address: number): number {

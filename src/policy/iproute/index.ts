@@ -1,0 +1,11 @@
+/** The words of `ip rule` and `ip route`, and the state that they change. */
+export { IpError, IpStatus } from './error.js'
+export type { Word } from './error.js'
+export { errorText, runIp, runIpBatch } from './ip.js'
+export type { IpOutcome, IpSurroundings } from './ip.js'
+export { builtInNames, tableNames, withTables } from './names.js'
+export type { Names } from './names.js'
+export { lookupIn } from './route-get.js'
+export { allRoutes, initialState, withDevices } from './state.js'
+export type { IpChanges, IpState } from './state.js'
+export { traceLines } from './trace.js'
