@@ -13,8 +13,8 @@
  * An entry is a rule and the next entry of its list. A list is found by its first entry, so that a place in a list is one number.
  */
 import { hashWords } from '../../nat/hash-index.js'
-import type { Match, Range, RuleSpec } from '../model.js'
-import { acts } from './compile-match.js'
+import type { RuleSpec } from '../model.js'
+import { combinations, type Key, keyOf, shapeOf } from './index-key.js'
 import type { PacketMeta } from './packet-meta.js'
 
 /** Chains up to this length are walked. */
@@ -23,8 +23,6 @@ const LINEAR_MAX = 16
 const TUPLE_MIN = 4
 /** Look-ups for a packet; shapes with the fewest rules are walked when there are more. */
 const TUPLES_MAX = 24
-/** Ports that a rule is entered under. */
-const PORTS_MAX = 16
 export const NO_ENTRY = -1
 /** Lists that a packet may get. */
 export const LISTS_MAX = TUPLES_MAX + 1
@@ -36,80 +34,10 @@ const ENTRY_WORDS = 2
 const TUPLE_WORDS = 4
 const [SOURCE_MASK, DESTINATION_MASK, PORT_MASK, PROTOCOL_MASK] = [0, 1, 2, 3] as const
 
-/** What of a rule can be looked up. */
-interface Key {
-  readonly source: number
-  readonly sourceMask: number
-  readonly destination: number
-  readonly destinationMask: number
-  /** 0: any */
-  readonly protocol: number
-  /** Null: any. */
-  readonly sourcePorts: readonly number[] | null
-  readonly destinationPorts: readonly number[] | null
-}
-
-const isPrefix = (mask: number): boolean => (~mask & (~mask + 1)) === 0
-
-const portsIn = (ranges: readonly Range[]): number[] | null => {
-  const [only] = ranges
-  if (ranges.length === 1 && only!.first === only!.last) return [only!.first]
-  const count = ranges.reduce((sum, { first, last }) => sum + Math.max(0, last - first + 1), 0)
-  if (count === 0 || count > PORTS_MAX) return null
-  return [...new Set(ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index)))]
-}
-
-interface Ports { source: number[] | null; destination: number[] | null }
-
-const takePorts = (match: Match, ports: Ports): void => {
-  if (match.module === 'tcp' || match.module === 'udp') {
-    if (match.source?.not === false) ports.source ??= portsIn([match.source])
-    if (match.destination?.not === false) ports.destination ??= portsIn([match.destination])
-  } else if (match.module === 'multiport' && !match.not) {
-    if (match.direction === 'source') ports.source ??= portsIn(match.ports)
-    if (match.direction === 'destination') ports.destination ??= portsIn(match.ports)
-  }
-}
-
-/** Ports in tests that nothing stands before that has to see other packets too. */
-const portsOf = (matches: readonly Match[]): Ports => {
-  const ports: Ports = { source: null, destination: null }
-  for (const match of matches) {
-    if (acts(match)) break
-    takePorts(match, ports)
-  }
-  // A rule is entered once for each combination.
-  if (ports.source !== null && ports.destination !== null && ports.source.length * ports.destination.length > PORTS_MAX) ports.source = null
-  return ports
-}
-
-const keyOf = ({ source, destination, protocol, matches }: RuleSpec): Key => {
-  const hasSource = source !== null && !source.not && isPrefix(source.mask)
-  const hasDestination = destination !== null && !destination.not && isPrefix(destination.mask)
-  const number = protocol === null || protocol.not ? 0 : protocol.number
-  const ports = number === 0 ? { source: null, destination: null } : portsOf(matches)
-  return {
-    source: hasSource ? source.address : 0,
-    sourceMask: hasSource ? source.mask : 0,
-    destination: hasDestination ? destination.address : 0,
-    destinationMask: hasDestination ? destination.mask : 0,
-    protocol: number,
-    sourcePorts: ports.source,
-    destinationPorts: ports.destination,
-  }
-}
-
 /** In the order of TUPLE_WORDS. */
 const tupleWords = ({ sourceMask, destinationMask, protocol, sourcePorts, destinationPorts }: Key): number[] => [
   sourceMask, destinationMask, (sourcePorts === null ? 0 : -1 << 16) | (destinationPorts === null ? 0 : 0xffff), protocol === 0 ? 0 : 0xff,
 ]
-
-const prefixLength = (mask: number): number => Math.clz32(~mask)
-
-/** One number for a shape; 0 for one with nothing to look up. */
-const shapeOf = (key: Key): number =>
-  (prefixLength(key.sourceMask) << 10) | (prefixLength(key.destinationMask) << 4) | (key.protocol === 0 ? 0 : 8) |
-  (key.sourcePorts === null ? 0 : 2) | (key.destinationPorts === null ? 0 : 1)
 
 /** The shapes that become tuples, those with most rules first. */
 const chooseShapes = (shapes: readonly number[]): number[] => {
@@ -119,7 +47,6 @@ const chooseShapes = (shapes: readonly number[]): number[] => {
 }
 
 const NO_PORTS: readonly number[] = [0]
-const combinations = ({ sourcePorts, destinationPorts }: Key): number => (sourcePorts?.length ?? 1) * (destinationPorts?.length ?? 1)
 
 export class ChainIndex {
   readonly #seed: number
@@ -131,29 +58,25 @@ export class ChainIndex {
   #restFirst = NO_ENTRY
   #restLast = NO_ENTRY
 
-  private constructor(keys: readonly Key[], shapes: readonly number[], chosen: readonly number[], firstRule: number, seed: number) {
+  /** @param chosen shapes that become tuples, each with a key of that shape. @param entries that there will be. @param seed of the hash */
+  constructor(chosen: readonly Key[], entries: number, seed: number) {
     this.#seed = seed
-    this.#tuples = Int32Array.from(chosen.flatMap((shape) => tupleWords(keys[shapes.indexOf(shape)]!)))
-    const tupleOf = new Map(chosen.map((shape, tuple) => [shape, tuple]))
-    const needed = keys.reduce((sum, key, index) => sum + (tupleOf.has(shapes[index]!) ? combinations(key) : 1), 0)
-    const slots = 2 ** Math.ceil(Math.log2(needed * 2))
+    this.#tuples = Int32Array.from(chosen.flatMap(tupleWords))
+    const slots = 2 ** Math.ceil(Math.log2(entries * 2))
     this.#mask = slots - 1
     this.#slots = new Int32Array(slots * SLOT_WORDS).fill(NO_ENTRY)
-    this.#entries = new Int32Array(needed * ENTRY_WORDS)
-    for (const [index, key] of keys.entries()) {
-      const tuple = tupleOf.get(shapes[index]!)
-      if (tuple === undefined) this.#addToRest(firstRule + index)
-      else this.#addKey(tuple, key, firstRule + index)
-    }
+    this.#entries = new Int32Array(entries * ENTRY_WORDS)
   }
 
-  /** @param firstRule number of the chain's first rule. Null when the chain is better walked */
-  static build(specs: readonly RuleSpec[], firstRule: number, seed: number): ChainIndex | null {
-    if (specs.length <= LINEAR_MAX) return null
-    const keys = specs.map(keyOf)
-    const shapes = keys.map(shapeOf)
-    const chosen = chooseShapes(shapes)
-    return chosen.length === 0 ? null : new ChainIndex(keys, shapes, chosen, firstRule, seed)
+  /** Adds a rule; rules come in order. @param tuple its shape's, or -1 for the rest */
+  add(rule: number, tuple: number, key: Key): void {
+    if (tuple < 0) {
+      this.#addToRest(rule)
+      return
+    }
+    for (const sourcePort of key.sourcePorts ?? NO_PORTS) {
+      for (const destinationPort of key.destinationPorts ?? NO_PORTS) this.#addOne(tuple, key, (sourcePort << 16) | destinationPort, rule)
+    }
   }
 
   /** Puts the first entry of each list that concerns the packet into `places`, from `at` on. Returns where they end. */
@@ -211,12 +134,6 @@ export class ChainIndex {
     this.#restLast = entry
   }
 
-  #addKey(tuple: number, key: Key, rule: number): void {
-    for (const sourcePort of key.sourcePorts ?? NO_PORTS) {
-      for (const destinationPort of key.destinationPorts ?? NO_PORTS) this.#addOne(tuple, key, (sourcePort << 16) | destinationPort, rule)
-    }
-  }
-
   #addOne(tuple: number, { source, destination, protocol }: Key, ports: number, rule: number): void {
     const slots = this.#slots
     const at = this.#slot(tuple, source, destination, ports, protocol)
@@ -230,5 +147,55 @@ export class ChainIndex {
       slots[at + SLOT_FIRST] = entry
     } else this.#entries[slots[at + SLOT_LAST]! * ENTRY_WORDS + 1] = entry
     slots[at + SLOT_LAST] = entry
+  }
+}
+
+/** Makes the index of one chain, step by step. */
+export class ChainIndexer {
+  readonly #firstRule: number
+  readonly #seed: number
+  readonly #keys: Key[] = []
+  readonly #shapes: number[] = []
+  #tupleOf = new Map<number, number>()
+  #index: ChainIndex | null = null
+  /** Rules that are in the index. */
+  #added = 0
+
+  /** @param firstRule number of the chain's first rule. @param seed of the hash */
+  constructor(firstRule: number, seed: number) {
+    this.#firstRule = firstRule
+    this.#seed = seed
+  }
+
+  /** The next rule of the chain. */
+  note(spec: RuleSpec): void {
+    const key = keyOf(spec)
+    this.#keys.push(key)
+    this.#shapes.push(shapeOf(key))
+  }
+
+  /** All rules were noted: puts some of them into the index. Returns true when all are, or the chain is better walked. */
+  step(rules: number): boolean {
+    if (this.#keys.length <= LINEAR_MAX) return true
+    if (this.#added === 0) this.#begin()
+    if (this.#index === null) return true
+    const end = Math.min(this.#keys.length, this.#added + rules)
+    for (; this.#added < end; this.#added++) {
+      this.#index.add(this.#firstRule + this.#added, this.#tupleOf.get(this.#shapes[this.#added]!) ?? -1, this.#keys[this.#added]!)
+    }
+    return this.#added === this.#keys.length
+  }
+
+  /** Null when the chain is better walked. */
+  finish(): ChainIndex | null {
+    return this.#index
+  }
+
+  #begin(): void {
+    const shapes = chooseShapes(this.#shapes)
+    if (shapes.length === 0) return
+    this.#tupleOf = new Map(shapes.map((shape, tuple) => [shape, tuple]))
+    const entries = this.#keys.reduce((sum, key, at) => sum + (this.#tupleOf.has(this.#shapes[at]!) ? combinations(key) : 1), 0)
+    this.#index = new ChainIndex(shapes.map((shape) => this.#keys[this.#shapes.indexOf(shape)]!), entries, this.#seed)
   }
 }

@@ -4,7 +4,7 @@
  */
 import { TsnatError } from '../../errors.js'
 import { type Chain, type Rule, type RuleSpec, type Ruleset, TABLE_NAMES, type TableName } from '../model.js'
-import { ChainIndex } from './chain-index.js'
+import { ChainIndexer } from './chain-index.js'
 import { compileMatch } from './compile-match.js'
 import { wordMatch, writeRule } from './compile-rule.js'
 import { type Apply, compileTarget } from './compile-target.js'
@@ -40,9 +40,10 @@ export class RulesetCompiler {
   readonly #targets: Apply[] = []
   readonly #states: MatchStates
   readonly #chains: CompiledChain[] = []
-  /** The chain that is being compiled, and its next rule. */
+  /** The chain that is being compiled, its next rule, and its index. */
   #chain = 0
   #rule = 0
+  #indexer: ChainIndexer | null = null
 
   /**
    * @param ruleset checked: jumps lead somewhere and never in a circle, matches and targets stand where they may
@@ -59,23 +60,28 @@ export class RulesetCompiler {
   }
 
   /**
-   * Compiles some rules more. Returns true when all are.
-   * @param rules at most; the index of a chain is made at once when its rules are
+   * Compiles some rules more. Returns true when all are. Every rule comes twice: by itself, then for the index of its chain.
+   * @param rules at most
    * @throws TsnatError POLICY_INVALID for a jump to a chain that is not there
    */
   step(rules: number): boolean {
-    for (let done = 0; this.#chain < this.#placed.length; done++) {
+    let left = rules
+    while (this.#chain < this.#placed.length) {
+      if (left <= 0) return false
       const { table, chain, first, number } = this.#placed[this.#chain]!
-      const rule = chain.rules[this.#rule]
-      if (rule === undefined) {
-        const index = ChainIndex.build(chain.rules.map(({ spec }) => spec), first, this.#environment.random.next())
-        this.#chains.push({ number, table, name: chain.name, first, end: first + chain.rules.length, index })
-        this.#chain++
-        this.#rule = 0
-        continue
+      this.#indexer ??= new ChainIndexer(first, this.#environment.random.next())
+      for (; left > 0 && this.#rule < chain.rules.length; left--) {
+        const rule = chain.rules[this.#rule]!
+        this.#compile(table, rule, first + this.#rule++)
+        this.#indexer.note(rule.spec)
       }
-      if (done >= rules) return false
-      this.#compile(table, rule, first + this.#rule++)
+      if (this.#rule < chain.rules.length || !this.#indexer.step(left)) return false
+      // What its index took, about.
+      left -= chain.rules.length + 1
+      this.#chains.push({ number, table, name: chain.name, first, end: first + chain.rules.length, index: this.#indexer.finish() })
+      this.#chain++
+      this.#rule = 0
+      this.#indexer = null
     }
     return true
   }
