@@ -1,6 +1,6 @@
 // The hot path, piece by piece: nanoseconds of each, and garbage made by packets.
 //
-//   node bench/hot/run.mjs [--only table,routes,steps,checksum,sets,packets,garbage,memory]
+//   node bench/hot/run.mjs [--only table,routes,rules,steps,checksum,sets,packets,garbage,memory]
 //
 // The best of a case's samples is what the code costs on an undisturbed machine; the median tells how disturbed this one was.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -49,6 +49,21 @@ const checksums = async () => {
   say(`  C is faster from ${crossing} bytes on (BULK_SUM_BYTES in src/worker.ts)`)
 }
 
+/** Nanoseconds of one evaluation by the length of the chain: by index, and rule by rule. */
+const ruleCurve = async () => {
+  const lengths = [10, 100, 1000, 10_000]
+  say(`\nRules: one packet of a new flow through filter FORWARD, best, ns`)
+  say(`  ${'rules'.padEnd(62)}${lengths.map((length) => String(length).padStart(10)).join('')}`)
+  for (const linear of [false, true]) {
+    for (const shape of hot.RULE_SHAPES) {
+      const row = []
+      for (const length of lengths) row.push((await time(hot.evaluateRules(shape, length, linear))).best)
+      say(`  ${`${shape}${linear ? ', without the index' : ''}`.padEnd(62)}${row.map((value) => value.toFixed(0).padStart(10)).join('')}`)
+    }
+  }
+  await table('Compiling rules', hot.RULE_SHAPES.map((shape) => () => hot.compileRules(shape, 10_000)))
+}
+
 /** Garbage collections while packets pass, and what is left on the heap after. */
 const garbage = async ({ name, run, count }) => {
   for (let call = 0; call < 20_000; call++) run()
@@ -85,6 +100,7 @@ const sections = {
       say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of 200000 lookups ${wrong} were wrong`)
     }
   },
+  rules: ruleCurve,
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
   sets: async () => {
@@ -118,6 +134,7 @@ const sections = {
     await garbage(hot.udpPackets(1000, 'out', false))
     await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
+    await garbage(hot.evaluateRules(hot.RULE_SHAPES[0], 1000))
   },
   memory: async () => {
     say('\nMemory of the flow table')

@@ -21,7 +21,7 @@ const DIRECTIONS = [
   { files: ['src/policy/sets/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/sets/'] },
   { files: ['src/policy/ipset/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/sets/', 'src/policy/ipset/'] },
   { files: ['src/policy/model'], may: ['src/policy/model'] },
-  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/policy/model', 'src/policy/sets/', 'src/policy/engine/'] },
+  { files: ['src/policy/engine/'], may: [...BASE, 'src/stack/', 'src/nat/hash-index', 'src/policy/model', 'src/policy/sets/', 'src/policy/engine/'] },
   { files: ['src/policy/iptables/'], may: ['src/errors', 'src/nearest', 'src/stack/wire/address', 'src/policy/model', 'src/policy/iptables/'] },
   { files: ['src/route/'], may: [...BASE, 'src/stack/', 'src/route/'] },
   { files: ['src/policy/iproute/'], may: [...BASE, 'src/nearest', 'src/stack/wire/', 'src/route/', 'src/policy/iproute/'] },

@@ -1,6 +1,7 @@
 export type { Case } from './case.js'
 export { parseAlone, replayAlone, superpackets, tcpPackets, translateAlone, udpPackets } from './packets.js'
 export { policyLookup, prefixMatch, routeChange, weighRoutes } from './routes.js'
+export { compileRules, evaluateRules, RULE_SHAPES } from './rules.js'
 export { changeSet, lookUpSet, weighSet } from './sets.js'
 export { checksum, useNativeSums } from './sums.js'
 export { lookupHit, openAndClose, weigh } from './table.js'
