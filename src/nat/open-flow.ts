@@ -1,6 +1,6 @@
 /**
  * Opens a flow: has its outside endpoint chosen, writes both keys, makes them findable. All or nothing: a refusal leaves the table
- * as it was, and nothing that lives is ever evicted to make room (RFC 6888 REQ-8).
+ * as it was, and nothing that lives is ended for it here (RFC 6888 REQ-8; make-room.ts has the one exception).
  */
 import { Drop } from '../drop.js'
 import { isByAddress, type Packet, WHOLE } from '../stack/parse.js'
