@@ -146,6 +146,7 @@ class Gateway implements RunningGateway {
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
+      policy: { interfaces: ['lo', this.#config.lan, this.#config.wan], messages: [] },
     }
   }
 
