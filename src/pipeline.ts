@@ -49,6 +49,7 @@ import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
 import { STAT_DROPS, STAT_REFUSED } from './stats.js'
+import type { DeadFlows } from './worker-protocol.js'
 
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
 const EXPIRE_BUDGET = 512
@@ -561,9 +562,6 @@ export class Pipeline {
     return to.egress.pushWithin(packet.at, packet.length, to.mtu, link)
   }
 }
-
-/** What becomes of TCP flows whose link cannot be used any more, while another can: they cannot move, as their address stays behind. */
-export type DeadFlows = 'reset' | 'icmp' | 'leave'
 
 /** No resources is a passing state, hence the soft error by default (RFC 6888 REQ-8; RFC 5508 REQ-8 has the other). */
 const REFUSAL_CODES: Readonly<Record<LimitSettings['refusal'], number>> = { 'host-unreachable': icmp4.CODE_HOST, prohibited: icmp4.CODE_ADMIN_PROHIBITED, silent: -1 }

@@ -18,6 +18,7 @@ import { Drop } from '../drop.js'
 import type { RandomSource } from '../nat/random.js'
 import { FLOW_MARK, FLOW_WORDS, type FlowTable, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../nat/flow-table.js'
 import type { PolicyPlane } from '../policy-plane.js'
+import type { HookEnvironment } from './environment.js'
 import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
 import { type HookName, HOOK_NAMES, STATE } from '../policy/model.js'
 import type { Reports } from '../reports.js'
@@ -48,7 +49,7 @@ const ANY_MSS = 0xffff
 export interface HooksParts {
   readonly slab: Slab
   readonly table: FlowTable
-  readonly policy: PolicyPlane
+  readonly policy: PolicyPlane<HookEnvironment>
   readonly reports: Reports
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
@@ -58,7 +59,7 @@ export interface HooksParts {
 export class Hooks {
   readonly #slab: Slab
   readonly #table: FlowTable
-  readonly #policy: PolicyPlane
+  readonly #policy: PolicyPlane<HookEnvironment>
   readonly #reports: Reports
   readonly #timeouts: Int32Array
   readonly #meta = new PacketMeta()
@@ -94,6 +95,8 @@ export class Hooks {
     this.isIdle = policy.isIdle
     this.watchedFlags = policy.isIdle ? 0 : WATCHED
     this.#paths.use(policy.evaluator.ruleset)
+    this.hasDestination = false
+    this.source.clear()
   }
 
   /** Only what rules say is translated: none of tsnat's own masquerade. */
@@ -132,7 +135,7 @@ export class Hooks {
 
   #begin(packet: Packet, side: number): void {
     describePacket(this.#slab.view, packet, this.#meta, this.#table, side)
-    this.#policy.packet = packet
+    this.#policy.environment.look(packet)
     this.hasDestination = false
     this.source.clear()
     this.#tos = this.#meta.tos
