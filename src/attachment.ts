@@ -4,14 +4,12 @@
  */
 import { ZONE_INSIDE } from './nat/flow-table.js'
 import type { NeighbourTable } from './route/neighbours.js'
-import type { InterfaceAddress } from './route/source.js'
 import type { RouteTable } from './route/table.js'
 import type { WaitingPackets } from './route/waiting.js'
 import { Batch, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { Egress } from './stack/egress.js'
 import type { Scratch } from './stack/scratch.js'
-import { maskOf } from './stack/wire/address.js'
 
 /** Zones: which network a packet arrives from. They are part of a flow's keys, and places in the list of attachments. */
 export const ZONE_LAN = ZONE_INSIDE
@@ -63,8 +61,8 @@ export class Attachment {
   egress: Egress
   mtu: number
   ownAddress: number
-  /** Addresses that what leaves here may have, in the order in which the interface got them. */
-  sources: readonly InterfaceAddress[] = []
+  /** Of a WAN: addresses that flows may have. */
+  addresses: readonly number[] = []
   up = true
   rxPackets = 0
   rxBytes = 0
@@ -94,23 +92,15 @@ export class Attachment {
 
   /** The address that packets for the gateway itself come to here; 0 for none. */
   get firstAddress(): number {
-    return this.ownAddress !== 0 ? this.ownAddress : this.sources.length === 0 ? 0 : this.sources[0]!.address
+    return this.ownAddress !== 0 ? this.ownAddress : (this.addresses[0] ?? 0)
   }
 
   /**
-   * The address that a masqueraded flow gets: the first primary one whose subnet holds the next hop, else the first primary one, else 0
-   * (none). Secondary addresses are never taken.
+   * The address that a masqueraded flow gets whose next hop is this one, as the link's own routes say: a primary one whose subnet holds
+   * the next hop, else the first primary one; 0 where there is none.
    */
   sourceFor(nextHop: number): number {
-    if (this.ownAddress !== 0) return this.ownAddress
-    let first = 0
-    for (let index = 0; index < this.sources.length; index++) {
-      const { address, peer, prefixLength, primary } = this.sources[index]!
-      if (!primary) continue
-      if ((((peer ?? address) ^ nextHop) & maskOf(prefixLength)) === 0) return address
-      if (first === 0) first = address
-    }
-    return first
+    return this.ownAddress !== 0 ? this.ownAddress : (this.routes?.lookup(nextHop)?.source ?? 0)
   }
 
   /** Whether a neighbour can be sent to now; if not, it is asked for, so that it can be soon. @param link -1 for no way; @param now milliseconds */

@@ -19,7 +19,7 @@ import type { RandomSource } from '../nat/random.js'
 import { FLOW_MARK, FLOW_WORDS, type FlowTable, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../nat/flow-table.js'
 import type { PolicyPlane } from '../policy-plane.js'
 import type { HookEnvironment } from './environment.js'
-import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
+import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type CompiledRuleset, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
 import { type HookName, HOOK_NAMES, STATE } from '../policy/model.js'
 import type { Reports } from '../reports.js'
 import type { Slab } from '../stack/batch.js'
@@ -45,6 +45,12 @@ const WATCHED = tcp.FIN | tcp.SYN | tcp.RST | tcp.URG | tcp.ECE | tcp.CWR
 const UNTOLD = DEPENDS_PACKET | DEPENDS_SETS
 /** No limit of the segment size. */
 const ANY_MSS = 0xffff
+
+/** Where packets go that rules log. */
+export interface HookLog {
+  /** @param hook index in HOOK_NAMES */
+  write(outcome: Outcome, ruleset: CompiledRuleset, hook: number, slab: Slab, packet: Packet, meta: PacketMeta): void
+}
 
 export interface HooksParts {
   readonly slab: Slab
@@ -75,6 +81,8 @@ export class Hooks {
   isIdle = true
   /** Flags of TCP segments that meet the rules whatever is stored. */
   watchedFlags = 0
+  /** Takes what rules with the targets LOG and NFLOG say. */
+  log: HookLog | null = null
   #tos = 0
 
   constructor(parts: HooksParts) {
@@ -250,7 +258,7 @@ export class Hooks {
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
     if (outcome.logCount > 0) {
-      this.#policy.log?.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
+      this.log?.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
       outcome.logCount = 0
     }
     return outcome
