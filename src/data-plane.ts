@@ -259,6 +259,7 @@ export class DataPlane {
     wan.mtu = settings.mtu
     wan.routes!.replace(settings.routes)
     wan.addresses = settings.addresses
+    wan.sources = settings.sources ?? null
     this.policy.router.setDeviceDead(numberOfZone(wan.zone), !settings.up)
     this.#epoch.next()
     this.#wanSettings[index] = settings

@@ -5,6 +5,7 @@ import type { FlowTableMemory } from './nat/flow-table.js'
 import type { Profile } from './nat/profiles.js'
 import type { FromPolicy, ToPolicy } from './policy-protocol.js'
 import type { DEAD_FLOWS } from './nat/settings.js'
+import type { InterfaceAddress } from './route/source.js'
 import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
@@ -22,6 +23,8 @@ export interface WanSettings {
   /** Addresses that flows may have, int32. Flows with others end. */
   readonly addresses: readonly number[]
   readonly routes: readonly Route[]
+  /** Addresses that masqueraded flows may have, in the order in which the interface got them; absent: those of `routes`. */
+  readonly sources?: readonly InterfaceAddress[]
 }
 
 /** How the WAN is reached: a packet socket, or a descriptor that carries packets as a TUN does (raw driver). */
