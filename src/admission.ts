@@ -16,7 +16,7 @@
  * the last of the table.
  */
 import type { Attachment } from './attachment.js'
-import { ZONE_LAN } from './attachment.js'
+import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { isShared, SHARED, UNTRANSLATED } from './nat/behaviour.js'
 import type { AddressPool } from './nat/address-pool.js'
@@ -39,8 +39,8 @@ import { isByAddress, type Packet } from './stack/parse.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 
 export interface AdmissionParts {
-  readonly lan: Attachment
-  readonly wan: Attachment
+  /** By zone. */
+  readonly attachments: readonly Attachment[]
   readonly table: FlowTable
   readonly mappings: Mappings
   readonly forwards: Forwards
@@ -65,8 +65,7 @@ export interface AdmissionParts {
 const INSIDE_SHARE = 16
 
 export class Admission {
-  readonly #lan: Attachment
-  readonly #wan: Attachment
+  readonly #attachments: readonly Attachment[]
   readonly #table: FlowTable
   readonly #mappings: Mappings
   readonly #forwards: Forwards
@@ -87,12 +86,11 @@ export class Admission {
   #sibling = -1
   /** The rule that fits the packet, or -1. */
   #rule = -1
-  /** Addresses that are the WAN's own. */
+  /** Addresses that are the WANs' own. */
   addresses: ReadonlySet<number> = new Set()
 
   constructor(parts: AdmissionParts) {
-    this.#lan = parts.lan
-    this.#wan = parts.wan
+    this.#attachments = parts.attachments
     this.#table = parts.table
     this.#mappings = parts.mappings
     this.#forwards = parts.forwards
@@ -112,7 +110,7 @@ export class Admission {
 
   /** The way out of the packet that was planned last. */
   get egress(): Attachment {
-    return this.#rewrite.egress === ZONE_LAN ? this.#lan : this.#wan
+    return this.#attachments[this.#rewrite.egress]!
   }
 
   /** Decides where a packet would go and as what. Returns 0 or a drop code. */
@@ -188,7 +186,7 @@ export class Admission {
   }
 
   #planOutward(packet: Packet): number {
-    const wan = this.#wan
+    const wan = this.#attachments[ZONE_WAN]!
     const route = wan.routes!.lookup(packet.destination)
     if (!wan.up) return Drop['wan-down']
     if (route === undefined) return Drop['no-route']

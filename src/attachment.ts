@@ -5,13 +5,15 @@
 import { ZONE_INSIDE } from './nat/flow-table.js'
 import type { NeighbourTable } from './route/neighbours.js'
 import type { RouteTable } from './route/table.js'
+import type { WaitingPackets } from './route/waiting.js'
 import { Batch, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { Egress } from './stack/egress.js'
 import type { Scratch } from './stack/scratch.js'
 
-/** Zones: which network a packet arrives from. They are part of a flow's keys. */
+/** Zones: which network a packet arrives from. They are part of a flow's keys, and places in the list of attachments. */
 export const ZONE_LAN = ZONE_INSIDE
+/** Zone of the first WAN; those of the others follow. */
 export const ZONE_WAN = 1
 
 /** Packets received in one turn at most. */
@@ -33,7 +35,10 @@ export interface AttachmentOptions {
   readonly localAddresses: Iterable<number>
   /** null on the LAN: everything that leaves there goes to the kernel behind the TUN. */
   readonly routes: RouteTable | null
+  /** Of this link alone: hosts of one address on two links are two neighbours. null where none are needed. */
   readonly neighbours: NeighbourTable | null
+  /** Packets that wait for a neighbour of this link; null where there are none. */
+  readonly waiting: WaitingPackets | null
 }
 
 export class Attachment {
@@ -43,6 +48,7 @@ export class Attachment {
   readonly localAddresses: ReadonlySet<number>
   readonly routes: RouteTable | null
   readonly neighbours: NeighbourTable | null
+  readonly waiting: WaitingPackets | null
   readonly #slab: Slab
   readonly #scratch: Scratch
   device: Device
@@ -59,6 +65,7 @@ export class Attachment {
     this.localAddresses = new Set(options.localAddresses)
     this.routes = options.routes
     this.neighbours = options.neighbours
+    this.waiting = options.waiting
     this.device = options.device
     this.mtu = options.mtu
     this.ownAddress = options.ownAddress

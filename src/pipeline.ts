@@ -49,7 +49,8 @@ const EXPIRE_BUDGET = 512
 
 export interface PipelineParts extends FragmentPathParts {
   readonly lan: Attachment
-  readonly wan: Attachment
+  /** In the order of their zones. */
+  readonly wans: readonly Attachment[]
   readonly admission: Admission
   readonly events: FlowEvents
   readonly queue: NextHopQueue
@@ -70,7 +71,7 @@ export interface PipelineParts extends FragmentPathParts {
 
 export class Pipeline {
   readonly lan: Attachment
-  readonly wan: Attachment
+  readonly wans: readonly Attachment[]
   readonly table: FlowTable
   /** What is used of what is limited. */
   readonly usage: { readonly sources: Sources; readonly room: RoomMaker; readonly rules: Rules; readonly fragments: HeldPackets }
@@ -103,7 +104,7 @@ export class Pipeline {
 
   constructor(parts: PipelineParts) {
     this.lan = parts.lan
-    this.wan = parts.wan
+    this.wans = parts.wans
     this.table = parts.table
     this.usage = { sources: parts.sources, room: parts.room, rules: parts.rules, fragments: parts.held }
     this.#attachments = parts.attachments
@@ -145,10 +146,16 @@ export class Pipeline {
     this.table.setNow(second)
     this.onSecond(second)
     this.#fragments.expire()
-    const { neighbours } = this.wan
-    if (neighbours !== null) for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(link)
+    for (let index = 0; index < this.wans.length; index++) this.#failOverdue(this.wans[index]!, now)
     this.#expiring = expire(this.table, this.#timeouts, second, EXPIRE_BUDGET, this.#isKept) === EXPIRE_BUDGET
     return this.#expiring
+  }
+
+  /** Gives up the neighbours of a link that have not answered. */
+  #failOverdue(wan: Attachment, now: number): void {
+    const { neighbours } = wan
+    if (neighbours === null) return
+    for (let link = neighbours.failOverdue(now); link !== 0; link = neighbours.failOverdue(now)) this.releaseWaiting(wan, link)
   }
 
   /** Milliseconds, as last set. */
@@ -168,15 +175,14 @@ export class Pipeline {
 
   /** Sends everything queued and frees the scratch region. */
   flush(): void {
-    this.lan.egress.flush()
-    this.wan.egress.flush()
+    for (let zone = 0; zone < this.#attachments.length; zone++) this.#attachments[zone]!.egress.flush()
     this.#scratch.reset()
   }
 
-  /** The Ethernet address of a next hop is known, or will not be: lets the packets go that waited for it. */
-  releaseWaiting(link: number): void {
-    const { waiting } = this.#queue
-    const { held } = waiting
+  /** The Ethernet address of a next hop on a WAN is known, or will not be: lets the packets go that waited for it. */
+  releaseWaiting({ waiting }: Attachment, link: number): void {
+    const { held } = this.#queue
+    if (waiting === null) return
     let block = waiting.takeAll(link)
     while (block !== NO_BLOCK) {
       const next = held.next(block)
@@ -189,7 +195,7 @@ export class Pipeline {
 
   /** Goes on with a packet that waited for its next hop. */
   #resume(block: number): void {
-    const { held } = this.#queue.waiting
+    const { held } = this.#queue
     const owner = held.ownerOf(block)
     const packet = this.#packet
     this.#identifications.decided = held.identificationOf(block)
@@ -239,7 +245,7 @@ export class Pipeline {
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
     if (from.zone !== ZONE_LAN) {
-      if (this.#knocks !== null && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop)
+      if (this.#knocks !== null && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop, from)
       return drop
     }
     return drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST ? this.#ownHost.receive(packet, from) : drop

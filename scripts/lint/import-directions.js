@@ -9,7 +9,7 @@ const BASE = ['src/errors', 'src/drop', 'src/native']
 const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
   'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
-  'src/publish-stats', 'src/worker-protocol', 'src/worker', 'src/policy/model', 'src/policy/engine/',
+  'src/publish-stats', 'src/worker-protocol', 'src/worker-wan', 'src/worker', 'src/policy/model', 'src/policy/engine/',
   'src/policy/sets/',
 ]
 
