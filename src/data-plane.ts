@@ -70,7 +70,7 @@ export type DataPlaneSettings = Pick<
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
   /** Absent: lo, tun0, eth0. */
-  readonly policy?: { readonly interfaces: readonly string[] }
+  readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -191,7 +191,7 @@ export class DataPlane {
     const clock = new Clock()
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
-      random: devices.random,
+      seed: settings.policy?.seed ?? devices.random.next(),
       environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: 2 }),
     })
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
