@@ -78,7 +78,7 @@ export type DataPlaneSettings = Pick<
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
   /** Absent: lo, tun0, eth0. */
-  readonly policy?: { readonly interfaces: readonly string[] }
+  readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -171,7 +171,7 @@ export class DataPlane {
     const idle = timeoutColumn(timeouts)
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
-      random: devices.random,
+      seed: settings.policy?.seed ?? devices.random.next(),
       environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
     })
     const hooks = new Hooks({ slab, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random })

@@ -62,8 +62,8 @@ export interface WorkerSettings {
   readonly busyPoll: number
   /** Those of the WAN apply to each of them. */
   readonly fault: { readonly lan: FaultSettings | null; readonly wan: FaultSettings | null }
-  /** Names of the interfaces by number: lo, that of the LAN, those of the WANs; and what is in effect from the first packet on. */
-  readonly policy: { readonly interfaces: readonly string[]; readonly messages: readonly ToPolicy[] }
+  /** Names of the interfaces by number: lo, that of the LAN, those of the WANs; the seed for the choice among next hops; what is in effect from the first packet on. */
+  readonly policy: { readonly interfaces: readonly string[]; readonly seed: number; readonly messages: readonly ToPolicy[] }
 }
 
 export interface FaultSettings {
