@@ -6,7 +6,7 @@
  * counts as absent.
  */
 import type { NextHop, RouteInfo } from '../route/types.js'
-import { RouteType } from '../route/types.js'
+import { hasNoHop, RouteType } from '../route/types.js'
 
 const AF_INET = 2
 const AF_INET6 = 10
@@ -176,7 +176,7 @@ export const decodeKernelRoute = (bytes: Uint8Array): KernelRoute | null => {
   const single = { ifindex, gateway, weight: 1, onlink: (flags & RTNH_F_ONLINK) !== 0, dead: (flags & RTNH_F_DEAD) !== 0, foreign }
   return {
     table, type: bytes[7]!, destination, length: bytes[1]!, tos: bytes[3]!, metric, scope: bytes[6]!, origin: bytes[5]!, source, mtu, mtuLocked, object,
-    hops: hops ?? (ifindex === 0 ? [] : [single]),
+    hops: hasNoHop(bytes[7] as RouteType) ? [] : hops ?? (ifindex === 0 ? [] : [single]),
   }
 }
 
