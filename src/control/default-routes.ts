@@ -1,8 +1,8 @@
 /**
  * The default routes out of the WANs: which there are, and which is taken before which.
  *
- * As long as nothing is configured of any WAN, they are the kernel's, of equal metrics those of earlier WANs first. A gateway, metric or weight
- * in the configuration makes them tsnat's to arrange: each WAN's own, by its metric, those with weights as one route over several.
+ * As long as nothing is configured of any WAN, they are the kernel's. A gateway, metric or weight in the configuration makes them tsnat's
+ * to arrange: each WAN's own, by its metric, those with weights as one route over several. Of equal metrics those of earlier WANs come first.
  */
 import type { InterfaceAddress } from '../route/source.js'
 import type { NextHop, RouteInfo } from '../route/types.js'
@@ -52,11 +52,12 @@ const join = (shares: readonly { route: RouteInfo; weight: number }[]): RouteInf
 /**
  * @param wans in the order of the configuration
  * @param kernel the kernel's default routes by WANs, for any TOS, in its order
+ * @param faithful keep the order of the kernel among equal metrics
  * @returns in the order in which they are tried
  */
-export const defaultRoutes = (wans: readonly DefaultWan[], kernel: readonly RouteInfo[]): RouteInfo[] => {
+export const defaultRoutes = (wans: readonly DefaultWan[], kernel: readonly RouteInfo[], faithful: boolean): RouteInfo[] => {
   const order = (a: RouteInfo, b: RouteInfo): number => a.metric - b.metric || placeOf(a, wans) - placeOf(b, wans)
-  if (!wans.some(isConfigured)) return kernel.toSorted(order)
+  if (!wans.some(isConfigured)) return faithful ? [...kernel] : kernel.toSorted(order)
   const shared = wans.some(({ weight }) => weight !== null)
   const shares: { route: RouteInfo; weight: number }[] = []
   const others: RouteInfo[] = []

@@ -172,6 +172,6 @@ export const followKernel = (sources: TableSources): FollowedTables => {
   }
   take(kernel, inside === null ? 'both' : 'wan')
   if (inside !== null) take(inside, 'lan')
-  for (const route of defaultRoutes(wans, defaults)) gathered.add(Table.main, 0, 0, route)
+  for (const route of defaultRoutes(wans, defaults, sources.everything)) gathered.add(Table.main, 0, 0, route)
   return { devices, routes: gathered.finish() }
 }
