@@ -69,26 +69,36 @@ const devicesOf = ({ lan, wans }: Pick<TableSources, 'lan' | 'wans'>): Device[] 
   ...wans.map(({ number, name, up, addresses }) => ({ number, name, up, addresses })),
 ]
 
-/** Gathers routes by table and prefix, without doubles on the link. */
+interface GatheredPrefix extends PrefixRoutes {
+  readonly routes: RouteInfo[]
+}
+
+/** Gathers routes by table and prefix. */
 class Gathered {
-  readonly #prefixes = new Map<string, { table: number; destination: number; length: number; routes: RouteInfo[] }>()
+  readonly #tables = new Map<number, Map<number, GatheredPrefix>>([[Table.local, new Map()], [Table.main, new Map()]])
 
   add(table: number, destination: number, length: number, route: RouteInfo): void {
-    const key = `${table} ${destination}/${length}`
-    const prefix = this.#prefixes.get(key)
-    if (prefix === undefined) this.#prefixes.set(key, { table, destination, length, routes: [route] })
+    const prefixes = this.#tables.get(table)!
+    const key = keyOf(destination, length)
+    const prefix = prefixes.get(key)
+    if (prefix === undefined) prefixes.set(key, { table, destination, length, routes: [route] })
     else prefix.routes.push(route)
   }
 
-  has(table: number, destination: number, length: number, device: number): boolean {
-    return this.#prefixes.get(`${table} ${destination}/${length}`)?.routes.some(({ hops }) => hops[0]?.device === device && hops[0].gateway === null) ?? false
+  /** Whether table `main` has the prefix on the link of an interface. */
+  hasLink(destination: number, length: number, device: number): boolean {
+    const prefix = this.#tables.get(Table.main)!.get(keyOf(destination, length))
+    return prefix?.routes.some(({ hops }) => hops[0]?.device === device && hops[0].gateway === null) ?? false
   }
 
   finish(): PrefixRoutes[] {
-    for (const { routes } of this.#prefixes.values()) routes.sort((a, b) => b.tos - a.tos || a.metric - b.metric)
-    return [...this.#prefixes.values()]
+    const all = [...this.#tables.values()].flatMap((prefixes) => [...prefixes.values()])
+    for (const { routes } of all) if (routes.length > 1) routes.sort((a, b) => b.tos - a.tos || a.metric - b.metric)
+    return all
   }
 }
+
+const keyOf = (destination: number, length: number): number => (destination >>> 0) * 64 + length
 
 /** What is in a namespace: the WANs, the TUN, or both. */
 type Side = 'wan' | 'lan' | 'both'
@@ -165,7 +175,7 @@ export const followKernel = (sources: TableSources): FollowedTables => {
       if (route === null) continue
       const [hop] = route.hops
       if (length === 0 && route.type === RouteType.unicast && route.tos === 0) defaults.push(route)
-      else if (hop === undefined || hop.gateway !== null || !bySubnet.has(hop.device) || !gathered.has(Table.main, destination, length, hop.device)) {
+      else if (hop === undefined || hop.gateway !== null || !bySubnet.has(hop.device) || !gathered.hasLink(destination, length, hop.device)) {
         gathered.add(Table.main, destination, length, route)
       }
     }

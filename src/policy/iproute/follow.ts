@@ -14,8 +14,19 @@ const isEqual = (a: RouteInfo, b: RouteInfo): boolean => a === b || (a.tos === b
 const isIn = (route: RouteInfo, routes: readonly RouteInfo[]): boolean => routes.some((each) => isEqual(each, route))
 const areEqual = (a: readonly RouteInfo[], b: readonly RouteInfo[]): boolean => a.length === b.length && a.every((route, place) => isEqual(route, b[place]!))
 
-const byPrefix = (prefixes: readonly PrefixRoutes[]): Map<string, PrefixRoutes> =>
-  new Map(prefixes.map((prefix) => [`${prefix.table} ${prefix.destination}/${prefix.length}`, prefix]))
+/** Within a table. */
+const keyOf = ({ destination, length }: PrefixRoutes): number => (destination >>> 0) * 64 + length
+
+/** By table and prefix. */
+const byPrefix = (prefixes: readonly PrefixRoutes[]): Map<number, Map<number, PrefixRoutes>> => {
+  const tables = new Map<number, Map<number, PrefixRoutes>>()
+  for (const prefix of prefixes) {
+    let table = tables.get(prefix.table)
+    if (table === undefined) tables.set(prefix.table, (table = new Map<number, PrefixRoutes>()))
+    table.set(keyOf(prefix), prefix)
+  }
+  return tables
+}
 
 const merge = (current: readonly RouteInfo[], before: readonly RouteInfo[], after: readonly RouteInfo[]): readonly RouteInfo[] => {
   if (areEqual(current, before)) return after
@@ -42,10 +53,12 @@ export const withFollowed = (
     const routes = merge(current, from, to)
     if (!areEqual(current, routes)) draft.set({ table, destination, length, routes })
   }
-  for (const [key, prefix] of byPrefix(after)) {
-    change(prefix, old.get(key)?.routes ?? [], prefix.routes)
-    old.delete(key)
+  for (const prefix of after) {
+    const table = old.get(prefix.table)
+    const key = keyOf(prefix)
+    change(prefix, table?.get(key)?.routes ?? [], prefix.routes)
+    table?.delete(key)
   }
-  for (const prefix of old.values()) change(prefix, prefix.routes, [])
+  for (const table of old.values()) for (const prefix of table.values()) change(prefix, prefix.routes, [])
   return draft.finish()
 }
