@@ -29,6 +29,7 @@ import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Tracker } from './nat/track.js'
 import { Clock } from './clock.js'
+import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
@@ -67,6 +68,8 @@ export type DataPlaneSettings = Pick<
   readonly ownedAddresses?: readonly number[] | null
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
+  /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
+  readonly logs?: SharedArrayBuffer
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -77,6 +80,8 @@ export interface DataPlaneDevices {
   readonly wanHasNeighbours: boolean
   ask(address: number): void
   readonly random: RandomSource
+  /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
+  readClock?(clock: Float64Array): void
 }
 
 export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
@@ -105,6 +110,8 @@ export class DataPlane {
   readonly #chooser: EndpointChooser
   /** Port blocks; null where ports are given one by one. */
   readonly blocks: PortBlocks | null
+  /** Where hooks write what rules log. */
+  readonly ruleLog: RuleLog
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
@@ -151,6 +158,10 @@ export class DataPlane {
     const room = new RoomMaker(this.table, sources)
     const events = new FlowEvents(settings.events ?? createEventRing(1), this.table, this.#mappings, () => this.pipeline.now)
     this.#events = events
+    this.ruleLog = new RuleLog(settings.logs ?? createLogRing(LOG_RING_MIN), (clock) => {
+      if (devices.readClock === undefined) clock[0] = this.pipeline.now
+      else devices.readClock(clock)
+    })
     this.table.onReclass = (flow, before, after) => sources.reclassed(flow, before, after)
     this.table.onClose = (flow) => {
       events.end(flow)

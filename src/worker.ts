@@ -83,6 +83,10 @@ class Worker implements DataPlaneDevices {
     return this.#openWan(this.#settings.wan, slab, neighbours)
   }
 
+  readClock(clock: Float64Array): void {
+    this.#native.readClock(clock)
+  }
+
   ask(address: number): void {
     if (this.#arp !== null) this.#arp.ask(address, this.#now)
     else this.#tell({ type: 'ask', address })

@@ -3,6 +3,7 @@
  * comes out of the other, translated. No privilege, no kernel, no waiting.
  */
 import { DataPlane } from '../data-plane.js'
+import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -88,6 +89,8 @@ export class MemoryGateway {
   readonly asked: number[] = []
   /** Where the data plane tells of flows and mappings, while an EventConsumer wants it. */
   readonly eventRing = createEventRing(1024)
+  /** Where the data plane writes what rules log; for a RuleLogReader. */
+  readonly logRing = createLogRing(LOG_RING_MIN)
   /** Milliseconds. */
   #now = 1_000_000
 
@@ -101,6 +104,7 @@ export class MemoryGateway {
         table: allocateFlowTable(behaviour.limits.flows),
         stats: this.stats,
         events: this.eventRing,
+        logs: this.logRing,
         wanSettings: {
           up: true,
           mtu: options.wanMtu ?? 1500,
