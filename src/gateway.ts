@@ -17,14 +17,17 @@ import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
+import { RuleLogWriter } from './control/rule-log.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
+import { createLogRing } from './hooks/log-ring.js'
 import { createMetrics } from './metrics.js'
 import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { native } from './native.js'
+import { emptyRuleset } from './policy/iptables/index.js'
 import { createCaptureRing } from './stack/device/capture-ring.js'
 import { allocateStats } from './stats.js'
 import type { FaultSettings, FromWorker, WorkerSettings } from './worker-protocol.js'
@@ -67,6 +70,9 @@ class Gateway implements RunningGateway {
   readonly #hub = new EventHub(this.#ring)
   readonly #streams: EventStreams
   readonly #bindings: BindingLog
+  readonly #logRing = createLogRing()
+  readonly #ruleLog: RuleLogWriter
+  readonly #ruleset = emptyRuleset()
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
@@ -89,12 +95,16 @@ class Gateway implements RunningGateway {
     const wallTime = createWallClock(monotonic)
     this.#streams = new EventStreams({ hub: this.#hub, timeouts: this.#timeouts, capacity: config.limits.flows, wallTime })
     this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
+    this.#ruleLog = new RuleLogWriter({
+      ring: this.#logRing, ruleset: () => this.#ruleset, interfaces: ['', 'lo', config.lan, config.wan], wallTime, log, name: config.name, nflog: config.log.nflog,
+    })
   }
 
   async start(): Promise<void> {
     this.#host = await openHost(this.#config, this.#log)
     try {
       this.#bindings.start()
+      this.#ruleLog.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       await this.#host.engage({
@@ -129,6 +139,7 @@ class Gateway implements RunningGateway {
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
+    await this.#ruleLog.stop()
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()
@@ -141,6 +152,7 @@ class Gateway implements RunningGateway {
       table: this.#table,
       stats: this.#stats,
       events: this.#ring,
+      logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
@@ -168,6 +180,7 @@ class Gateway implements RunningGateway {
       state: this.#state,
       events: { readers: this.#streams.readers, lost: this.#hub.missed },
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
+      log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
