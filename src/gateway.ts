@@ -21,9 +21,11 @@ import { openHost, type Host } from './control/host.js'
 import { interfaceNames, linksOf } from './control/policy-links.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
+import { RuleLogWriter } from './control/rule-log.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
+import { createLogRing } from './hooks/log-ring.js'
 import { createMetrics } from './metrics.js'
 import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
@@ -70,6 +72,8 @@ class Gateway implements RunningGateway {
   readonly #hub = new EventHub(this.#ring)
   readonly #streams: EventStreams
   readonly #bindings: BindingLog
+  readonly #logRing = createLogRing()
+  readonly #ruleLog: RuleLogWriter
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
@@ -93,6 +97,9 @@ class Gateway implements RunningGateway {
     const wallTime = createWallClock(monotonic)
     this.#streams = new EventStreams({ hub: this.#hub, timeouts: this.#timeouts, capacity: config.limits.flows, wallTime })
     this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
+    this.#ruleLog = new RuleLogWriter({
+      ring: this.#logRing, ruleset: () => this.#policy.ruleset, interfaces: ['', ...interfaceNames(config)], wallTime, log, name: config.name, nflog: config.log.nflog,
+    })
   }
 
   async start(): Promise<void> {
@@ -101,6 +108,7 @@ class Gateway implements RunningGateway {
     try {
       await this.#followLinks()
       this.#bindings.start()
+      this.#ruleLog.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
@@ -139,6 +147,7 @@ class Gateway implements RunningGateway {
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
+    await this.#ruleLog.stop()
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()
@@ -151,6 +160,7 @@ class Gateway implements RunningGateway {
       table: this.#table,
       stats: this.#stats,
       events: this.#ring,
+      logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
       deadFlows: 'reset',
       mssClamp,
@@ -190,6 +200,7 @@ class Gateway implements RunningGateway {
       state: this.#state,
       events: { readers: this.#streams.readers, lost: this.#hub.missed },
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
+      log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
