@@ -68,7 +68,7 @@ export interface NativeAddon {
   /**
    * A non-blocking TCP socket, close-on-exec, that is not connected yet: bound to an interface and to a source address (int32), not
    * to a port. It stays in the network namespace of the calling thread.
-   * @throws ENODEV, EADDRNOTAVAIL
+   * @throws EADDRNOTAVAIL when the kernel does not have the address. An interface that is gone shows at connect(2), as ENODEV
    */
   streamOpen(ifindex: number, source: number): number
   close(fd: number): void

@@ -13,7 +13,7 @@ import type { Clock, Outcome, Probe, ProbeLink } from './types.js'
 type TcpTarget = Extract<CheckTarget, { type: 'tcp' }>
 type HttpTarget = Extract<CheckTarget, { type: 'http' }>
 
-/** A socket that begins to connect. @throws Missed, or Error with `code` ENODEV, EADDRNOTAVAIL */
+/** A socket that begins to connect. @throws Missed, or Error with `code` EADDRNOTAVAIL */
 const connectBy = (link: ProbeLink, address: number, port: number): Socket => {
   const { ifindex, source } = standingOf(link)
   const fd = link.namespace.run(() => native().streamOpen(ifindex, source))
