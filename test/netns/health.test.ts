@@ -265,6 +265,17 @@ describe('health checks', () => {
     await becomes(true)
   })
 
+  it('tcp: needs a route of the kernel by its link, and a reverse path filter that is not strict', async () => {
+    await serveHttp(b!)
+    const { becomes } = start(eth1!, { type: 'tcp', target: `${SHARED}:80`, timeout: 0.3 })
+    expect(await becomes(false)).toBe(`no answer from ${SHARED}:80`)
+    await host!.route('default', '198.51.100.254', { metric: 200 })
+    const { becomes: filtered } = start(eth1!, { type: 'tcp', target: `${SHARED}:80`, timeout: 0.3 })
+    expect(await filtered(false)).toBe(`no answer from ${SHARED}:80`)
+    await routeByEth1()
+    await becomes(true)
+  })
+
   it('tcp: says what stands in the way of the socket', async () => {
     const { becomes } = start(linkOf(host!, 'eth1', '198.51.100.99', '198.51.100.254'), { type: 'tcp', target: `${SHARED}:80` })
     expect(await becomes(false)).toBe(`${SHARED}:80: the kernel does not have the source address`)
