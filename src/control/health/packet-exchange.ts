@@ -86,8 +86,8 @@ export class PacketPort {
 }
 
 /**
- * Sends, then listens.
- * @param begin sends the question; what it returns, when anything, is the answer already
+ * Sends, then listens. Closes the port in the end.
+ * @param begin sends the question
  * @param listener returns the answer when it is that
  * @returns the answer; null when the signal is aborted before
  * @throws what opening and sending throw
