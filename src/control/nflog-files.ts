@@ -7,7 +7,7 @@
  * wait than MAX_WAITING bytes, further ones are lost. A file that cannot be written is given up, with what waits for it, and
  * tried anew after a while.
  */
-import { createWriteStream, existsSync, mkdirSync, openSync, renameSync, rmSync, type WriteStream } from 'node:fs'
+import { accessSync, constants, createWriteStream, existsSync, mkdirSync, openSync, renameSync, rmSync, type WriteStream } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
@@ -45,13 +45,14 @@ interface OpenFile {
   size: number
 }
 
-/** @throws TsnatError NFLOG_DIRECTORY when there is none and none can be made */
+/** @throws TsnatError NFLOG_DIRECTORY when there is none that can be written, and none can be made */
 const makeDirectory = (directory: string): void => {
   try {
     mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE })
+    accessSync(directory, constants.W_OK | constants.X_OK)
   } catch (cause) {
-    throw new TsnatError(`cannot make the directory ${directory}: ${fileReason(cause)}`, {
-      code: 'NFLOG_DIRECTORY', hint: 'set log.nflog.directory to one that tsnat can write', exitCode: ExitCode.config, cause,
+    throw new TsnatError(`cannot write capture files to ${directory}: ${fileReason(cause)}`, {
+      code: 'NFLOG_DIRECTORY', hint: 'set log.nflog.directory to a directory that tsnat can write', exitCode: ExitCode.config, cause,
     })
   }
 }
