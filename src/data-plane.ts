@@ -29,10 +29,12 @@ import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Tracker } from './nat/track.js'
 import { Clock } from './clock.js'
+import { HookEnvironment } from './hooks/environment.js'
 import { Knocks } from './knocks.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
+import { PolicyPlane } from './policy-plane.js'
 import { Reports } from './reports.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
@@ -67,6 +69,8 @@ export type DataPlaneSettings = Pick<
   readonly ownedAddresses?: readonly number[] | null
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
+  /** Absent: lo, tun0, eth0. */
+  readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -99,6 +103,8 @@ export class DataPlane {
   readonly pipeline: Pipeline
   readonly table: FlowTable
   readonly neighbours: NeighbourTable
+  /** Rules, sets, routing by policy. */
+  readonly policy: PolicyPlane<HookEnvironment>
   readonly #routes = new RouteTable()
   readonly #ports: PortPool
   readonly #addresses: AddressPool
@@ -183,6 +189,11 @@ export class DataPlane {
     })
     const { stats } = settings
     const clock = new Clock()
+    this.policy = new PolicyPlane({
+      interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
+      seed: settings.policy?.seed ?? devices.random.next(),
+      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: 2 }),
+    })
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
     const reports = new Reports({ slab, scratch, limit, clock, stats })
     const queue = new NextHopQueue(new WaitingPackets(new HeldPackets(slab, waitingRegion)), reports, clock)
@@ -205,7 +216,10 @@ export class DataPlane {
       verifiesSums: nat.verifyChecksums,
       mssClamp: settings.mssClamp,
     })
-    this.pipeline.onSecond = (second) => this.blocks?.expire(second)
+    this.pipeline.onSecond = (second) => {
+      this.blocks?.expire(second)
+      this.policy.sweep()
+    }
     this.setWan(settings.wanSettings)
   }
 

@@ -8,7 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './api/types.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
 import { logDeterministic } from './control/deterministic-log.js'
@@ -17,6 +17,9 @@ import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
+import { interfaceNames, linksOf } from './control/policy-links.js'
+import type { PolicyService } from './control/policy-service.js'
+import { openPolicy } from './control/policy-start.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
@@ -71,6 +74,7 @@ class Gateway implements RunningGateway {
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
+  #policy!: PolicyService
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
   #endLog: () => void = () => {}
@@ -92,13 +96,19 @@ class Gateway implements RunningGateway {
   }
 
   async start(): Promise<void> {
+    this.#policy = await openPolicy(this.#config, this.#log, monotonic)
     this.#host = await openHost(this.#config, this.#log)
     try {
+      await this.#followLinks()
       this.#bindings.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
+      this.#policy.attach(this.#worker.policy)
       await this.#host.engage({
-        send: (message) => this.#worker.send(message),
+        send: (message) => {
+          this.#worker.send(message)
+          if (message.type === 'wan') this.#followLinks().catch((error: unknown) => this.#log.debug({ err: error }, 'routes are not followed any more'))
+        },
         fail: (error) => this.#stop(error),
       })
     } catch (error) {
@@ -146,6 +156,7 @@ class Gateway implements RunningGateway {
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
+      policy: { interfaces: interfaceNames(this.#config), seed: this.#policy.seed, messages: this.#policy.startMessages() },
     }
   }
 
@@ -156,6 +167,16 @@ class Gateway implements RunningGateway {
       if (message.side === 'lan') this.#stop(this.#host.lanLost(message.errno))
       else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
     }
+  }
+
+  /** Addresses and routes of the WAN, as they are now, for routing by policy. */
+  #followLinks(): Promise<void> {
+    const { devices, routes } = linksOf(this.#host.wanState, this.#host.wanSettings, this.#config)
+    return this.#policy.setLinks(devices, routes)
+  }
+
+  policy(request: PolicyRequest): Promise<PolicyAnswer> {
+    return this.#policy.run(request)
   }
 
   status(): GatewayStatus {

@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Forward } from './nat/forwards.js'
 import type { FlowTableMemory } from './nat/flow-table.js'
 import type { Profile } from './nat/profiles.js'
+import type { FromPolicy, ToPolicy } from './policy-protocol.js'
 import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
@@ -47,6 +48,8 @@ export interface WorkerSettings {
   /** Microseconds to go on asking the devices after the last packet before sleeping. */
   readonly busyPoll: number
   readonly fault: { readonly lan: FaultSettings | null; readonly wan: FaultSettings | null }
+  /** Names of the interfaces by number: lo, that of the LAN, those of the WANs; the seed for the choice among next hops; what is in effect from the first packet on. */
+  readonly policy: { readonly interfaces: readonly string[]; readonly seed: number; readonly messages: readonly ToPolicy[] }
 }
 
 export interface FaultSettings {
@@ -72,6 +75,7 @@ export type ToWorker =
   | { readonly type: 'delete'; readonly id: number; readonly flows: Int32Array }
   /** Copies packets of the sides named into the ring (capture-ring.ts) until told otherwise. */
   | { readonly type: 'capture'; readonly ring: SharedArrayBuffer | null; readonly lan: boolean; readonly wan: boolean }
+  | { readonly type: 'policy'; readonly message: ToPolicy }
   | { readonly type: 'stop' }
 
 export type FromWorker =
@@ -80,4 +84,5 @@ export type FromWorker =
   | { readonly type: 'ask'; readonly address: number }
   | { readonly type: 'deleted'; readonly id: number; readonly flows: Int32Array }
   | { readonly type: 'device-lost'; readonly side: 'lan' | 'wan'; readonly errno: number }
+  | { readonly type: 'policy'; readonly message: FromPolicy }
   | { readonly type: 'stopped' }

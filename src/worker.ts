@@ -57,12 +57,15 @@ class Worker implements DataPlaneDevices {
   #sleep = 0
   /** Milliseconds until which it does not sleep. */
   #busyUntil = 0.5
+  /** Messages are left in the port: they are many, and packets come first. */
+  #hasMessages = false
   #running = true
 
   constructor(settings: WorkerSettings, port: MessagePort) {
     this.#settings = settings
     this.#port = port
     this.#plane = new DataPlane(settings, this)
+    this.#plane.policy.answer = (message) => this.#tell({ type: 'policy', message })
     this.#fds[WAKE] = settings.wake
     this.#fds[LAN] = this.#plane.pipeline.lan.device.fd
     this.#fds[WAN] = this.#plane.pipeline.wan.device.fd
@@ -89,8 +92,10 @@ class Worker implements DataPlaneDevices {
   }
 
   run(): void {
-    const { pipeline } = this.#plane
+    const { pipeline, policy } = this.#plane
+    policy.environment.zoneSeconds = new Date().getTimezoneOffset() * -60
     this.#tick()
+    this.#takePolicy()
     this.#arp?.announce()
     this.#plane.askForGateways(this.#settings.wanSettings)
     this.#tell({ type: 'ready' })
@@ -111,16 +116,22 @@ class Worker implements DataPlaneDevices {
       this.#busyUntil = exact + this.#settings.busyPoll / 1000
       if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan, LAN)
       if (this.#ready[WAN] !== 0) this.#pump(pipeline.wan, WAN)
-      if (this.#ready[WAKE] !== 0) this.#takeMessages()
+      if (this.#ready[WAKE] !== 0) {
+        this.#native.eventClear(this.#settings.wake)
+        this.#hasMessages = true
+      }
     }
+    if (this.#hasMessages) this.#takeMessages()
+    const compiling = this.#plane.policy.step()
     this.#publish()
-    this.#sleep = more || exact < this.#busyUntil ? 0 : FOR_EVER
+    this.#sleep = more || compiling || this.#hasMessages || exact < this.#busyUntil ? 0 : FOR_EVER
   }
 
   /** Reads the clock and does what is due. Returns true when more is due at once. */
   #tick(): boolean {
     this.#native.readClock(this.#clock)
     const now = Math.floor(this.#clock[0]!)
+    if (Math.floor(now / 1000) !== Math.floor(this.#now / 1000)) this.#plane.policy.environment.wallOffset = Date.now() - now
     this.#now = now
     this.#arp?.tick(now)
     return this.#plane.pipeline.tick(now)
@@ -170,12 +181,21 @@ class Worker implements DataPlaneDevices {
     if (index === LAN) this.#fds[LAN] = -1
   }
 
+  /** Rules, sets and routes that are in effect from the first packet on. */
+  #takePolicy(): void {
+    const { policy } = this.#plane
+    for (const message of this.#settings.policy.messages) policy.handle(message)
+    while (policy.step());
+  }
+
+  /** Takes what has come; of what may be long, one piece a turn. */
   #takeMessages(): void {
-    this.#native.eventClear(this.#settings.wake)
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: ToWorker } | undefined
+      this.#hasMessages = received !== undefined
       if (received === undefined) return
       this.#handle(received.message)
+      if (received.message.type === 'policy') return
     }
   }
 
@@ -214,6 +234,9 @@ class Worker implements DataPlaneDevices {
         this.#wanTap.sink = message.wan ? producer : undefined
         return
       }
+      case 'policy':
+        plane.policy.handle(message.message)
+        return
       case 'stop':
         this.#running = false
     }

@@ -11,6 +11,9 @@ import type { RandomSource } from '../nat/random.js'
 import { type Profile, type ProfileName, PROFILES } from '../nat/profiles.js'
 import type { LimitSettings, NatSettings } from '../nat/settings.js'
 import type { Route } from '../route/table.js'
+import { emptyRuleset, restoreRuleset } from '../policy/iptables/index.js'
+import type { Ruleset } from '../policy/model.js'
+import { ruleMessages } from '../policy-protocol.js'
 import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
 import { parseIpv4 } from '../stack/wire/address.js'
@@ -90,6 +93,7 @@ export class MemoryGateway {
   readonly eventRing = createEventRing(1024)
   /** Milliseconds. */
   #now = 1_000_000
+  #ruleset = emptyRuleset()
 
   constructor(options: MemoryGatewayOptions = {}) {
     this.lan = new MemoryDevice({ name: 'lan', offloads: options.lanOffloads ?? NO_OFFLOADS })
@@ -134,6 +138,25 @@ export class MemoryGateway {
   /** Milliseconds on the gateway's clock. */
   get now(): number {
     return this.#now
+  }
+
+  /** The rules in effect. */
+  get ruleset(): Ruleset {
+    return this.#ruleset
+  }
+
+  /** Lets a rule set take effect, whose rules name sets by these ids. */
+  useRules(ruleset: Ruleset, sets: readonly (readonly [name: string, id: number])[] = []): this {
+    const { policy } = this.plane
+    for (const message of ruleMessages(0, ruleset, sets)) policy.handle(message)
+    while (policy.step());
+    this.#ruleset = ruleset
+    return this
+  }
+
+  /** Lets the rules of a file of iptables-save take effect, counters included; its tables are emptied first. */
+  restoreRules(text: string): this {
+    return this.useRules(restoreRuleset(this.#ruleset, text, { counters: true }))
   }
 
   /** A packet arrives from inside. */
