@@ -157,7 +157,7 @@ class Gateway implements RunningGateway {
   }
 
   #workerSettings(): Omit<WorkerSettings, 'wake'> {
-    const { limits, timeouts, mssClamp, busyPoll, fault, nat } = this.#config
+    const { limits, timeouts, mssClamp, busyPoll, fault, nat, deadFlows } = this.#config
     return {
       ...this.#host.workerSettings(),
       table: this.#table,
@@ -165,7 +165,7 @@ class Gateway implements RunningGateway {
       events: this.#ring,
       logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
-      deadFlows: 'reset',
+      deadFlows,
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
@@ -175,11 +175,11 @@ class Gateway implements RunningGateway {
   }
 
   #hear(message: FromWorker): void {
-    if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
+    if (message.type === 'ask') this.#host.uplinks[message.index]!.resolveNeighbour(message.address)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
       if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
-      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
+      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno, wan: this.#host.uplinks[message.zone - ZONE_WAN]!.name }, 'the WAN device failed')
     }
   }
 
@@ -240,7 +240,7 @@ class Gateway implements RunningGateway {
     const ring = createCaptureRing(CAPTURE_RING_BYTES, snapLength)
     const all = [
       { side: ZONE_LAN, name: this.#config.lan, description: 'LAN side of tsnat' },
-      { side: ZONE_WAN, name: this.#config.wan, description: 'WAN side of tsnat' },
+      ...this.#config.wans.map((wan, index) => ({ side: ZONE_WAN + index, name: wan.interface, description: 'WAN side of tsnat' })),
     ]
     const interfaces = all.filter(({ side }) => request.side === 'both' || (request.side === 'lan') === (side === ZONE_LAN))
     const end = AbortSignal.any([signal, this.#aborted.signal])

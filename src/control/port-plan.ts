@@ -1,5 +1,5 @@
 /**
- * Which outside ports are tsnat's: those that are allowed and those of the forwards, without what sockets of the host hold
+ * Which outside ports are tsnat's, on all WANs: those that are allowed and those of the forwards, without what sockets of the host hold
  * on a shared address. The host's sockets come and go, so it is asked again from time to time (`refresh`).
  */
 import type { Logger } from 'pino'
@@ -10,9 +10,12 @@ import type { NetworkNamespace } from '../host/namespace.js'
 import { formatPorts, intersectPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
 import { defaultPorts, type HostPorts, hostPorts, localPortRange, PORT_PROTOCOLS, type PortProtocol, usablePorts } from '../host/ports.js'
 import type { Forward } from '../nat/forwards.js'
+import type { PortRange } from '../worker-protocol.js'
 import { byProtocol, forwardedPorts, usableForwards } from './forward-plan.js'
 
 const ALL_PORTS = '1-65535'
+
+export const rangesOf = (ports: PortSet): PortRange[] => ports.map(({ first, last }) => [first, last] as const)
 
 /** Ports of all protocols together. */
 const unite = (ports: HostPorts): PortSet => PORT_PROTOCOLS.reduce<PortSet>((sum, name) => unitePorts(sum, ports[name]), [])
@@ -20,7 +23,7 @@ const unite = (ports: HostPorts): PortSet => PORT_PROTOCOLS.reduce<PortSet>((sum
 export class PortPlan {
   readonly #log: Logger
   readonly #namespace: NetworkNamespace
-  /** The kernel has the WAN's addresses too. */
+  /** The kernel has the addresses of a WAN too. */
   readonly #isShared: boolean
   /** Ports that may be used, before those that the host's sockets hold are taken out. */
   readonly #allowed: PortSet
@@ -34,10 +37,10 @@ export class PortPlan {
   guarded: HostPorts = byProtocol(() => [])
   any: PortSet = []
 
-  constructor(config: Pick<Config, 'ports' | 'forwards' | 'wanAddress'>, namespace: NetworkNamespace, log: Logger) {
+  constructor(config: Pick<Config, 'ports' | 'forwards' | 'wans'>, namespace: NetworkNamespace, log: Logger) {
     this.#log = log
     this.#namespace = namespace
-    this.#isShared = config.wanAddress === 'shared'
+    this.#isShared = config.wans.some(({ address }) => address === 'shared')
     this.#forwards = config.forwards.map((text) => parseForward(text)!)
     if (config.ports !== undefined) this.#allowed = parsePorts(config.ports)
     else if (!this.#isShared) this.#allowed = parsePorts(ALL_PORTS)
