@@ -16,6 +16,7 @@ import {
 } from '../policy/iproute/index.js'
 import { editsOf, type NamedSet, NO_SETS, takeElements, takeMembers } from '../policy/ipset/index.js'
 import { emptyRuleset, withCounters } from '../policy/iptables/index.js'
+import type { Ruleset } from '../policy/model.js'
 import { LIST_KIND } from '../policy/sets/edits.js'
 import { ruleMessages, type ToPolicy } from '../policy-protocol.js'
 import type { Device } from '../route/connected.js'
@@ -68,6 +69,11 @@ export class PolicyService {
 
   get seed(): number {
     return this.#options.seed
+  }
+
+  /** The rules as they are now. */
+  get ruleset(): Ruleset {
+    return this.#state.ruleset
   }
 
   /** As it is now. Counters, and elements of sets that rules change, may be older. */

@@ -2,7 +2,7 @@
 export { IpError, IpStatus } from './error.js'
 export type { Word } from './error.js'
 export { withFollowed } from './follow.js'
-export { errorText, runIp, runIpBatch } from './ip.js'
+export { errorText, ipInput, runIp, runIpBatch } from './ip.js'
 export type { IpOutcome, IpSurroundings } from './ip.js'
 export { builtInNames, tableNames, withTables } from './names.js'
 export type { Names } from './names.js'
