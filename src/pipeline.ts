@@ -329,7 +329,7 @@ export class Pipeline {
       return -Drop['no-route']
     }
     this.#fresh = side
-    const epoch = this.#hooks.isIdle ? this.#epoch.value : UNDECIDED
+    const epoch = this.#hooks.isIdle && this.#mtu === egress.mtu ? this.#epoch.value : UNDECIDED
     const at = side * SIDE_WORDS + SIDE_HOP
     this.table.sides[at] = (link << 16) | epoch
     if (from.zone === ZONE_LAN) this.table.sides[at + SIDE_WORDS] = epoch
