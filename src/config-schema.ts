@@ -174,6 +174,9 @@ export const schema = section({
     .transform(String)
     .optional()
     .describe('Network namespace (name, path or process id) that the TUN is put into; tsnat stays outside.'),
+  importKernelRoutes: flag()
+    .default(false)
+    .describe("Follow all of the kernel's main table (types, TOS, preferred sources, MTU), not only what forwarding needs."),
   mssClamp: flag().default(true).describe('Lower the MSS of TCP SYNs to what the egress MTU carries.'),
   offload: section({
     lan: flag().default(true).describe('Checksum and segmentation offloads of the TUN.'),

@@ -15,9 +15,10 @@ import { logDeterministic } from './control/deterministic-log.js'
 import { EventHub } from './control/event-hub.js'
 import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
+import { type FollowedRoutes, interfaceNames, openFollowedRoutes } from './control/followed-routes.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
-import { interfaceNames, linksOf } from './control/policy-links.js'
+import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
 import { createWallClock } from './control/wall-clock.js'
@@ -74,6 +75,7 @@ class Gateway implements RunningGateway {
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
+  #routes!: FollowedRoutes
   #policy!: PolicyService
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
@@ -96,21 +98,21 @@ class Gateway implements RunningGateway {
   }
 
   async start(): Promise<void> {
-    this.#policy = await openPolicy(this.#config, this.#log, monotonic)
-    this.#host = await openHost(this.#config, this.#log)
+    this.#routes = await openFollowedRoutes(this.#config)
     try {
-      await this.#followLinks()
+      this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
+      this.#host = await openHost(this.#config, this.#log)
+    } catch (error) {
+      this.#routes.close()
+      throw error
+    }
+    try {
       this.#bindings.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
-      await this.#host.engage({
-        send: (message) => {
-          this.#worker.send(message)
-          if (message.type === 'wan') this.#followLinks().catch((error: unknown) => this.#log.debug({ err: error }, 'routes are not followed any more'))
-        },
-        fail: (error) => this.#stop(error),
-      })
+      await this.#followRoutes()
+      await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
       throw error
@@ -136,6 +138,7 @@ class Gateway implements RunningGateway {
    */
   async #shutDown(): Promise<void> {
     this.#endLog()
+    this.#routes.close()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
@@ -169,10 +172,14 @@ class Gateway implements RunningGateway {
     }
   }
 
-  /** Addresses and routes of the WAN, as they are now, for routing by policy. */
-  #followLinks(): Promise<void> {
-    const { devices, routes } = linksOf(this.#host.wanState, this.#host.wanSettings, this.#config)
-    return this.#policy.setLinks(devices, routes)
+  /** Interfaces and routes as they are now, and from now on, for routing by policy. */
+  #followRoutes(): Promise<void> {
+    const take = ({ devices, routes }: FollowedTables): Promise<void> => this.#policy.setLinks(devices, routes)
+    const tell = (err: unknown): void => {
+      if (this.#state !== 'stopping') this.#log.warn({ err }, 'changes of the kernel\'s routes are not followed')
+    }
+    this.#routes.listen({ change: (tables) => { take(tables).catch(tell) }, problem: tell })
+    return take(this.#routes.tables)
   }
 
   policy(request: PolicyRequest): Promise<PolicyAnswer> {

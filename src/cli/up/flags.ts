@@ -21,6 +21,7 @@ export interface UpFlags {
   lanMtu?: string
   capture?: string
   netns?: string
+  importKernelRoutes?: boolean
   mssClamp?: boolean
   lanOffload?: 'on' | 'off'
   wanOffload?: 'on' | 'off'
@@ -61,6 +62,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--wan-driver <driver>', 'packet: packet socket, fast; raw: raw IP sockets, the kernel routes (packet)')
     .option('--wan-address <which>', "shared: the kernel's own; owned:198.51.100.7/24,…: tsnat's alone (shared)")
     .option('--wan-gateway <address>', 'next hop for owned addresses (that of the default route)')
+    .option('--import-kernel-routes', "follow all of the kernel's main table, not only what forwarding needs")
     .option('--ports <ranges>', 'external ports, such as 512-599,36864-60999 (chosen by the kind of address)')
     .option('--mss-clamp', "lower the MSS of TCP SYNs to what the WAN's MTU carries (on)")
     .option('--no-mss-clamp', 'leave the MSS alone')
@@ -141,6 +143,7 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
     }
     set(['wanAddress', 'gateway'], flags.wanGateway, '--wan-gateway')
   }
+  set(['importKernelRoutes'], flags.importKernelRoutes, '--import-kernel-routes')
   set(['ports'], flags.ports, '--ports')
   set(['lan'], flags.lan, '--lan')
   set(['lanAddress'], flags.lanAddress, '--lan-address')
