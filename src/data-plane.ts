@@ -2,7 +2,7 @@
  * Puts the pipeline together from the settings that the main thread sends: memory, devices, tables. The worker's loop is in
  * worker.ts, the path of a packet in pipeline.ts.
  */
-import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { closeAddressesExcept } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { AddressPool } from './nat/address-pool.js'
@@ -29,11 +29,17 @@ import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Tracker } from './nat/track.js'
 import { Clock } from './clock.js'
+import { Epoch } from './epoch.js'
+import { HookEnvironment } from './hooks/environment.js'
+import { Hooks } from './hooks/hooks.js'
+import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
+import { PolicyPlane } from './policy-plane.js'
 import { Reports } from './reports.js'
+import { Routing } from './routing.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
 import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
@@ -72,6 +78,10 @@ export type DataPlaneSettings = Pick<
   readonly deadFlows?: DeadFlows
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
+  /** Absent: lo, tun0, eth0. */
+  readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
+  /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
+  readonly logs?: SharedArrayBuffer
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -84,6 +94,8 @@ export interface DataPlaneDevices {
   /** Somebody on the link of a WAN is to be found out. */
   ask(index: number, address: number): void
   readonly random: RandomSource
+  /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
+  readClock?(clock: Float64Array): void
 }
 
 export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
@@ -105,6 +117,9 @@ export class DataPlane {
   readonly slab: Slab
   readonly pipeline: Pipeline
   readonly table: FlowTable
+  /** Rules, sets, routing by policy. */
+  readonly policy: PolicyPlane<HookEnvironment>
+  readonly #epoch = new Epoch()
   /** Of each WAN, as told last. */
   readonly #wanSettings: WanSettings[]
   readonly #ports: PortPool
@@ -112,6 +127,8 @@ export class DataPlane {
   readonly #chooser: EndpointChooser
   /** Port blocks; null where ports are given one by one. */
   readonly blocks: PortBlocks | null
+  /** Where hooks write what rules log. */
+  readonly ruleLog: RuleLog
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
@@ -154,10 +171,30 @@ export class DataPlane {
       })
     })
     const attachments = [lan, ...wans]
+    const { stats } = settings
+    const clock = new Clock()
+    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
+    const reports = new Reports({ slab, scratch, limit, clock, stats })
+    const idle = timeoutColumn(timeouts)
+    this.policy = new PolicyPlane({
+      interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
+      seed: settings.policy?.seed ?? devices.random.next(),
+      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
+    })
+    this.ruleLog = new RuleLog(settings.logs ?? createLogRing(LOG_RING_MIN), (clock) => {
+      if (devices.readClock === undefined) clock[0] = this.pipeline.now
+      else devices.readClock(clock)
+    })
+    const hooks = new Hooks({ slab, log: this.ruleLog, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random })
+    const routing = new Routing(slab, this.policy.router, attachments)
+    this.policy.onChange = () => {
+      this.#epoch.next()
+      hooks.rulesChanged()
+    }
+    this.policy.onCount = () => hooks.settle(0, this.table.used)
     this.#mappings = new Mappings(this.table, devices.random.next())
     this.#forwards = new Forwards(settings.forwards)
     const hold = new PortHold(nat.ports.hold, nat.ports.holdMax)
-    const idle = timeoutColumn(timeouts)
     const sources = new Sources(this.table, limits, devices.random.next())
     const rules = new Rules(nat.rules, nat, limits.flows)
     const hairpins = new Hairpins(this.table, this.#mappings, idle, devices.random.next())
@@ -166,6 +203,7 @@ export class DataPlane {
     this.#events = events
     this.table.onReclass = (flow, before, after) => sources.reclassed(flow, before, after)
     this.table.onClose = (flow) => {
+      hooks.flowEnds(flow)
       events.end(flow)
       sources.closed(flow)
       rules.closed(flow)
@@ -175,6 +213,7 @@ export class DataPlane {
     this.table.onChange = (flow, before) => {
       sources.changed(flow, before)
       events.change(flow, before)
+      hooks.flowChanged(flow)
     }
     this.#mappings.onBegin = (flow) => events.mapping(true, flow)
     const pool = nat.pool === null ? null : parsePool(nat.pool)!
@@ -190,14 +229,10 @@ export class DataPlane {
     })
     const opener = new FlowOpener({ table: this.table, mappings: this.#mappings, chooser: this.#chooser, random: devices.random })
     this.#admission = new Admission({
-      attachments, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
+      attachments, hooks, routing, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
-    const { stats } = settings
-    const clock = new Clock()
-    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
-    const reports = new Reports({ slab, scratch, limit, clock, stats })
     const queue = new NextHopQueue(waiting, reports, clock)
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
@@ -205,6 +240,7 @@ export class DataPlane {
       slab, scratch, clock, stats, lan, wans, attachments,
       table: this.table,
       admission: this.#admission,
+      hooks, routing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue),
       knocks: syns === null ? null : new Knocks(slab, syns, attachments, reports, clock),
@@ -217,7 +253,10 @@ export class DataPlane {
       verifiesSums: nat.verifyChecksums,
       mssClamp: settings.mssClamp,
     })
-    this.pipeline.onSecond = (second) => this.blocks?.expire(second)
+    this.pipeline.onSecond = (second) => {
+      this.blocks?.expire(second)
+      this.policy.sweep()
+    }
     this.#wanSettings.forEach((wan, index) => this.setWan(index, wan))
   }
 
@@ -230,6 +269,10 @@ export class DataPlane {
     wan.up = settings.up
     wan.mtu = settings.mtu
     wan.routes!.replace(settings.routes)
+    wan.addresses = settings.addresses
+    wan.sources = settings.sources ?? null
+    this.policy.router.setDeviceDead(numberOfZone(wan.zone), !settings.up)
+    this.#epoch.next()
     this.#wanSettings[index] = settings
     this.#admission.addresses = new Set(this.#wanSettings.flatMap(({ addresses }) => addresses))
     this.#addresses.setPresent(this.#admission.addresses)

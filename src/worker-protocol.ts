@@ -3,7 +3,9 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Forward } from './nat/forwards.js'
 import type { FlowTableMemory } from './nat/flow-table.js'
 import type { Profile } from './nat/profiles.js'
+import type { FromPolicy, ToPolicy } from './policy-protocol.js'
 import type { DEAD_FLOWS } from './nat/settings.js'
+import type { InterfaceAddress } from './route/source.js'
 import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
@@ -21,6 +23,8 @@ export interface WanSettings {
   /** Addresses that flows may have, int32. Flows with others end. */
   readonly addresses: readonly number[]
   readonly routes: readonly Route[]
+  /** Addresses that masqueraded flows may have, in the order in which the interface got them; absent: those of `routes`. */
+  readonly sources?: readonly InterfaceAddress[]
 }
 
 /** How the WAN is reached: a packet socket, or a descriptor that carries packets as a TUN does (raw driver). */
@@ -43,6 +47,8 @@ export interface WorkerSettings {
   readonly stats: Float64Array
   /** event-ring.ts */
   readonly events: SharedArrayBuffer
+  /** hooks/log-ring.ts; absent: what rules log is lost. */
+  readonly logs?: SharedArrayBuffer
   /** eventfd that interrupts the worker's poll. */
   readonly wake: number
   readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }
@@ -58,6 +64,8 @@ export interface WorkerSettings {
   readonly busyPoll: number
   /** Those of the WAN apply to each of them. */
   readonly fault: { readonly lan: FaultSettings | null; readonly wan: FaultSettings | null }
+  /** Names of the interfaces by number: lo, that of the LAN, those of the WANs; the seed for the choice among next hops; what is in effect from the first packet on. */
+  readonly policy: { readonly interfaces: readonly string[]; readonly seed: number; readonly messages: readonly ToPolicy[] }
 }
 
 export interface FaultSettings {
@@ -82,6 +90,7 @@ export type ToWorker =
   | { readonly type: 'neighbour'; readonly index: number; readonly address: number; readonly mac: { readonly high: number; readonly low: number } | null }
   /** Pairs of flow index and generation. */
   | { readonly type: 'delete'; readonly id: number; readonly flows: Int32Array }
+  | { readonly type: 'policy'; readonly message: ToPolicy }
   /** Copies packets of these zones into the ring (capture-ring.ts) until told otherwise; a zone's number is that of its interface there. */
   | { readonly type: 'capture'; readonly ring: SharedArrayBuffer | null; readonly zones: readonly number[] }
   | { readonly type: 'stop' }
@@ -91,5 +100,6 @@ export type FromWorker =
   /** The data plane needs the Ethernet address of a neighbour on a WAN. */
   | { readonly type: 'ask'; readonly index: number; readonly address: number }
   | { readonly type: 'deleted'; readonly id: number; readonly flows: Int32Array }
+  | { readonly type: 'policy'; readonly message: FromPolicy }
   | { readonly type: 'device-lost'; readonly zone: number; readonly errno: number }
   | { readonly type: 'stopped' }

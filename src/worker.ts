@@ -50,6 +50,8 @@ class Worker implements DataPlaneDevices {
   #sleep = 0
   /** Milliseconds until which it does not sleep. */
   #busyUntil = 0.5
+  /** Messages are left in the port: they are many, and packets come first. */
+  #hasMessages = false
   #running = true
 
   constructor(settings: WorkerSettings, port: MessagePort) {
@@ -63,6 +65,7 @@ class Worker implements DataPlaneDevices {
       },
     }))
     this.#plane = new DataPlane(settings, this)
+    this.#plane.policy.answer = (message) => this.#tell({ type: 'policy', message })
     const { lan, wans } = this.#plane.pipeline
     this.#fds = Int32Array.from([settings.wake, lan.device.fd, ...wans.map(({ device }) => device.fd)])
     this.#ready = new Int32Array(this.#fds.length)
@@ -84,6 +87,10 @@ class Worker implements DataPlaneDevices {
     return wan.open(this.#settings.wans[index]!.handle)
   }
 
+  readClock(clock: Float64Array): void {
+    this.#native.readClock(clock)
+  }
+
   ask(index: number, address: number): void {
     const { arp } = this.#wans[index]!
     if (arp !== null) arp.ask(address, this.#now)
@@ -91,8 +98,10 @@ class Worker implements DataPlaneDevices {
   }
 
   run(): void {
-    const { pipeline } = this.#plane
+    const { pipeline, policy } = this.#plane
+    policy.environment.zoneSeconds = new Date().getTimezoneOffset() * -60
     this.#tick()
+    this.#takePolicy()
     this.#settings.wans.forEach(({ settings }, index) => {
       this.#wans[index]!.arp?.announce()
       this.#plane.askForGateways(index, settings)
@@ -115,16 +124,22 @@ class Worker implements DataPlaneDevices {
       this.#busyUntil = exact + this.#settings.busyPoll / 1000
       if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan)
       for (let index = 0; index < pipeline.wans.length; index++) if (this.#ready[LAN + 1 + index] !== 0) this.#pump(pipeline.wans[index]!)
-      if (this.#ready[WAKE] !== 0) this.#takeMessages()
+      if (this.#ready[WAKE] !== 0) {
+        this.#native.eventClear(this.#settings.wake)
+        this.#hasMessages = true
+      }
     }
+    if (this.#hasMessages) this.#takeMessages()
+    const compiling = this.#plane.policy.step()
     this.#publish()
-    this.#sleep = more || exact < this.#busyUntil ? 0 : FOR_EVER
+    this.#sleep = more || compiling || this.#hasMessages || exact < this.#busyUntil ? 0 : FOR_EVER
   }
 
   /** Reads the clock and does what is due. Returns true when more is due at once. */
   #tick(): boolean {
     this.#native.readClock(this.#clock)
     const now = Math.floor(this.#clock[0]!)
+    if (Math.floor(now / 1000) !== Math.floor(this.#now / 1000)) this.#plane.policy.environment.wallOffset = Date.now() - now
     this.#now = now
     for (let index = 0; index < this.#wans.length; index++) this.#wans[index]!.arp?.tick(now)
     return this.#plane.pipeline.tick(now)
@@ -151,12 +166,21 @@ class Worker implements DataPlaneDevices {
     if (from.zone === ZONE_LAN) this.#fds[LAN] = -1
   }
 
+  /** Rules, sets and routes that are in effect from the first packet on. */
+  #takePolicy(): void {
+    const { policy } = this.#plane
+    for (const message of this.#settings.policy.messages) policy.handle(message)
+    while (policy.step());
+  }
+
+  /** Takes what has come; of what may be long, one piece a turn. */
   #takeMessages(): void {
-    this.#native.eventClear(this.#settings.wake)
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: ToWorker } | undefined
+      this.#hasMessages = received !== undefined
       if (received === undefined) return
       this.#handle(received.message)
+      if (received.message.type === 'policy') return
     }
   }
 
@@ -196,6 +220,9 @@ class Worker implements DataPlaneDevices {
         for (const { zone } of pipeline.wans) this.#wans[zone - ZONE_WAN]!.tap.sink = message.zones.includes(zone) ? producer : undefined
         return
       }
+      case 'policy':
+        plane.policy.handle(message.message)
+        return
       case 'stop':
         this.#running = false
     }

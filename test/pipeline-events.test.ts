@@ -97,7 +97,7 @@ describe('events of flows', () => {
   it('tell the end of flows whose address is gone', async () => {
     const { gateway, heard } = setUp()
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.setWan(0, { up: true, mtu: 1500, addresses: [ip('203.0.113.2')], routes: [] })
+    gateway.setWan(0, { up: true, mtu: 1500, addresses: [ip('203.0.113.2')], routes: [] })
     expect(kinds(printed(await heard()))).toEqual(['[NEW] udp 17 30', '[DESTROY] udp 17 30'])
   })
 

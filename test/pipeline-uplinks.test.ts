@@ -101,7 +101,7 @@ describe('several WANs', () => {
     gateway.fromWanAt(0, question(E, 1))
     gateway.fromWanAt(1, question(F, 2))
     gateway.toLan()
-    gateway.plane.setWan(1, settings(F, { addresses: [], routes: [] }))
+    gateway.setWan(1, settings(F, { addresses: [], routes: [] }))
     expect(gateway.flows).toBe(1)
     gateway.fromLan(answer(1))
     expect(gateway.toWanAt(0)).toHaveLength(1)
@@ -110,7 +110,7 @@ describe('several WANs', () => {
   it('MASQ-3: flows of an address that another WAN has now stay', () => {
     const gateway = gatewayOf({ wans: [{ addresses: [E] }, { addresses: [F, E] }] })
     gateway.fromWanAt(0, question(E, 1))
-    gateway.plane.setWan(0, settings(E, { addresses: [] }))
+    gateway.setWan(0, settings(E, { addresses: [] }))
     expect(gateway.flows).toBe(1)
   })
 
@@ -118,7 +118,7 @@ describe('several WANs', () => {
     const gateway = gatewayOf({ profile: 'linux' })
     gateway.fromWanAt(0, question(E, 1))
     gateway.fromWanAt(1, question(F, 2))
-    gateway.plane.setWan(0, settings(E, { up: false, enabled: false }))
+    gateway.setWan(0, settings(E, { up: false, enabled: false }))
     expect(gateway.flows).toBe(1)
     gateway.toLan()
     gateway.fromLan(answer(2))

@@ -26,6 +26,7 @@ export interface StatusSources {
   readonly state: GatewayStatus['state']
   readonly events: GatewayStatus['events']
   readonly bindings: GatewayStatus['bindings']
+  readonly log: GatewayStatus['log']
   /** Seconds. */
   readonly uptime: number
 }
@@ -99,7 +100,7 @@ const wanStatus = (uplink: Uplink, { config, stats, ports }: { config: Config; s
   }
 }
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, uptime }: StatusSources): GatewayStatus => {
+export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
   const { tun } = host
@@ -149,6 +150,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
     },
     events,
     bindings,
+    log,
     drops: dropsByName(stats),
   }
 }

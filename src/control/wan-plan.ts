@@ -55,11 +55,11 @@ export const planWan = (state: WanState, wan: UplinkConfig, config: Pick<Config,
   const { up, enabled, mtu } = state
   const gateway = wan.gateway === null ? null : parseIpv4(wan.gateway)
   const owned = ownedAddresses(wan)
-  if (owned !== null) return { up, enabled, mtu, addresses: exclusiveAddresses(config, wan)!, routes: ownedRoutes(state, owned, gateway) }
+  if (owned !== null) return { up, enabled, mtu, addresses: exclusiveAddresses(config, wan)!, routes: ownedRoutes(state, owned, gateway), sources: owned }
   const usable = state.addresses.filter(({ scope }) => scope < SCOPE_LINK)
   const source = (nextHop: number): number => chooseSource(usable, nextHop)
   const kernels = state.routes.map(({ destination, prefixLength, gateway: via }) => ({ destination, prefixLength, gateway: via, source: source(via ?? destination) }))
-  return { up, enabled, mtu, addresses: usable.map(({ address }) => address), routes: [...defaultBy(gateway, source), ...kernels] }
+  return { up, enabled, mtu, addresses: usable.map(({ address }) => address), routes: [...defaultBy(gateway, source), ...kernels], sources: usable }
 }
 
 /** Addresses of the pool that no WAN has (int32): they are not used until one does. */

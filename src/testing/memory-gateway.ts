@@ -2,7 +2,9 @@
  * The whole data plane between memory devices, with a clock that stands still until it is moved: what goes into one side
  * comes out of another, translated. No privilege, no kernel, no waiting.
  */
+import { numberOfZone } from '../attachment.js'
 import { DataPlane } from '../data-plane.js'
+import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -11,6 +13,10 @@ import type { RandomSource } from '../nat/random.js'
 import { type Profile, type ProfileName, PROFILES } from '../nat/profiles.js'
 import type { LimitSettings, NatSettings } from '../nat/settings.js'
 import type { Route } from '../route/table.js'
+import { Origin, type PrefixRoutes, type RouteInfo, RouteType, Scope, Table } from '../route/types.js'
+import { emptyRuleset, restoreRuleset } from '../policy/iptables/index.js'
+import type { Ruleset } from '../policy/model.js'
+import { ruleMessages } from '../policy-protocol.js'
 import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
 import { parseIpv4 } from '../stack/wire/address.js'
@@ -111,6 +117,22 @@ const settingsOf = ({ addresses, routes, mtu }: MemoryWan): WanSettings => {
   return { up: true, mtu: mtu ?? 1500, addresses: own, routes: routes ?? [{ destination: 0, prefixLength: 0, gateway: null, source: own[0] ?? 0 }] }
 }
 
+/** Routes of all WANs, those of the first before those of others. */
+export const mainTable = (wans: readonly WanSettings[]): readonly PrefixRoutes[] => {
+  const prefixes = new Map<string, PrefixRoutes & { readonly routes: RouteInfo[] }>()
+  wans.forEach(({ routes }, index) => {
+    for (const { destination, prefixLength: length, gateway } of routes) {
+      const key = `${destination}/${length}`
+      const prefix = prefixes.get(key) ?? { table: Table.main, destination, length, routes: [] }
+      prefixes.set(key, prefix)
+      const hops = [{ gateway, device: numberOfZone(index + 1), weight: 1, onlink: false, ownGateway: false }]
+      const scope = gateway === null ? Scope.link : Scope.global
+      prefix.routes.push({ type: RouteType.unicast, tos: 0, metric: index, scope, origin: Origin.kernel, source: 0, mtu: 0, mtuLocked: false, hops })
+    }
+  })
+  return [...prefixes.values()]
+}
+
 export class MemoryGateway {
   readonly lan: MemoryDevice
   readonly wans: readonly MemoryDevice[]
@@ -122,8 +144,13 @@ export class MemoryGateway {
   readonly askedAt: readonly number[][]
   /** Where the data plane tells of flows and mappings, while an EventConsumer wants it. */
   readonly eventRing = createEventRing(1024)
+  /** Where the data plane writes what rules log; for a RuleLogReader. */
+  readonly logRing = createLogRing(LOG_RING_MIN)
   /** Milliseconds. */
   #now = 1_000_000
+  #ruleset = emptyRuleset()
+  readonly #wanSettings: WanSettings[]
+  #prefixes: readonly PrefixRoutes[] = []
 
   constructor(options: MemoryGatewayOptions = {}) {
     this.lan = new MemoryDevice({ name: 'lan', offloads: options.lanOffloads ?? NO_OFFLOADS })
@@ -136,6 +163,7 @@ export class MemoryGateway {
         table: allocateFlowTable(behaviour.limits.flows),
         stats: this.stats,
         events: this.eventRing,
+        logs: this.logRing,
         wans: wans.map((wan) => ({ settings: settingsOf(wan), ownedAddresses: (wan.ownedAddresses ?? []).map(address) })),
         ports: options.ports ?? [[1, 65535]],
         behaviour,
@@ -155,7 +183,24 @@ export class MemoryGateway {
         random: seededRandom(options.seed ?? 1),
       },
     )
+    this.#wanSettings = wans.map(settingsOf)
+    this.#route()
     this.plane.pipeline.tick(this.#now)
+  }
+
+  /** A WAN changes: its addresses, routes, MTU or state. */
+  setWan(index: number, settings: WanSettings): void {
+    this.#wanSettings[index] = settings
+    this.plane.setWan(index, settings)
+    this.#route()
+  }
+
+  /** The main table has the routes of the WANs, as the control plane makes it. */
+  #route(): void {
+    const before = this.#prefixes
+    this.#prefixes = mainTable(this.#wanSettings)
+    const gone = before.map((prefix) => ({ ...prefix, routes: [] }))
+    this.plane.policy.handle({ type: 'routing', update: { routes: [...gone, ...this.#prefixes], rules: null, interfaces: null } })
   }
 
   /** Moves the clock on and lets everything end that is over. */
@@ -167,6 +212,25 @@ export class MemoryGateway {
   /** Milliseconds on the gateway's clock. */
   get now(): number {
     return this.#now
+  }
+
+  /** The rules in effect. */
+  get ruleset(): Ruleset {
+    return this.#ruleset
+  }
+
+  /** Lets a rule set take effect, whose rules name sets by these ids. */
+  useRules(ruleset: Ruleset, sets: readonly (readonly [name: string, id: number])[] = []): this {
+    const { policy } = this.plane
+    for (const message of ruleMessages(0, ruleset, sets)) policy.handle(message)
+    while (policy.step());
+    this.#ruleset = ruleset
+    return this
+  }
+
+  /** Lets the rules of a file of iptables-save take effect, counters included; its tables are emptied first. */
+  restoreRules(text: string): this {
+    return this.useRules(restoreRuleset(this.#ruleset, text, { counters: true }))
   }
 
   /** A packet arrives from inside. */

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from '../../src/api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from '../../src/api/types.js'
 
 export const tcpFlow = (port = 50594): FlowRecord => ({
   id: `${998353455 + port}`,
@@ -96,6 +96,7 @@ export const exampleStatus = (): GatewayStatus => ({
   },
   events: { readers: 0, lost: 0 },
   bindings: { logged: 0, lost: 0 },
+  log: { lines: 0, packets: 0, lost: 0 },
   drops: { 'no-flow': 7, 'ttl-expired': 12 },
 })
 
@@ -110,6 +111,9 @@ export interface GatewayDouble extends GatewayControl {
   listeners: { request: EventRequest; ended: boolean }[]
   captures: { request: CaptureRequest; ended: boolean }[]
   captureChunk: Uint8Array
+  /** Commands that were run, and what they are answered with. */
+  commands: PolicyRequest[]
+  policyAnswer: PolicyAnswer
 }
 
 export const createGatewayDouble = (): GatewayDouble => {
@@ -122,6 +126,8 @@ export const createGatewayDouble = (): GatewayDouble => {
     listeners: [],
     captures: [],
     captureChunk: new Uint8Array(0),
+    commands: [],
+    policyAnswer: { output: '', errors: '', exitCode: 0, file: null },
     status: () => {
       if (gateway.broken !== undefined) throw gateway.broken
       return gateway.state
@@ -158,6 +164,11 @@ export const createGatewayDouble = (): GatewayDouble => {
       } finally {
         entry.ended = true
       }
+    },
+    policy: async (request) => {
+      if (gateway.broken !== undefined) throw gateway.broken
+      gateway.commands.push(request)
+      return gateway.policyAnswer
     },
     metrics: async () => 'tsnat_up 1\n',
     stop: () => {

@@ -12,7 +12,7 @@ const route = (destination: string, prefixLength: number, gateway: string | null
 const CONFIG = parseConfig({ wan: 'wan', profile: 'linux' })
 const state = (addresses: WanAddress[], routes: WanState['routes']): WanState => ({ ...absentState('wan'), ifindex: 2, up: true, enabled: true, mtu: 1500, addresses, routes })
 const settle = (gateway: WatchedGateway, wan: WanState): WatchedGateway => {
-  gateway.plane.setWan(0, planWan(wan, CONFIG.wans[0]!, CONFIG))
+  gateway.setWan(0, planWan(wan, CONFIG.wans[0]!, CONFIG))
   return gateway
 }
 const OTHER = '192.0.2.7'
