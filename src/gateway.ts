@@ -23,6 +23,8 @@ import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
 import { RuleLogWriter } from './control/rule-log.js'
+import { reachOf } from './control/rule-reach.js'
+import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
@@ -81,6 +83,7 @@ class Gateway implements RunningGateway {
   #worker!: WorkerLink
   #routes!: FollowedRoutes
   #policy!: PolicyService
+  #checks: UplinkChecks | null = null
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
   #endLog: () => void = () => {}
@@ -107,8 +110,9 @@ class Gateway implements RunningGateway {
   async start(): Promise<void> {
     this.#routes = await openFollowedRoutes(this.#config)
     try {
+      verifyChecks(this.#config)
       this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
-      this.#host = await openHost(this.#config, this.#log)
+      this.#host = await openHost(this.#config, this.#log, reachOf(this.#policy.ruleset, this.#config.lan))
     } catch (error) {
       this.#routes.close()
       throw error
@@ -119,12 +123,15 @@ class Gateway implements RunningGateway {
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
+      this.#policy.onRules = (ruleset) => this.#host.useReach(reachOf(ruleset, this.#config.lan))
+      this.#checks = new UplinkChecks(this.#host.uplinks, this.#host.wanNamespace, this.#log, (number, fails) => void this.#policy.setFailed(number, fails))
       await this.#followRoutes()
       await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
       throw error
     }
+    this.#checks?.start()
     this.#endLog = logDeterministic(this.#config, this.#log)
     this.#state = 'ready'
     this.ready = Promise.resolve()
@@ -147,6 +154,7 @@ class Gateway implements RunningGateway {
   async #shutDown(): Promise<void> {
     this.#endLog()
     this.#routes.close()
+    this.#checks?.stop()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
@@ -201,6 +209,7 @@ class Gateway implements RunningGateway {
     return describeStatus({
       config: this.#config,
       host: this.#host,
+      health: (uplink) => this.#checks?.of(uplink) ?? null,
       stats: this.#stats,
       header: this.#columns.header,
       capacity: this.#columns.capacity,

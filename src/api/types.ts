@@ -131,6 +131,8 @@ export interface WanStatus extends InterfaceStatus {
   state: 'ready' | 'degraded'
   /** Why it is degraded, one line each. */
   reasons: string[]
+  /** What its checks find; null where it has none. `error` is what the last attempt missed, `milliseconds` the last round trip. */
+  health: { alive: boolean; since: string; error: string | null; milliseconds: number | null } | null
   /** As configured. */
   weight: number | null
   metric: number | null

@@ -57,12 +57,16 @@ const interfaceLines = ({ up, rx, tx, offloads, kernelDrops }: InterfaceStatus, 
   `offloads: ${offloadText(offloads)}`,
 ]
 
+const healthText = ({ alive, since, milliseconds }: NonNullable<WanStatus['health']>): string =>
+  `${alive ? 'alive' : 'dead'} since ${since}${milliseconds === null ? '' : `, last answer after ${milliseconds.toFixed(1)} ms`}`
+
 /** @param isOneOf there are several, so that trouble of this one is not that of the gateway */
 const wanLines = (wan: WanStatus, isOneOf: boolean, stream: TerminalStream): string[] => {
   const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
   const preference = `${wan.weight === null ? '' : `, weight ${wan.weight}`}${wan.metric === null ? '' : `, metric ${wan.metric}`}`
   return [
     `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver${preference}`,
+    ...(wan.health === null ? [] : [healthText(wan.health)]),
     ...(isOneOf ? wan.reasons.map((reason) => `${paint(stream, 'red', '!')} ${reason}`) : []),
     `${wan.addressMode} address, ports ${wan.ports}`,
     ...(wan.pool === null ? [] : [`pool ${wan.pool}`]),

@@ -50,10 +50,9 @@ export interface FollowedRoutesListener {
 }
 
 /** The WANs as configured. */
-export const followedWans = ({ wans }: Pick<Config, 'wans'>): FollowedWan[] =>
-  wans.map((wan) => ({
-    name: wan.interface, owned: ownedAddresses(wan), gateway: wan.gateway === null ? null : parseIpv4(wan.gateway), weight: wan.weight, metric: wan.metric,
-  }))
+export const followedWans = ({ wans }: Pick<Config, 'wans'>): FollowedWan[] => wans.map((wan) => ({
+  name: wan.interface, owned: ownedAddresses(wan), gateway: wan.gateway === null ? null : parseIpv4(wan.gateway), weight: wan.weight, metric: wan.metric,
+}))
 
 type FollowConfig = Pick<Config, 'wans' | 'lan' | 'lanAddress' | 'netns' | 'importKernelRoutes'>
 

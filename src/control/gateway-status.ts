@@ -14,11 +14,14 @@ import {
 } from '../stats.js'
 import { version } from '../version.js'
 import type { Host } from './host.js'
+import type { HealthState } from './health/index.js'
 import type { Uplink } from './uplink.js'
 
 export interface StatusSources {
   readonly config: Config
   readonly host: Host
+  /** What the checks of a WAN have found; null where it has none. */
+  readonly health: (uplink: Uplink) => HealthState | null
   readonly stats: Float64Array
   /** Header of the flow table. */
   readonly header: Int32Array
@@ -71,8 +74,13 @@ const countByProtocol = (header: Int32Array): Pick<GatewayStatus['flows'], 'tcp'
   return { tcp: count('tcp'), udp: count('udp'), icmp: count('icmp'), sctp: count('sctp'), gre: count('gre'), other: count('generic') }
 }
 
-const wanStatus = (uplink: Uplink, { config, stats, ports }: { config: Config; stats: Float64Array; ports: string }): WanStatus => {
-  const { state, settings, config: wan, hasOffloads: offload, troubles } = uplink
+const healthStatus = (state: HealthState | null): WanStatus['health'] => state === null ? null : {
+  alive: state.alive, since: new Date(state.since).toISOString(), error: state.error, milliseconds: state.milliseconds,
+}
+
+const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, ports }: { config: Config; stats: Float64Array; ports: string }): WanStatus => {
+  const { state, settings, config: wan, hasOffloads: offload } = uplink
+  const troubles = health === null || health.alive ? uplink.troubles : [...uplink.troubles, `its checks fail: ${health.error ?? 'no answer'}`]
   const outward = settings.routes.find(({ prefixLength }) => prefixLength === 0)
   const nextHop = outward?.gateway ?? null
   const mac = nextHop === null ? null : (uplink.neighbour(nextHop)?.mac ?? null)
@@ -88,6 +96,7 @@ const wanStatus = (uplink: Uplink, { config, stats, ports }: { config: Config; s
     ...wanCounters(stats, uplink),
     state: troubles.length === 0 ? 'ready' : 'degraded',
     reasons: troubles,
+    health: healthStatus(health),
     weight: wan.weight,
     metric: wan.metric,
     driver: config.wanDriver,
@@ -100,7 +109,7 @@ const wanStatus = (uplink: Uplink, { config, stats, ports }: { config: Config; s
   }
 }
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
+export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
   const { tun } = host
@@ -125,7 +134,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       netns: config.netns ?? null,
       capture: captureText(config.capture),
     },
-    wans: host.uplinks.map((uplink) => wanStatus(uplink, { config, stats, ports: formatPorts(host.ports) })),
+    wans: host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) })),
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,

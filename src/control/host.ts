@@ -25,6 +25,7 @@ import type { ToWorker, WorkerSettings } from '../worker-protocol.js'
 import { tunError } from './device-error.js'
 import { exclusiveAddresses } from './outside-plan.js'
 import { PortPlan, rangesOf } from './port-plan.js'
+import type { RuleReach } from './rule-reach.js'
 import { Uplink } from './uplink.js'
 import { missingFromPool, poolTrouble } from './wan-plan.js'
 
@@ -38,10 +39,11 @@ export interface HostListener {
 }
 
 /** Opens the host for a gateway. @throws TsnatError; nothing is left behind then */
-export const openHost = async (config: Config, log: Logger): Promise<Host> => {
+export const openHost = async (config: Config, log: Logger, reach: RuleReach): Promise<Host> => {
   const wanNamespace = ownNamespace()
   const lanNamespace = config.netns === undefined ? ownNamespace() : openNamespace(config.netns)
   const host = new Host(config, log, wanNamespace, lanNamespace)
+  void host.useReach(reach)
   try {
     await host.open()
     return host
@@ -57,7 +59,7 @@ export const openHost = async (config: Config, log: Logger): Promise<Host> => {
 export class Host {
   readonly #config: Config
   readonly #log: Logger
-  readonly #wanNamespace: NetworkNamespace
+  readonly wanNamespace: NetworkNamespace
   readonly #lanNamespace: NetworkNamespace
   readonly #subnet: { address: number; prefixLength: number }
   readonly #ports: PortPlan
@@ -79,7 +81,7 @@ export class Host {
   constructor(config: Config, log: Logger, wanNamespace: NetworkNamespace, lanNamespace: NetworkNamespace) {
     this.#config = config
     this.#log = log
-    this.#wanNamespace = wanNamespace
+    this.wanNamespace = wanNamespace
     this.#lanNamespace = lanNamespace
     const { address, length } = parsePrefix(config.lanAddress)!
     this.#subnet = { address, prefixLength: length }
@@ -94,7 +96,7 @@ export class Host {
     const { name, lan, offload } = this.#config
     const claims = {
       wans: this.uplinks.map(({ config, isShared }) => ({
-        namespace: this.#wanNamespace.id,
+        namespace: this.wanNamespace.id,
         interface: config.interface,
         ports: isShared ? formatPorts(this.#ports.heard) : null,
         addresses: (exclusiveAddresses(this.#config, config) ?? []).map(formatIpv4),
@@ -120,7 +122,7 @@ export class Host {
   /** Checks first, so that the most basic trouble is named; the journal undoes what a dead predecessor left. */
   async #openJournal(name: string, claims: Parameters<typeof Journal.open>[1]): ReturnType<typeof Journal.open> {
     const check = (): Promise<void> =>
-      preflight({ name, claims, wanNamespace: this.#wanNamespace, lanNamespace: this.#lanNamespace, subnet: this.#subnet })
+      preflight({ name, claims, wanNamespace: this.wanNamespace, lanNamespace: this.#lanNamespace, subnet: this.#subnet })
     await check()
     return Journal.open(name, claims)
   }
@@ -146,7 +148,7 @@ export class Host {
       prefixLength: this.#subnet.prefixLength,
       mtu: this.#lanMtu,
       capture,
-      wan: { namespace: this.#wanNamespace, names: this.uplinks.map(({ name }) => name), addresses: this.#kernelAddresses() },
+      wan: { namespace: this.wanNamespace, names: this.uplinks.map(({ name }) => name), addresses: this.#kernelAddresses() },
       ...(wanDriver === 'raw' ? { bypassMark: RAW_MARK } : {}),
       journal: this.#journal!,
     })
@@ -159,6 +161,17 @@ export class Host {
       this.#portsTimer = setInterval(() => this.#enqueue(() => this.#portsChanged()), PORTS_INTERVAL)
       this.#portsTimer.unref()
     }
+  }
+
+  /** What rules make tsnat's on the outside, from now on. Resolves when the WANs hear it. Before `engage` it is only noted. */
+  useReach(reach: RuleReach): Promise<void> {
+    this.#ports.reach = reach
+    if (this.#listener === null) return Promise.resolve()
+    this.#enqueue(async () => {
+      await this.#portsChanged()
+      for (const uplink of this.uplinks) await uplink.followRules()
+    })
+    return this.#changes
   }
 
   lanLost(errno: number): TsnatError {
@@ -234,7 +247,7 @@ export class Host {
   }
 
   async #reservePorts(): Promise<void> {
-    if (canReservePorts(this.#wanNamespace)) await reservePorts(this.#journal!, this.#wanNamespace, this.#ports.heard)
+    if (canReservePorts(this.wanNamespace)) await reservePorts(this.#journal!, this.wanNamespace, this.#ports.heard)
     else this.#log.warn('ip_local_reserved_ports cannot be written here: the kernel may choose the same ports for connections of its own')
   }
 

@@ -10,6 +10,7 @@ import type { UplinkConfig } from '../config-wan.js'
 import type { Config } from '../config.js'
 import { TsnatError } from '../errors.js'
 import { Guard, type GuardScope } from '../host/guard.js'
+import type { Network } from '../host/guard-rules.js'
 import { unknownInterface } from '../host/interface-error.js'
 import type { NetworkNamespace } from '../host/namespace.js'
 import { RAW_LIMITS, RAW_MARK, RawWan } from '../host/raw-wan.js'
@@ -19,7 +20,7 @@ import { native } from '../native.js'
 import { wanFilter } from '../stack/device/filter.js'
 import { openPacket, type PacketHandle } from '../stack/device/packet.js'
 import { formatIpv4 } from '../stack/wire/address.js'
-import { PROTOCOL_ESP, PROTOCOL_GRE } from '../stack/wire/ipv4.js'
+import { PROTOCOL_ESP, PROTOCOL_GRE, PROTOCOL_ICMP } from '../stack/wire/ipv4.js'
 import type { ToWorker, WanHandle, WanSettings, WanStart } from '../worker-protocol.js'
 import { packetError } from './device-error.js'
 import { type PortlessPlan, planPortless } from './forward-plan.js'
@@ -164,6 +165,12 @@ export class Uplink {
     await this.#guard?.update(this.#guardScope())
   }
 
+  /** Rules make other ports and addresses tsnat's. */
+  async followRules(): Promise<void> {
+    if (this.#packet !== null) native().packetSetFilter(this.#packet.fd, this.#filter())
+    await this.updateGuard()
+  }
+
   /** Follows the interface no longer. Never throws. */
   disengage(): void {
     clearTimeout(this.#retry)
@@ -200,6 +207,17 @@ export class Uplink {
     return this.#settings
   }
 
+  /** Next hop of what leaves by it, int32; null while there is none. */
+  get gateway(): number | null {
+    return this.#settings.routes.find(({ prefixLength }) => prefixLength === 0)?.gateway ?? null
+  }
+
+  /** Address that flows leave from, int32; null while there is none. */
+  get source(): number | null {
+    const { routes, addresses } = this.#settings
+    return routes.find(({ prefixLength, source }) => prefixLength === 0 && source !== 0)?.source ?? addresses[0] ?? null
+  }
+
   /** Addresses that the kernel has there, int32. */
   get kernelAddresses(): number[] {
     return this.state.addresses.map(({ address }) => address)
@@ -226,9 +244,17 @@ export class Uplink {
 
   #filter(): Uint8Array {
     const { addresses } = this.#settings
+    const { ports: plan, config } = this.#parts
     const { pings, protocols } = this.#portless
-    const ports = this.isShared ? rangesOf(this.#parts.ports.heard) : null
-    return wanFilter({ addresses, networks: untranslatedNetworks(this.#parts.config), ports, pings, protocols, arp: !this.isShared })
+    const ports = this.isShared ? rangesOf(plan.heard) : null
+    const networks = [...untranslatedNetworks(config), ...this.#ruledNetworks()]
+    return wanFilter({ addresses, networks, ports, pings: pings || plan.reach.pings, protocols, arp: !this.isShared })
+  }
+
+  /** Networks that rules make tsnat's, without those that hold an address of the WAN: of it only ports can be. */
+  #ruledNetworks(): Network[] {
+    const own = [...this.#settings.addresses, ...this.kernelAddresses]
+    return this.#parts.ports.reach.networks.filter(({ address, mask }) => !own.some((one) => ((one ^ address) & mask) === 0))
   }
 
   #openPacket({ ifindex, mac, ethernet }: WanState): PacketHandle {
@@ -263,10 +289,12 @@ export class Uplink {
     const { addresses } = this.#settings
     const { ports, tun: lan, config } = this.#parts
     const inside = untranslatedNetworks(config)
+    const whole = this.#ruledNetworks()
+    const pings = ports.reach.pings ? [{ protocol: PROTOCOL_ICMP, from: 0, fromMask: 0 }] : []
     const tun = lan === null ? {} : { tun: { ...lan, wan: this.name } }
-    if (this.isShared) return { addresses, ...ports.guarded, inside, forwards: this.#portless.forwards, ...tun }
+    if (this.isShared) return { addresses, ...ports.guarded, whole, inside, forwards: [...this.#portless.forwards, ...pings], ...tun }
     const own = addresses.map((address) => ({ address, mask: -1 }))
-    return { addresses: [], tcp: [], udp: [], whole: own, inside, ...tun }
+    return { addresses: [], tcp: [], udp: [], whole: [...own, ...whole], inside, ...tun }
   }
 
   /** An interface that is gone again before it was opened is no failure: either another change comes, or it is tried again. */

@@ -80,6 +80,7 @@ export const exampleStatus = (): GatewayStatus => ({
     kernelDrops: 5,
     state: 'ready',
     reasons: [],
+    health: null,
     weight: null,
     metric: null,
     driver: 'packet',

@@ -64,8 +64,8 @@ export const addUpFlags = (command: Command): Command =>
     .option('--wan-driver <driver>', 'packet: packet socket, fast; raw: raw IP sockets, the kernel routes (packet)')
     .option('--wan-address <which>', "shared: the kernel's own; owned:198.51.100.7/24,…: tsnat's alone (shared)")
     .option('--wan-gateway <address>', 'next hop for owned addresses (that of the default route)')
-    .addOption(new Option('--dead-flows <what>', 'TCP flows of a WAN that works no more: reset, icmp or leave (reset)'))
     .option('--import-kernel-routes', "follow all of the kernel's main table, not only what forwarding needs")
+    .addOption(new Option('--dead-flows <what>', 'TCP flows of a WAN that works no more: reset, icmp or leave (reset)'))
     .option('--ports <ranges>', 'external ports, such as 512-599,36864-60999 (chosen by the kind of address)')
     .option('--mss-clamp', "lower the MSS of TCP SYNs to what the WAN's MTU carries (on)")
     .option('--no-mss-clamp', 'leave the MSS alone')
@@ -177,8 +177,8 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
     }
     set(['wanAddress', 'gateway'], flags.wanGateway, '--wan-gateway')
   }
-  set(['deadFlows'], flags.deadFlows, '--dead-flows')
   set(['importKernelRoutes'], flags.importKernelRoutes, '--import-kernel-routes')
+  set(['deadFlows'], flags.deadFlows, '--dead-flows')
   set(['ports'], flags.ports, '--ports')
   set(['lan'], flags.lan, '--lan')
   set(['lanAddress'], flags.lanAddress, '--lan-address')
