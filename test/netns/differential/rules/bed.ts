@@ -11,7 +11,7 @@ import type { Lab, LabNamespace } from '../../../../src/testing/lab/index.js'
 import { buildUdp } from '../../../../src/testing/packets.js'
 import { LAN_MTU, type Side, WAN_MTU } from '../addresses.js'
 import { Tap } from '../tap.js'
-import { DEVICE, LAN_ROUTER, MARK, OWN_LAN, OWN_WAN, WAN_ROUTER } from './world.js'
+import { DEVICE, LAN_ROUTER, MARK, OWN_LAN, OWN_WAN, POOL, WAN_ROUTER } from './world.js'
 
 const MAC = { lanEnd: '02:00:00:00:01:02', lanGateway: '02:00:00:00:01:01', wanEnd: '02:00:00:00:02:09', wanGateway: '02:00:00:00:02:01' }
 /** How long to look for a packet that must come, in milliseconds. */
@@ -38,20 +38,22 @@ const QUIET = 'table ip quiet { chain in { type filter hook input priority 300; 
 class KernelGateway implements RuleGateway {
   readonly #namespace: LabNamespace
   readonly #taps: Record<Side, Tap>
+  readonly #tool: string
   #serial = 0
 
-  constructor(namespace: LabNamespace, taps: Record<Side, Tap>) {
+  constructor(namespace: LabNamespace, taps: Record<Side, Tap>, tool: string) {
     this.#namespace = namespace
     this.#taps = taps
+    this.#tool = tool
   }
 
   async load(rules: string): Promise<void> {
-    await this.#namespace.run('iptables-legacy-restore', [], { input: rules, check: true })
+    await this.#namespace.run(`${this.#tool}-restore`, [], { input: rules, check: true })
     await this.#namespace.run('conntrack', ['-F'])
   }
 
   async save(): Promise<string> {
-    return (await this.#namespace.run('iptables-legacy-save', ['-c'], { check: true })).stdout
+    return (await this.#namespace.run(`${this.#tool}-save`, ['-c'], { check: true })).stdout
   }
 
   /** A mark that follows the packet tells when it is through: the kernel keeps the order of what one side sends. */
@@ -92,10 +94,11 @@ const serialOf = (packet: Uint8Array): number => {
   return text.startsWith('mark ') ? Number(text.slice(5)) : -1
 }
 
-export const kernelGateway = async (lab: Lab): Promise<RuleGateway> => {
-  const client = await lab.namespace('rules-client')
-  const gateway = await lab.namespace('rules-gateway')
-  const server = await lab.namespace('rules-server')
+/** @param tool `iptables-legacy` or `iptables-nft` */
+export const kernelGateway = async (lab: Lab, tool: string): Promise<RuleGateway> => {
+  const client = await lab.namespace(`${tool}-client`)
+  const gateway = await lab.namespace(`${tool}-gateway`)
+  const server = await lab.namespace(`${tool}-server`)
   await lab.link(client, { name: 'lan0', mac: MAC.lanEnd, mtu: LAN_MTU }, gateway, { name: DEVICE.lan, mac: MAC.lanGateway, mtu: LAN_MTU, address: `${OWN_LAN}/24` })
   await lab.link(server, { name: 'wan0', mac: MAC.wanEnd, mtu: WAN_MTU }, gateway, { name: DEVICE.wan, mac: MAC.wanGateway, mtu: WAN_MTU, address: `${OWN_WAN}/24` })
   const settings = { ip_forward: 1, icmp_ratelimit: 0, icmp_msgs_per_sec: 1_000_000, icmp_msgs_burst: 1_000_000, 'conf.all.send_redirects': 0 }
@@ -103,6 +106,8 @@ export const kernelGateway = async (lab: Lab): Promise<RuleGateway> => {
   for (const device of ['all', DEVICE.lan, DEVICE.wan]) for (const key of ['rp_filter', 'send_redirects']) gateway.sysctl(`net.ipv4.conf.${device}.${key}`, 0)
   await gateway.neighbour(DEVICE.lan, LAN_ROUTER, MAC.lanEnd)
   await gateway.neighbour(DEVICE.wan, WAN_ROUTER, MAC.wanEnd)
+  // An address of the pool that belongs to no flow is somebody on the link.
+  for (const address of POOL) await gateway.neighbour(DEVICE.wan, address, MAC.wanEnd)
   await gateway.route('10.0.0.0/8', LAN_ROUTER)
   await gateway.route('default', WAN_ROUTER)
   await gateway.run('nft', [QUIET], { check: true })
@@ -110,5 +115,5 @@ export const kernelGateway = async (lab: Lab): Promise<RuleGateway> => {
     lan: new Tap(client, { device: 'lan0', link: { own: MAC.lanEnd, other: MAC.lanGateway } }),
     wan: new Tap(server, { device: 'wan0', link: { own: MAC.wanEnd, other: MAC.wanGateway } }),
   }
-  return new KernelGateway(gateway, taps)
+  return new KernelGateway(gateway, taps, tool)
 }

@@ -1,6 +1,7 @@
 /**
  * Generates files of iptables-save: all four tables, user chains, and rules that the packets of shots.ts meet. Every match and
- * target is there whose outcome is the same at each run: no rates that pass within minutes, no random numbers.
+ * target is there whose outcome is the same at each run: no rates that pass within minutes, no random numbers, no connlimit, where
+ * the kernel forgets what is over only now and then.
  */
 import { BUILT_IN_CHAINS, type HookName, TABLE_NAMES, type TableName } from '../../../../src/policy/model.js'
 import type { Dice } from '../talk.js'
@@ -24,7 +25,9 @@ const portRange = (dice: Dice): string => dice.pick([`${port(dice)}`, `${port(di
 const host = (dice: Dice): string => dice.pick([...INSIDE, ...OUTSIDE])
 const endpoint = (dice: Dice): string => (dice.chance(65) ? dice.pick(NETWORKS) : dice.chance(85) ? host(dice) : OWN_WAN)
 const list = <T>(dice: Dice, make: () => T, most: number): T[] => Array.from({ length: dice.between(1, most) }, make)
-const bits = (dice: Dice): string => `0x${dice.pick([1, 2, 4, 8, 0x10, 0xff]).toString(16)}`
+const bits = (dice: Dice): string => `0x${dice.pick([1, 2, 4, 8, 0xff]).toString(16)}`
+/** A test of marks that can hold. */
+const markTest = (dice: Dice): string => dice.pick(['0x0/0x1', '0x1/0x1', '0x2/0x2', '0x0/0x6', '0x4/0x4', '0x8/0x8', '0x0/0xff'])
 const some = (dice: Dice, names: readonly string[], most: number): string => [...new Set(list(dice, () => dice.pick(names), most))].join(',')
 
 /** Hooks that packets from a network pass with no interface known on that side. */
@@ -35,7 +38,7 @@ const isOwnToo = (hooks: readonly HookName[]): boolean => hooks.some((hook) => h
 
 const STATES = ['NEW', 'ESTABLISHED', 'RELATED', 'INVALID', 'UNTRACKED']
 
-const matchesFor = (dice: Dice, { hooks, table }: Place, protocol: Protocol, name: () => string): (() => string)[] => {
+const matchesFor = (dice: Dice, { hooks }: Place, protocol: Protocol, name: () => string): (() => string)[] => {
   const every: (() => string)[] = [
     () => `-m conntrack ${not(dice)}--ctstate ${some(dice, [...STATES, 'SNAT', 'DNAT'], 3)}`,
     () => `-m conntrack --ctdir ${dice.pick(['ORIGINAL', 'REPLY'])}`,
@@ -44,8 +47,8 @@ const matchesFor = (dice: Dice, { hooks, table }: Place, protocol: Protocol, nam
     () => `-m conntrack ${not(dice)}--ctreplsrc ${dice.pick(['10.0.0.0/8', '198.51.100.0/24', '192.0.2.0/24'])}`,
     () => `-m conntrack ${not(dice)}--ctstatus ${dice.pick(['SEEN_REPLY', 'CONFIRMED', 'ASSURED', 'EXPECTED', 'SEEN_REPLY,ASSURED'])}`,
     () => `-m state ${not(dice)}--state ${some(dice, STATES, 3)}`,
-    () => `-m mark ${not(dice)}--mark ${bits(dice)}/${bits(dice)}`,
-    () => `-m connmark ${not(dice)}--mark ${bits(dice)}/${bits(dice)}`,
+    () => `-m mark ${not(dice)}--mark ${markTest(dice)}`,
+    () => `-m connmark ${not(dice)}--mark ${markTest(dice)}`,
     () => `-m addrtype ${not(dice)}--${dice.pick(['src', 'dst'])}-type ${dice.pick(['LOCAL', 'UNICAST', 'LOCAL,UNICAST', 'BROADCAST'])}`,
     () => `-m iprange ${not(dice)}--${dice.pick(['src', 'dst'])}-range ${dice.pick(['10.1.0.2-10.2.0.1', '198.51.100.1-198.51.100.2', '0.0.0.0-127.255.255.255'])}`,
     () => `-m limit --limit 1/hour --limit-burst ${dice.between(1, 6)}`,
@@ -72,7 +75,6 @@ const matchesFor = (dice: Dice, { hooks, table }: Place, protocol: Protocol, nam
       () => `-m tcpmss ${not(dice)}--mss ${dice.pick(['1460', '1:1400', '1000:1500'])}`,
       () => `-m multiport ${not(dice)}--${dice.pick(['dports', 'sports', 'ports'])} ${list(dice, () => portRange(dice), 4).join(',')}`,
     ]
-    if (table === 'filter') own.push(() => `-m connlimit --connlimit-${dice.pick(['above', 'upto'])} ${dice.between(1, 3)} --connlimit-mask ${dice.pick([32, 24])} --connlimit-${dice.pick(['saddr', 'daddr'])}`)
     return [...own, ...own, ...every]
   }
   if (protocol === 'udp') {
@@ -98,7 +100,7 @@ const REJECTS = [
 const target = (dice: Dice, { table, leads, hooks }: Place, protocol: Protocol): string => {
   const lead = (): string => `-${dice.pick(['j', 'j', 'g'])} ${dice.pick(leads)}`
   const choices: (readonly [number, () => string])[] = [
-    [leads.length > 0 ? 12 : 0, lead],
+    [leads.length > 0 ? 16 : 0, lead],
     [6, () => '-j RETURN'],
     [5, () => '-j ACCEPT'],
     [3, () => ''],
@@ -107,8 +109,8 @@ const target = (dice: Dice, { table, leads, hooks }: Place, protocol: Protocol):
   ]
   if (table === 'raw') choices.push([3, () => `-j ${dice.pick(['NOTRACK', 'CT --notrack'])}`], [1, () => '-j DROP'])
   if (table === 'filter') {
-    choices.push([7, () => '-j DROP'], [7, () => `-j REJECT --reject-with ${dice.pick(REJECTS)}`], [4, () => '-j ACCEPT'])
-    if (protocol === 'tcp') choices.push([8, () => '-j REJECT --reject-with tcp-reset'])
+    choices.push([2, () => '-j DROP'], [4, () => `-j REJECT --reject-with ${dice.pick(REJECTS)}`], [4, () => '-j ACCEPT'])
+    if (protocol === 'tcp') choices.push([4, () => '-j REJECT --reject-with tcp-reset'])
   }
   if (table === 'mangle') {
     choices.push(
@@ -125,19 +127,22 @@ const target = (dice: Dice, { table, leads, hooks }: Place, protocol: Protocol):
 }
 
 const common = (dice: Dice, { hooks }: Place): string[] => [
-  dice.chance(30) ? `${not(dice)}-s ${endpoint(dice)}` : '',
-  dice.chance(30) ? `${not(dice)}-d ${endpoint(dice)}` : '',
+  dice.chance(20) ? `${not(dice)}-s ${endpoint(dice)}` : '',
+  dice.chance(20) ? `${not(dice)}-d ${endpoint(dice)}` : '',
   hasIn(hooks) && dice.chance(20) ? `${not(dice)}-i ${dice.pick([DEVICE.lan, DEVICE.wan, 'tun+', 'eth+', 'e+'])}` : '',
   hasOut(hooks) && dice.chance(20) ? `${not(dice)}-o ${dice.pick([DEVICE.lan, DEVICE.wan, 'tun+', 'eth+'])}` : '',
 ]
 
+/** Of two matches of one module, iptables-nft takes one rule for another. */
+const oneOfEach = (matches: readonly string[]): string[] => [...new Map(matches.map((text) => [/^-m (\S+)/.exec(text)![1], text])).values()]
+
 const plainRule = (dice: Dice, place: Place, name: () => string): string => {
   const protocol = dice.weighted<Protocol>([[5, 'tcp'], [4, 'udp'], [2, 'icmp'], [7, '']])
   const isMss = place.table === 'mangle' && protocol === 'tcp' && !place.hooks.some((hook) => hook === 'PREROUTING' || hook === 'INPUT') && dice.chance(25)
-  const matches = list(dice, () => dice.pick(matchesFor(dice, place, protocol, name))(), 2)
+  const matches = Array.from({ length: dice.weighted([[2, 0], [6, 1], [2, 2]]) }, () => dice.pick(matchesFor(dice, place, protocol, name))())
   const wanted = isMss
     ? ['-m tcp --tcp-flags SYN,RST SYN', `-j TCPMSS ${dice.pick(['--set-mss 1000', '--set-mss 1400', '--clamp-mss-to-pmtu'])}`]
-    : [...new Set(dice.chance(85) ? matches : []), target(dice, place, protocol)]
+    : [...oneOfEach(matches), target(dice, place, protocol)]
   return [...common(dice, place), protocol === '' ? '' : `-p ${protocol}`, ...wanted].filter(Boolean).join(' ')
 }
 
@@ -153,7 +158,7 @@ const destinationNat = (dice: Dice): string => dice.weighted<() => string>([
   [1, () => `-i ${DEVICE.lan} -p udp -m udp --dport 53 -j DNAT --to-destination :5001`],
   [2, () => `-i ${DEVICE.lan} -p tcp -m tcp --dport ${port(dice)} -j REDIRECT --to-ports ${dice.pick(['3128', '41000-41003'])}`],
   [1, () => `-p udp -m udp --dport ${port(dice)} -j REDIRECT`],
-  [1, () => `-m mark --mark ${bits(dice)}/${bits(dice)} -p tcp -j DNAT --to-destination ${dice.pick(INSIDE)}`],
+  [1, () => `-m mark --mark ${markTest(dice)} -p tcp -j DNAT --to-destination ${dice.pick(INSIDE)}`],
 ])()
 
 const randomness = (dice: Dice): string => dice.weighted([[6, ''], [1, ' --random'], [1, ' --random-fully']])
@@ -163,12 +168,12 @@ const sourceNat = (dice: Dice): string => {
   return dice.weighted<() => string>([
     [4, () => `-s ${dice.pick(NETWORKS)} ${out}-j SNAT --to-source ${OWN_WAN}${randomness(dice)}`],
     [4, () => `-s ${dice.pick(NETWORKS)} ${out}-j SNAT --to-source ${SNAT_POOL.first}-${SNAT_POOL.last}${dice.chance(30) ? ' --persistent' : ''}`],
-    [4, () => `${out}-p ${dice.pick(['tcp', 'udp'])} -j MASQUERADE --to-ports ${dice.pick(['40000-40100', '41000-41003', '600-650'])}${randomness(dice)}`],
-    [3, () => `${out}-p ${dice.pick(['tcp', 'udp'])} -j SNAT --to-source ${SNAT_POOL.first}-${SNAT_POOL.last}:40000-40100`],
+    [4, () => `${out}-p ${dice.pick(['tcp', 'udp'])} -j MASQUERADE --to-ports ${dice.pick(['40000-40015', '41000-41003', '1020-1023'])}${randomness(dice)}`],
+    [3, () => `${out}-p ${dice.pick(['tcp', 'udp'])} -j SNAT --to-source ${SNAT_POOL.first}-${SNAT_POOL.last}:40000-40015`],
     [3, () => `-s 10.1.0.0/24 ${out}-j NETMAP --to ${MAPPED}.0/24`],
     [3, () => `-o ${DEVICE.lan} -m conntrack --ctstate DNAT -j MASQUERADE`],
-    [2, () => `${out}-m mark --mark ${bits(dice)}/${bits(dice)} -j MASQUERADE`],
-    [2, () => `${out}-p tcp -m tcp --dport ${port(dice)} -j SNAT --to-source :40000-40100`],
+    [2, () => `${out}-m mark --mark ${markTest(dice)} -j MASQUERADE`],
+    [2, () => `${out}-p tcp -m tcp --dport ${port(dice)} -j SNAT --to-source :40000-40015`],
     [1, () => `-d ${dice.pick(NETWORKS)} -j ACCEPT`],
     [1, () => `-p icmp -j ${dice.pick(['MASQUERADE', 'ACCEPT', 'RETURN'])}`],
   ])()

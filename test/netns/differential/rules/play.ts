@@ -1,11 +1,12 @@
 /** Plays a case through a gateway, and tells what came out of it in lines that are the same at each gateway that does the same. */
-import { formatIpv4, parseIpv4 } from '../../../../src/stack/wire/address.js'
-import * as ipv4 from '../../../../src/stack/wire/ipv4.js'
+import { emptyRuleset, restoreRuleset, saveRuleset } from '../../../../src/policy/iptables/index.js'
+import { TABLE_NAMES } from '../../../../src/policy/model.js'
+import { parseIpv4 } from '../../../../src/stack/wire/address.js'
 import { observe, PortNames } from '../observe.js'
-import { Dice } from '../talk.js'
+import { Dice, type Ends } from '../talk.js'
 import type { Emitted, RuleGateway } from './bed.js'
 import { isOfMarks, rulesFrom } from './file.js'
-import { endsOf, type Flow, isOffspring, type Packet, type Progress, type Shot, shotsFrom } from './shots.js'
+import { endsOf, type Flow, isOffspring, type Packet, type Progress, reversed, type Shot, shotsFrom } from './shots.js'
 import { DNAT_POOL, PORT_RANGES, SNAT_POOL } from './world.js'
 
 export interface RuleCase { readonly seed: number; readonly rules: string; readonly shots: readonly Shot[] }
@@ -40,25 +41,26 @@ const choiceOf = (port: number): string => {
   return `${low}-${high}`
 }
 
-/** What a gateway was free to choose for a flow, with the name that stands for it. */
-const choices = (flow: Flow, { far }: Progress): (readonly [RegExp, string])[] => {
-  const found: (readonly [RegExp, string])[] = []
-  if (far === undefined) return found
-  const { source, destination, sourcePort, destinationPort } = far.ends
+type Names = (readonly [RegExp, string])[]
+
+/** What a gateway was free to choose when packets came to have these ends, with the name that stands for it. */
+const choices = (flow: Flow, way: 'forth' | 'back', { source, destination, sourcePort, destinationPort }: Ends): Names => {
+  const found: Names = []
+  const asked = way === 'forth' ? flow : reversed(flow)
   const port = (address: string, number: number, name: string): void => {
-    const label = `port ${name} of ${choiceOf(number)}`
+    const label = `port ${name} of ${flow.protocol === 'icmp' ? 'all' : choiceOf(number)}`
     found.push([new RegExp(`\\b${address.replaceAll('.', '\\.')}:${number}\\b`, 'g'), `${address}:${label}`])
     if (flow.protocol === 'icmp') found.push([new RegExp(` id ${number} seq`, 'g'), ` id ${label} seq`])
   }
-  if (sourcePort !== flow.sourcePort) port(source, sourcePort, 'x')
-  if (destinationPort !== flow.destinationPort && PORT_RANGES.some(([first, last]) => first <= destinationPort && destinationPort <= last)) port(destination, destinationPort, 'y')
+  if (sourcePort !== asked.sourcePort) port(source, sourcePort, 'x')
+  if (destinationPort !== asked.destinationPort && PORT_RANGES.some(([first, last]) => first <= destinationPort && destinationPort <= last)) port(destination, destinationPort, 'y')
   if (isWithin(source, SNAT_POOL)) found.push([new RegExp(`\\b${source}\\b`, 'g'), 'one of the pool'])
   if (isWithin(destination, DNAT_POOL)) found.push([new RegExp(`\\b${destination}\\b`, 'g'), 'one of the servers'])
   return found
 }
 
 /** A gateway's own ICMP errors and resets: identification and TOS are its own affair. */
-const line = ({ side, bytes }: Emitted, names: readonly (readonly [RegExp, string])[], sent: Packet): string => {
+const line = ({ side, bytes }: Emitted, names: Names, sent: Packet): string => {
   const seen = observe(side, bytes, NUMBERS)
   const hasId = (bytes[6]! & 0x40) !== 0 && isOffspring(sent.bytes, bytes)
   const text = hasId ? seen.line : seen.body
@@ -67,26 +69,25 @@ const line = ({ side, bytes }: Emitted, names: readonly (readonly [RegExp, strin
 
 const describeSent = ({ side, bytes }: Packet): string => observe(side, bytes, NUMBERS).line
 
+/** What came of a packet, if it came out. */
+const childOf = ({ bytes }: Packet, emitted: readonly Emitted[]): Emitted | undefined => emitted.find((one) => isOffspring(bytes, one.bytes))
+
 /** Notes where a packet of the flow came out, and as what. */
-const learn = (progress: Progress, packet: Packet, emitted: readonly Emitted[]): void => {
-  const child = emitted.find(({ bytes }) => isOffspring(packet.bytes, bytes) && formatIpv4(new DataView(bytes.buffer, bytes.byteOffset).getInt32(16)) !== '')
-  if (child === undefined || packet.way === 'error') return
-  if (packet.way === 'back') progress.near = child.bytes
-  else progress.far = { side: child.side, ends: endsOf(child.bytes), packet: child.bytes }
+const learn = (progress: Progress, { way }: Packet, child: Emitted): void => {
+  if (way === 'back') progress.near = child.bytes
+  if (way !== 'error') progress.ends.push({ way, ends: endsOf(child.bytes) })
+  if (way === 'forth') progress.far = { side: child.side, ends: endsOf(child.bytes), packet: child.bytes }
 }
 
-/** Lines of a saved file that count something: `table chain number packets bytes`. */
+/** `table: rule [packets:bytes]` of each rule and policy of a saved file, its tables in whatever order. */
 export const countersOf = (saved: string): string[] => {
-  const found: string[] = []
-  let table = ''
-  for (const text of saved.split('\n')) {
-    if (text.startsWith('*')) table = text.slice(1)
-    const policy = /^:(\S+) (ACCEPT|DROP) (\[\d+:\d+\])/.exec(text)
+  const ruleset = restoreRuleset(emptyRuleset(), saved, { counters: true })
+  return TABLE_NAMES.flatMap((table) => saveRuleset(ruleset, { table, counters: true }).split('\n').flatMap((text) => {
+    const policy = /^:(\S+) (?:ACCEPT|DROP) (\[\d+:\d+\])/.exec(text)
     const rule = /^(\[\d+:\d+\]) (-A .*)/.exec(text)
-    if (policy !== null) found.push(`${table}: policy of ${policy[1]} ${policy[3]}`)
-    if (rule !== null && !isOfMarks(text)) found.push(`${table}: ${rule[2]} ${rule[1]}`)
-  }
-  return found
+    if (policy !== null) return [`${table}: policy of ${policy[1]} ${policy[2]}`]
+    return rule !== null && !isOfMarks(text) ? [`${table}: ${rule[2]} ${rule[1]}`] : []
+  }))
 }
 
 export const play = async (gateway: RuleGateway, { rules, shots }: RuleCase): Promise<Played> => {
@@ -94,16 +95,15 @@ export const play = async (gateway: RuleGateway, { rules, shots }: RuleCase): Pr
   const progress = new Map<Flow, Progress>()
   const [sent, seen]: [(string | undefined)[], string[][]] = [[], []]
   for (const { flow, make } of shots) {
-    const own: Progress = progress.get(flow) ?? {}
+    const own: Progress = progress.get(flow) ?? { ends: [] }
     progress.set(flow, own)
     const packet = make(own)
     const emitted = packet === undefined ? [] : await gateway.send(packet.side, packet.bytes)
-    if (packet !== undefined) learn(own, packet, emitted)
     sent.push(packet === undefined ? undefined : describeSent(packet))
-    seen.push(packet === undefined ? [] : emitted.map((one) => line(one, choices(flow, own), packet)))
+    const child = packet === undefined ? undefined : childOf(packet, emitted)
+    if (packet !== undefined && child !== undefined) learn(own, packet, child)
+    const names = own.ends.flatMap(({ way, ends }) => choices(flow, way, ends))
+    seen.push(packet === undefined ? [] : emitted.map((one) => line(one, names, packet)))
   }
   return { sent, seen, counters: countersOf(await gateway.save()) }
 }
-
-/** Whether a packet is an ICMP message. */
-export const isIcmp = (bytes: Uint8Array): boolean => bytes[9] === ipv4.PROTOCOL_ICMP

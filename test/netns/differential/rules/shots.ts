@@ -31,6 +31,8 @@ export interface Progress {
   far?: { side: Side; ends: Ends; packet: Uint8Array }
   /** The last answer, as it came out. */
   near?: Uint8Array
+  /** As what its packets came out so far. */
+  readonly ends: { readonly way: 'forth' | 'back'; readonly ends: Ends }[]
 }
 
 export interface Packet {
@@ -66,21 +68,25 @@ export const endsOf = (packet: Uint8Array): Ends => {
   return { source, destination, sourcePort: view.getUint16(at), destinationPort: view.getUint16(at + 2) }
 }
 
-/** Whether a packet is what became of another one: the same message, but for addresses, ports and what rules change. */
+/**
+ * Whether a packet is what became of another one: the same message, or its first fragment, but for addresses, ports
+ * and what rules change.
+ */
 export const isOffspring = (sent: Uint8Array, packet: Uint8Array): boolean => {
   const [a, b] = [new DataView(sent.buffer, sent.byteOffset), new DataView(packet.buffer, packet.byteOffset)]
-  if (sent[9] !== packet[9] || sent.length !== packet.length) return false
+  if (sent[9] !== packet[9]) return false
+  // TCPMSS may have added an option.
   if (sent[9] === ipv4.PROTOCOL_TCP) return a.getUint32(24) === b.getUint32(24) && sent[33] === packet[33]
+  if (sent.length !== packet.length && !(ipv4.moreFragments(b, 0) && ipv4.fragmentOffset(b, 0) === 0)) return false
   return sent[9] !== ipv4.PROTOCOL_ICMP || sent[20] === packet[20]
 }
 
 type Fields = Omit<PacketOptions, 'source' | 'destination'>
 type Builder = (ends: Ends) => Uint8Array
 
-let serial = 0
-/** As hosts set them; the identification is never 0, and seldom the same twice. */
+/** As hosts set them; the identification is never 0. */
 const fieldsOf = (dice: Dice): Fields => ({
-  id: 1 + (serial++ % 65_535),
+  id: dice.between(1, 65_535),
   ttl: dice.weighted([[12, 64], [3, 128], [2, 255], [1, 2], [1, 1], [1, 66]]),
   tos: dice.weighted([[8, 0], [2, 0x10], [1, 0x08], [2, 0xb8], [1, 0x28]]),
   df: dice.chance(80),
