@@ -19,7 +19,6 @@ const POLICY = {
   rules: tableOf('nat', '-A POSTROUTING -s 172.18.0.0/16 -o eth0 -p tcp -j MASQUERADE --to-ports 55666-55680', '-A POSTROUTING -s 172.18.0.0/16 -o eth0 -j MASQUERADE'),
 }
 const FIRST = 55_666
-const LAST = 55_680
 
 let bed: Scenario
 let client: LabNamespace
