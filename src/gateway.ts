@@ -8,7 +8,8 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './api/types.js'
+import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
 import { logDeterministic } from './control/deterministic-log.js'
@@ -17,6 +18,9 @@ import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
+import { interfaceNames, linksOf } from './control/policy-links.js'
+import type { PolicyService } from './control/policy-service.js'
+import { openPolicy } from './control/policy-start.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
@@ -42,7 +46,6 @@ export interface RunningGateway extends GatewayControl {
 }
 
 const CAPTURE_RING_BYTES = 16 << 20
-const CAPTURE_SIDES = { lan: 0, wan: 1 } as const
 const PACKET_MAX = 65535
 const ENETDOWN = 100
 
@@ -71,6 +74,7 @@ class Gateway implements RunningGateway {
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
+  #policy!: PolicyService
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
   #endLog: () => void = () => {}
@@ -92,13 +96,19 @@ class Gateway implements RunningGateway {
   }
 
   async start(): Promise<void> {
+    this.#policy = await openPolicy(this.#config, this.#log, monotonic)
     this.#host = await openHost(this.#config, this.#log)
     try {
+      await this.#followLinks()
       this.#bindings.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
+      this.#policy.attach(this.#worker.policy)
       await this.#host.engage({
-        send: (message) => this.#worker.send(message),
+        send: (message) => {
+          this.#worker.send(message)
+          if (message.type === 'wan') this.#followLinks().catch((error: unknown) => this.#log.debug({ err: error }, 'routes are not followed any more'))
+        },
         fail: (error) => this.#stop(error),
       })
     } catch (error) {
@@ -142,10 +152,12 @@ class Gateway implements RunningGateway {
       stats: this.#stats,
       events: this.#ring,
       behaviour: { nat, timeouts, limits },
+      deadFlows: 'reset',
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
+      policy: { interfaces: interfaceNames(this.#config), seed: this.#policy.seed, messages: this.#policy.startMessages() },
     }
   }
 
@@ -153,9 +165,19 @@ class Gateway implements RunningGateway {
     if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
-      if (message.side === 'lan') this.#stop(this.#host.lanLost(message.errno))
+      if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
       else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
     }
+  }
+
+  /** Addresses and routes of the WAN, as they are now, for routing by policy. */
+  #followLinks(): Promise<void> {
+    const { devices, routes } = linksOf(this.#host.wanState, this.#host.wanSettings, this.#config)
+    return this.#policy.setLinks(devices, routes)
+  }
+
+  policy(request: PolicyRequest): Promise<PolicyAnswer> {
+    return this.#policy.run(request)
   }
 
   status(): GatewayStatus {
@@ -198,16 +220,18 @@ class Gateway implements RunningGateway {
     this.#capturing = true
     const snapLength = request.snaplen === 0 ? PACKET_MAX : request.snaplen
     const ring = createCaptureRing(CAPTURE_RING_BYTES, snapLength)
-    const sides = request.side === 'both' ? (['lan', 'wan'] as const) : [request.side]
-    const names = { lan: this.#config.lan, wan: this.#config.wan }
+    const all = [
+      { side: ZONE_LAN, name: this.#config.lan, description: 'LAN side of tsnat' },
+      { side: ZONE_WAN, name: this.#config.wan, description: 'WAN side of tsnat' },
+    ]
+    const interfaces = all.filter(({ side }) => request.side === 'both' || (request.side === 'lan') === (side === ZONE_LAN))
     const end = AbortSignal.any([signal, this.#aborted.signal])
-    this.#worker.send({ type: 'capture', ring, lan: sides.includes('lan'), wan: sides.includes('wan') })
+    this.#worker.send({ type: 'capture', ring, zones: interfaces.map(({ side }) => side) })
     try {
-      const interfaces = sides.map((side) => ({ side: CAPTURE_SIDES[side], name: names[side], description: `${side.toUpperCase()} side of tsnat` }))
       yield* captureStream(ring, interfaces, request, snapLength, end)
     } finally {
       this.#capturing = false
-      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, lan: false, wan: false })
+      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, zones: [] })
     }
   }
 

@@ -33,6 +33,7 @@ describe('parseConfig', () => {
       lan: 'tun0',
       lanAddress: '10.77.0.2/24',
       capture: 'default',
+      importKernelRoutes: false,
       mssClamp: true,
       offload: { lan: true, wan: true },
       profile: 'behave',
@@ -56,6 +57,7 @@ describe('parseConfig', () => {
       lanAddress: '192.168.5.6/29',
       lanMtu: 9000,
       capture: { iif: ['br0', 'lan1'] },
+      importKernelRoutes: true,
       mssClamp: false,
       offload: { lan: false, wan: false },
       nat: {

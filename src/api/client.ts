@@ -6,7 +6,7 @@ import { errorFromObject } from './error-object.js'
 import type { ErrorObject } from './error-object.js'
 import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './types.js'
 
 export interface ControlClient {
   readonly name: string
@@ -21,6 +21,8 @@ export interface ControlClient {
   events(request: EventRequest, signal: AbortSignal): Promise<AsyncIterable<FlowEvent[]>>
   /** Resolves when the capture runs. Its stream ends, with all that was recorded by then, at `signal`, at the count, or when the gateway stops. */
   capture(request: CaptureRequest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
+  /** Resolves when what the command changes is in effect. */
+  policy(request: PolicyRequest): Promise<PolicyAnswer>
   metrics(): Promise<string>
   /** Resolves when the gateway has been told; it is gone when its pid is. */
   stop(): Promise<void>
@@ -105,8 +107,11 @@ const told = (name: string, status: number | undefined, content: string): TsnatE
  * @param silence milliseconds without a byte after which the gateway counts as hung; a capture may be silent for ever
  */
 export const createControlClient = (name: string, path: string = defaultSocketPath(name), silence = 15_000): ControlClient => {
-  /** @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes */
-  const ask = async (method: string, target: string, signal?: AbortSignal): Promise<IncomingMessage> => {
+  /**
+   * @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes
+   * @param content of the request, JSON
+   */
+  const ask = async (method: string, target: string, signal?: AbortSignal, content?: string): Promise<IncomingMessage> => {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const options = signal === undefined ? { timeout: silence } : { headers: { 'transfer-encoding': 'chunked' } }
       const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...options }, resolve)
@@ -116,7 +121,7 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
       })
       request.on('error', (error) => reject(connectError(name, path, error)))
       if (signal === undefined || signal.aborted) {
-        request.end()
+        request.end(content)
       } else {
         request.flushHeaders()
         signal.addEventListener('abort', () => request.end(), { once: true })
@@ -125,7 +130,8 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     if (response.statusCode !== undefined && response.statusCode < 300) return response
     throw told(name, response.statusCode, await text(name, response))
   }
-  const json = async <T>(method: string, target: string): Promise<T> => JSON.parse(await text(name, await ask(method, target))) as T
+  const json = async <T>(method: string, target: string, content?: string): Promise<T> =>
+    JSON.parse(await text(name, await ask(method, target, undefined, content))) as T
   async function* records(method: string, filter: FlowFilter): AsyncGenerator<FlowRecord> {
     const query = filterQuery(filter)
     const response = await ask(method, `/flows${query}${query === '' ? '?' : '&'}format=ndjson`)
@@ -144,6 +150,7 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     },
     capture: async ({ side, snaplen, count }, signal) =>
       body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal)),
+    policy: (request) => json('POST', '/policy', JSON.stringify(request)),
     metrics: async () => text(name, await ask('GET', '/metrics')),
     stop: async () => {
       await json('POST', '/stop')

@@ -7,6 +7,7 @@
  *     DELETE /flows?FILTER&format=…     the FlowRecords that were deleted
  *     GET    /events?FILTER&types=…     FlowEvents, one a line, until the client goes; of a request with a body, until the body ends
  *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes; of a request with a body, until the body ends
+ *     POST   /policy                    PolicyRequest in, PolicyAnswer out
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
  *
@@ -30,6 +31,7 @@ import { fileReason } from '../file-reason.js'
 import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
+import { readPolicyRequest } from './policy.js'
 import { FLOW_EVENT_TYPES } from './types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
 
@@ -52,6 +54,8 @@ export interface ControlServer {
 
 /** Characters gathered before they are handed to the socket. */
 const CHUNK = 65536
+/** Bytes of a request's body. */
+const BODY_MAX = 16 << 20
 
 const usage = (message: string, hint: string): TsnatError =>
   new TsnatError(message, { code: 'BAD_REQUEST', hint, exitCode: ExitCode.usage })
@@ -116,6 +120,19 @@ const readCapture = (query: URLSearchParams): CaptureRequest => {
 
 type Handler = (control: GatewayControl, query: URLSearchParams, response: ServerResponse, request: IncomingMessage) => void | Promise<void>
 
+/** The body of a request, which has not begun to come. */
+const readBody = async (request: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes <= BODY_MAX) chunks.push(chunk)
+  })
+  await once(request, 'end')
+  if (bytes > BODY_MAX) throw usage(`the request has ${bytes} bytes`, `at most ${BODY_MAX} bytes are taken; larger files are read at the start: tsnat up --rules, --ipset, --ip-batch`)
+  return Buffer.concat(chunks).toString()
+}
+
 /** A stream of which the first piece has been taken already. */
 async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
   try {
@@ -178,6 +195,9 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/flows/count': { GET: (control, _query, response) => sendJson(response, { count: control.flowCount() }) },
   '/events': { GET: events },
   '/capture': { GET: capture },
+  '/policy': {
+    POST: async (control, _query, response, request) => sendJson(response, await control.policy(readPolicyRequest(await readBody(request)))),
+  },
   '/metrics': {
     GET: async (control, _query, response) => {
       const text = await control.metrics()

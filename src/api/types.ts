@@ -169,6 +169,29 @@ export interface CaptureRequest {
   count: number
 }
 
+/** Programs whose words are taken. */
+export const POLICY_TOOLS = ['iptables', 'iptables-save', 'iptables-restore', 'ip', 'ipset'] as const
+export type PolicyTool = (typeof POLICY_TOOLS)[number]
+
+/** One command in the words of such a program. */
+export interface PolicyRequest {
+  tool: PolicyTool
+  argv: readonly string[]
+  /** The file or standard input that the words are to read; null: they read none. */
+  input: { name: string; text: string } | null
+}
+
+export interface PolicyAnswer {
+  /** For standard output, or for `file`. */
+  output: string
+  /** For standard error. */
+  errors: string
+  /** As the program has it: 0 when all is well. */
+  exitCode: number
+  /** The file that the words name for their output. */
+  file: string | null
+}
+
 /** What the control socket needs from a running gateway. Implemented by gateway.ts. */
 export interface GatewayControl {
   status(): GatewayStatus
@@ -182,6 +205,8 @@ export interface GatewayControl {
   events(request: EventRequest, signal: AbortSignal): AsyncIterable<FlowEvent[]>
   /** A pcapng byte stream; ends when the count is reached, when `signal` aborts, or at shutdown. */
   capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Runs a command of iptables, ip or ipset on the gateway's rules, routes and sets. What it changes is in effect when this resolves. */
+  policy(request: PolicyRequest): Promise<PolicyAnswer>
   /** Prometheus text exposition. */
   metrics(): Promise<string>
   /** Begins an orderly shutdown. */

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from '../../src/api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from '../../src/api/types.js'
 
 export const tcpFlow = (port = 50594): FlowRecord => ({
   id: `${998353455 + port}`,
@@ -106,6 +106,9 @@ export interface GatewayDouble extends GatewayControl {
   listeners: { request: EventRequest; ended: boolean }[]
   captures: { request: CaptureRequest; ended: boolean }[]
   captureChunk: Uint8Array
+  /** Commands that were run, and what they are answered with. */
+  commands: PolicyRequest[]
+  policyAnswer: PolicyAnswer
 }
 
 export const createGatewayDouble = (): GatewayDouble => {
@@ -118,6 +121,8 @@ export const createGatewayDouble = (): GatewayDouble => {
     listeners: [],
     captures: [],
     captureChunk: new Uint8Array(0),
+    commands: [],
+    policyAnswer: { output: '', errors: '', exitCode: 0, file: null },
     status: () => {
       if (gateway.broken !== undefined) throw gateway.broken
       return gateway.state
@@ -154,6 +159,11 @@ export const createGatewayDouble = (): GatewayDouble => {
       } finally {
         entry.ended = true
       }
+    },
+    policy: async (request) => {
+      if (gateway.broken !== undefined) throw gateway.broken
+      gateway.commands.push(request)
+      return gateway.policyAnswer
     },
     metrics: async () => 'tsnat_up 1\n',
     stop: () => {

@@ -1,8 +1,10 @@
 /** The words of `ip rule` and `ip route`, and the state that they change. */
 export { IpError, IpStatus } from './error.js'
 export type { Word } from './error.js'
+export { withFollowed } from './follow.js'
 export { errorText, runIp, runIpBatch } from './ip.js'
 export type { IpOutcome, IpSurroundings } from './ip.js'
+export { withFollowedRoutes } from './kernel-routes.js'
 export { builtInNames, tableNames, withTables } from './names.js'
 export type { Names } from './names.js'
 export { lookupIn } from './route-get.js'
