@@ -32,4 +32,46 @@ export interface RuleDifference {
   readonly explainsCounter?: (mismatch: CounterMismatch) => boolean
 }
 
-export const RULE_DIFFERENCES: readonly RuleDifference[] = []
+const ERROR = / ICMP (?:3|11)\/\d+ \S+ about \d+ bytes \{/
+/** Whether both sent errors only, alike when `change` is done to them. */
+const alikeErrors = ({ kernel, tsnat }: RuleMismatch, change: (line: string) => string): boolean =>
+  kernel.every((line) => ERROR.test(line)) && kernel.map(change).join() === tsnat.map(change).join()
+
+/** The TOS of the packet itself, not of the one that it quotes. */
+const withoutTos = (line: string): string => line.replace(/\} tos 0x[0-9a-f]+, ttl/, '}, ttl')
+/** TOS and TTL of what is quoted. */
+const withoutQuotedFields = (line: string): string => line.replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
+const withoutSource = (line: string): string => line.replace(/^(lan|wan): \S+ >/, '$1:')
+const withoutMss = (line: string): string => line.replace(' <02040218>', '')
+
+export const RULE_DIFFERENCES: readonly RuleDifference[] = [
+  {
+    id: 'own-errors',
+    kernel: 'Its ICMP errors have precedence 6 in their TOS',
+    tsnat: 'They have the TOS of the packet that they are about',
+    why: 'RFC 5508 REQ-10: the DS field is copied',
+    explains: (mismatch) => alikeErrors(mismatch, withoutTos),
+  },
+  {
+    id: 'quoted-changes',
+    kernel: 'What a rule rejects is quoted as rules and forwarding have changed it until then: TTL, TOS',
+    tsnat: 'It is quoted nearer to how it came',
+    why: 'What its sender knows is what it sent',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => withoutQuotedFields(withoutTos(line))),
+  },
+  {
+    id: 'error-sources',
+    kernel: 'ICMP errors about translated flows come from the address that was asked, others from the gateway\'s own',
+    tsnat: 'To the inside all come from the gateway\'s own address, to the outside from the one that was asked',
+    why: 'Nothing is looked up for an error',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedFields(withoutTos(line)))),
+  },
+  {
+    id: 'absent-mss',
+    kernel: 'TCPMSS adds the option to a SYN that has none, with 536 at most',
+    tsnat: 'Such a SYN stays as it is',
+    why: 'Without the option the other end sends 536 bytes at most anyway (RFC 9293 3.7.1)',
+    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes(' <02040218>')) && kernel.map(withoutMss).join() === tsnat.join(),
+    explainsCounter: ({ counter, other, met }) => met.has('absent-mss') && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
+  },
+]

@@ -5,7 +5,7 @@
  */
 import { BUILT_IN_CHAINS, type HookName, TABLE_NAMES, type TableName } from '../../../../src/policy/model.js'
 import type { Dice } from '../talk.js'
-import { DEVICE, DNAT_POOL, INSIDE, MAPPED, MARK, NETWORKS, OUTSIDE, OWN_WAN, SERVICES, SNAT_POOL } from './world.js'
+import { DEVICE, DNAT_POOL, INSIDE, MAPPED, MARK, NETWORKS, OUTSIDE, OWN_MARK, OWN_WAN, SERVICES, SNAT_POOL } from './world.js'
 
 type Protocol = 'tcp' | 'udp' | 'icmp' | ''
 
@@ -33,12 +33,9 @@ const some = (dice: Dice, names: readonly string[], most: number): string => [..
 /** Hooks that packets from a network pass with no interface known on that side. */
 const hasIn = (hooks: readonly HookName[]): boolean => hooks.every((hook) => hook !== 'OUTPUT' && hook !== 'POSTROUTING')
 const hasOut = (hooks: readonly HookName[]): boolean => hooks.every((hook) => hook !== 'INPUT' && hook !== 'PREROUTING')
-/** Hooks that the gateway's own ICMP errors pass, which have another TOS, TTL and length at each gateway. */
-const isOwnToo = (hooks: readonly HookName[]): boolean => hooks.some((hook) => hook === 'OUTPUT' || hook === 'POSTROUTING')
-
 const STATES = ['NEW', 'ESTABLISHED', 'RELATED', 'INVALID', 'UNTRACKED']
 
-const matchesFor = (dice: Dice, { hooks }: Place, protocol: Protocol, name: () => string): (() => string)[] => {
+const matchesFor = (dice: Dice, protocol: Protocol, name: () => string): (() => string)[] => {
   const every: (() => string)[] = [
     () => `-m conntrack ${not(dice)}--ctstate ${some(dice, [...STATES, 'SNAT', 'DNAT'], 3)}`,
     () => `-m conntrack --ctdir ${dice.pick(['ORIGINAL', 'REPLY'])}`,
@@ -56,16 +53,11 @@ const matchesFor = (dice: Dice, { hooks }: Place, protocol: Protocol, name: () =
     () => `-m statistic --mode nth --every ${dice.between(2, 4)} --packet ${dice.between(0, 1)}`,
     () => `-m comment --comment ${name()}`,
     () => `-m time --timestart 00:00 --timestop 23:59:59`,
+    () => `-m length ${not(dice)}--length ${dice.pick(['0:60', '28:100', '100:65535', '40'])}`,
+    () => `-m ttl ${dice.pick(['--ttl-eq 64', '! --ttl-eq 64', '--ttl-lt 64', '--ttl-gt 63', '--ttl-gt 100'])}`,
+    () => `-m tos ${not(dice)}--tos ${dice.pick(['0x10', '0x10/0x1c', '0xb8/0xfc', '0x00/0xff'])}`,
+    () => `-m dscp ${not(dice)}--dscp ${dice.pick([0, 2, 10, 46])}`,
   ]
-  // Where the gateway's own errors come by, these differ.
-  if (!isOwnToo(hooks)) {
-    every.push(
-      () => `-m length ${not(dice)}--length ${dice.pick(['0:60', '28:100', '100:65535', '40'])}`,
-      () => `-m ttl ${dice.pick(['--ttl-eq 64', '! --ttl-eq 64', '--ttl-lt 64', '--ttl-gt 63', '--ttl-gt 100'])}`,
-      () => `-m tos ${not(dice)}--tos ${dice.pick(['0x10', '0x10/0x1c', '0xb8/0xfc', '0x00/0xff'])}`,
-      () => `-m dscp ${not(dice)}--dscp ${dice.pick([0, 2, 10, 46])}`,
-    )
-  }
   if (protocol === 'tcp') {
     const own: (() => string)[] = [
       () => `-m tcp ${not(dice)}--${dice.pick(['dport', 'dport', 'sport'])} ${portRange(dice)}`,
@@ -97,7 +89,7 @@ const REJECTS = [
 ]
 
 /** Targets but those of the nat table, which natRule makes. */
-const target = (dice: Dice, { table, leads, hooks }: Place, protocol: Protocol): string => {
+const target = (dice: Dice, { table, leads }: Place, protocol: Protocol): string => {
   const lead = (): string => `-${dice.pick(['j', 'j', 'g'])} ${dice.pick(leads)}`
   const choices: (readonly [number, () => string])[] = [
     [leads.length > 0 ? 16 : 0, lead],
@@ -118,8 +110,8 @@ const target = (dice: Dice, { table, leads, hooks }: Place, protocol: Protocol):
       [6, () => `-j CONNMARK --set-xmark ${bits(dice)}/${bits(dice)}`],
       [6, () => `-j CONNMARK --${dice.pick(['save', 'restore'])}-mark --nfmask ${bits(dice)} --ctmask ${bits(dice)}`],
       [6, () => `-j TOS --set-tos 0x${dice.pick(['10', '08', 'b8'])}/0xff`],
-      [isOwnToo(hooks) ? 0 : 6, () => `-j DSCP --set-dscp 0x${dice.pick(['0a', '2e'])}`],
-      [isOwnToo(hooks) ? 0 : 8, () => `-j TTL --ttl-${dice.pick(['set 64', 'set 1', 'inc 2', 'inc 200', 'dec 1', 'dec 62'])}`],
+      [6, () => `-j DSCP --set-dscp 0x${dice.pick(['0a', '2e'])}`],
+      [8, () => `-j TTL --ttl-${dice.pick(['set 64', 'set 1', 'inc 2', 'inc 200', 'dec 1', 'dec 62'])}`],
       [1, () => '-j DROP'],
     )
   }
@@ -139,7 +131,7 @@ const oneOfEach = (matches: readonly string[]): string[] => [...new Map(matches.
 const plainRule = (dice: Dice, place: Place, name: () => string): string => {
   const protocol = dice.weighted<Protocol>([[5, 'tcp'], [4, 'udp'], [2, 'icmp'], [7, '']])
   const isMss = place.table === 'mangle' && protocol === 'tcp' && !place.hooks.some((hook) => hook === 'PREROUTING' || hook === 'INPUT') && dice.chance(25)
-  const matches = Array.from({ length: dice.weighted([[2, 0], [6, 1], [2, 2]]) }, () => dice.pick(matchesFor(dice, place, protocol, name))())
+  const matches = Array.from({ length: dice.weighted([[2, 0], [6, 1], [2, 2]]) }, () => dice.pick(matchesFor(dice, protocol, name))())
   const wanted = isMss
     ? ['-m tcp --tcp-flags SYN,RST SYN', `-j TCPMSS ${dice.pick(['--set-mss 1000', '--set-mss 1400', '--clamp-mss-to-pmtu'])}`]
     : [...oneOfEach(matches), target(dice, place, protocol)]
@@ -180,6 +172,14 @@ const sourceNat = (dice: Dice): string => {
 }
 
 const ofMarks = (chain: HookName): string[] => ['s', 'd'].map((side) => `-A ${chain} -${side} ${MARK.remote}/32 -j ACCEPT`)
+/** What the kernel says itself; see bed.ts. */
+const ofOwn = (chain: HookName): string => `-A ${chain} -m mark --mark ${OWN_MARK}/${OWN_MARK} -j ACCEPT`
+
+/** Rules before all others, with which the bed keeps its own packets from the rest. */
+const bedRules = (table: TableName, chain: HookName): string[] => [
+  ...(MARKED.has(chain) ? ofMarks(chain) : []),
+  ...(table !== 'raw' && (chain === 'OUTPUT' || chain === 'POSTROUTING') ? [ofOwn(chain)] : []),
+]
 
 /** Chains that marks pass. */
 const MARKED = new Set<HookName>(['PREROUTING', 'FORWARD', 'POSTROUTING'])
@@ -193,12 +193,14 @@ const tableText = (dice: Dice, table: TableName, name: () => string): string => 
   const rules = (chain: string, place: Place, most: number): string[] => Array.from({ length: dice.between(0, most) }, () => `-A ${chain} ${plainRule(dice, place, name)}`.trimEnd())
   const lines = built.flatMap((chain) => {
     const place: Place = { table, hooks: [chain], leads: users, isUser: false }
-    if (table !== 'nat') return [...(MARKED.has(chain) ? ofMarks(chain) : []), ...rules(chain, place, MOST[table])]
-    if (chain === 'INPUT' || chain === 'OUTPUT') return rules(chain, place, 2)
+    // tsnat has nothing yet that could send, but what bed.ts lets pass all rules.
+    if (chain === 'OUTPUT') return bedRules(table, chain)
+    if (table !== 'nat') return [...bedRules(table, chain), ...rules(chain, place, MOST[table])]
+    if (chain === 'INPUT') return rules(chain, place, 2)
     const make = chain === 'PREROUTING' ? destinationNat : sourceNat
     const translating = Array.from({ length: dice.between(2, MOST.nat) }, () => (dice.chance(25) ? plainRule(dice, place, name) : make(dice)))
     const last = chain === 'POSTROUTING' && dice.chance(80) ? [`-o ${DEVICE.wan} -j MASQUERADE${randomness(dice)}`] : []
-    return [...ofMarks(chain), ...[...translating, ...last].map((rule) => `-A ${chain} ${rule}`)]
+    return [...bedRules(table, chain), ...[...translating, ...last].map((rule) => `-A ${chain} ${rule}`)]
   })
   const inUsers = users.flatMap((chain, index) => rules(chain, { table, hooks: built, leads: users.slice(index + 1), isUser: true }, 6))
   const policy = (chain: HookName): string => (table === 'filter' && chain !== 'OUTPUT' && dice.chance(25) ? 'DROP' : 'ACCEPT')
@@ -213,5 +215,5 @@ export const rulesFrom = (dice: Dice): string => {
   return TABLE_NAMES.map((table) => tableText(dice, table, () => `n${++names}`)).join('')
 }
 
-/** Whether a line of a file is of the rules that marks meet. */
-export const isOfMarks = (line: string): boolean => line.includes(`${MARK.remote}/32`)
+/** Whether a line of a file is a rule of the bed. */
+export const isOfBed = (line: string): boolean => line.includes(`${MARK.remote}/32`) || line.includes(OWN_MARK)

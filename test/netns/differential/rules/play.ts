@@ -5,7 +5,7 @@ import { parseIpv4 } from '../../../../src/stack/wire/address.js'
 import { observe, PortNames } from '../observe.js'
 import { Dice, type Ends } from '../talk.js'
 import type { Emitted, RuleGateway } from './bed.js'
-import { isOfMarks, rulesFrom } from './file.js'
+import { isOfBed, rulesFrom } from './file.js'
 import { endsOf, type Flow, isOffspring, type Packet, type Progress, reversed, type Shot, shotsFrom } from './shots.js'
 import { DNAT_POOL, PORT_RANGES, SNAT_POOL } from './world.js'
 
@@ -86,7 +86,7 @@ export const countersOf = (saved: string): string[] => {
     const policy = /^:(\S+) (?:ACCEPT|DROP) (\[\d+:\d+\])/.exec(text)
     const rule = /^(\[\d+:\d+\]) (-A .*)/.exec(text)
     if (policy !== null) return [`${table}: policy of ${policy[1]} ${policy[2]}`]
-    return rule !== null && !isOfMarks(text) ? [`${table}: ${rule[2]} ${rule[1]}`] : []
+    return rule !== null && !isOfBed(text) ? [`${table}: ${rule[2]} ${rule[1]}`] : []
   }))
 }
 

@@ -14,7 +14,7 @@ import { TsnatRules } from './tsnat-bed.js'
 
 const [first = 1, count = 80] = (process.env['TSNAT_RULE_SETS'] ?? '').split(':').filter(Boolean).map(Number)
 /** Failing rule sets that are printed. */
-const SHOWN = 5
+const SHOWN = Number(process.env["SHOWN"] ?? 5)
 
 describe('tsnat beside iptables', () => {
   let lab: Lab

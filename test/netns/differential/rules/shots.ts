@@ -123,7 +123,7 @@ const tcpShots = (dice: Dice, flow: Flow): Shot[] => {
     const [own, other] = isBack ? [1, 0] : [0, 1]
     const message = {
       ...fieldsOf(dice), flags, sequence: next[own]!, acknowledgment: flags & tcp.ACK ? next[other]! : 0, payload: dice.bytes(size),
-      ...(flags & tcp.SYN ? { options: dice.chance(85) ? Uint8Array.of(...mssOption(dice.pick([1460, 1460, 1300, 9000])), 1, 3, 3, 7) : new Uint8Array(0) } : {}),
+      ...(flags & tcp.SYN ? { options: dice.chance(97) ? Uint8Array.of(...mssOption(dice.pick([1460, 1460, 1300, 9000])), 1, 3, 3, 7) : new Uint8Array(0) } : {}),
     }
     next[own]! += size + (flags & (tcp.SYN | tcp.FIN) ? 1 : 0)
     return (ends) => buildTcp({ ...message, ...ends })
@@ -177,7 +177,6 @@ const errorShot = (dice: Dice, flow: Flow): Shot => {
 }
 
 const flowOf = (dice: Dice, number: number): Flow => {
-  const protocol = dice.weighted<Protocol>([[10, 'tcp'], [6, 'udp'], [3, 'icmp'], [1, 'other']])
   const mapped = `${MAPPED}.${dice.between(1, 4)}`
   const [side, source, destination] = dice.weighted<readonly [Side, string, string]>([
     [50, ['lan', dice.pick(INSIDE), dice.pick(OUTSIDE)]],
@@ -188,6 +187,8 @@ const flowOf = (dice: Dice, number: number): Flow => {
     [2, ['lan', dice.pick(INSIDE), OWN_LAN]],
     [3, ['lan', '10.2.0.1', '10.1.0.2']],
   ])
+  // Nothing but pings is answered there.
+  const protocol = destination === OWN_LAN ? 'icmp' : dice.weighted<Protocol>([[10, 'tcp'], [6, 'udp'], [3, 'icmp'], [1, 'other']])
   const hasPorts = protocol === 'tcp' || protocol === 'udp'
   const sourcePort = protocol === 'other' ? 0 : dice.pick(CLIENT_PORTS) + dice.between(0, 3)
   return { number, protocol, side, source, destination, sourcePort, destinationPort: hasPorts ? dice.pick(SERVICES) : 0 }

@@ -22,7 +22,6 @@ export const NETWORKS = ['10.1.0.0/24', '10.2.0.0/24', '10.1.0.0/30', '10.0.0.0/
 export const MAPPED = '192.168.7'
 /** Addresses that a gateway chooses from. */
 export const SNAT_POOL = { first: '203.0.113.32', last: '203.0.113.35' }
-export const POOL = [32, 33, 34, 35].map((last) => `203.0.113.${last}`)
 export const DNAT_POOL = { first: '10.3.0.2', last: '10.3.0.5' }
 
 export const SERVICES = [22, 53, 80, 443, 5000, 5001, 8080] as const
@@ -33,3 +32,5 @@ export const PORT_RANGES = [[40_000, 40_015], [41_000, 41_003], [1020, 1023]] as
 
 /** The mark packets that tell when others are through; see bed.ts. They meet rules of their own. */
 export const MARK = { inside: '10.254.0.1', remote: '198.51.100.254', port: 9 }
+/** On what the kernel of the bed says itself. */
+export const OWN_MARK = '0x80000000'
