@@ -276,6 +276,15 @@ export const schema = section({
     syslog: checked(/^/, (value) => value === 'off' || parseSyslogTarget(value) !== null, SYSLOG)
       .default('off')
       .describe('Where the lines about bindings go instead of the log: "unix:/dev/log" or "udp:HOST:PORT" (RFC 5424).'),
+    nflog: section({
+      directory: checked(/^\/[^\0]*$/, () => true, 'must be an absolute path')
+        .optional()
+        .describe('Directory for capture files of NFLOG rules, one a group: NAME-nflog-GROUP.pcapng. When absent, NFLOG writes lines as LOG does.'),
+      fileBytes: integer(65_536, 1_099_511_627_776).default(104_857_600).describe('Bytes after which a new file is begun.'),
+      files: integer(1, 1000).default(10).describe('Files of a group at most; the oldest is deleted.'),
+    })
+      .prefault({})
+      .describe('Capture files (pcapng) of the packets that NFLOG rules log.'),
   })
     .prefault({})
     .describe('Log lines on standard error.'),

@@ -32,6 +32,7 @@ import { Clock } from './clock.js'
 import { Epoch } from './epoch.js'
 import { HookEnvironment } from './hooks/environment.js'
 import { Hooks } from './hooks/hooks.js'
+import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
@@ -79,6 +80,8 @@ export type DataPlaneSettings = Pick<
   readonly events?: SharedArrayBuffer
   /** Absent: lo, tun0, eth0. */
   readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
+  /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
+  readonly logs?: SharedArrayBuffer
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -91,6 +94,8 @@ export interface DataPlaneDevices {
   /** Somebody on the link of a WAN is to be found out. */
   ask(index: number, address: number): void
   readonly random: RandomSource
+  /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
+  readClock?(clock: Float64Array): void
 }
 
 export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
@@ -122,6 +127,8 @@ export class DataPlane {
   readonly #chooser: EndpointChooser
   /** Port blocks; null where ports are given one by one. */
   readonly blocks: PortBlocks | null
+  /** Where hooks write what rules log. */
+  readonly ruleLog: RuleLog
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
@@ -174,7 +181,11 @@ export class DataPlane {
       seed: settings.policy?.seed ?? devices.random.next(),
       environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
     })
-    const hooks = new Hooks({ slab, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random })
+    this.ruleLog = new RuleLog(settings.logs ?? createLogRing(LOG_RING_MIN), (clock) => {
+      if (devices.readClock === undefined) clock[0] = this.pipeline.now
+      else devices.readClock(clock)
+    })
+    const hooks = new Hooks({ slab, log: this.ruleLog, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random })
     const routing = new Routing(slab, this.policy.router, attachments)
     this.policy.onChange = () => {
       this.#epoch.next()

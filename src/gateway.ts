@@ -16,14 +16,17 @@ import { logDeterministic } from './control/deterministic-log.js'
 import { EventHub } from './control/event-hub.js'
 import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
+import { type FollowedRoutes, interfaceNames, openFollowedRoutes } from './control/followed-routes.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
-import { interfaceNames, linksOf } from './control/policy-links.js'
+import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
+import { RuleLogWriter } from './control/rule-log.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
+import { createLogRing } from './hooks/log-ring.js'
 import { createMetrics } from './metrics.js'
 import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
@@ -70,10 +73,13 @@ class Gateway implements RunningGateway {
   readonly #hub = new EventHub(this.#ring)
   readonly #streams: EventStreams
   readonly #bindings: BindingLog
+  readonly #logRing = createLogRing()
+  readonly #ruleLog: RuleLogWriter
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
+  #routes!: FollowedRoutes
   #policy!: PolicyService
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
@@ -93,24 +99,28 @@ class Gateway implements RunningGateway {
     const wallTime = createWallClock(monotonic)
     this.#streams = new EventStreams({ hub: this.#hub, timeouts: this.#timeouts, capacity: config.limits.flows, wallTime })
     this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
+    this.#ruleLog = new RuleLogWriter({
+      ring: this.#logRing, ruleset: () => this.#policy.ruleset, interfaces: ['', ...interfaceNames(config)], wallTime, log, name: config.name, nflog: config.log.nflog,
+    })
   }
 
   async start(): Promise<void> {
-    this.#policy = await openPolicy(this.#config, this.#log, monotonic)
-    this.#host = await openHost(this.#config, this.#log)
+    this.#routes = await openFollowedRoutes(this.#config)
     try {
-      await this.#followLinks()
+      this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
+      this.#host = await openHost(this.#config, this.#log)
+    } catch (error) {
+      this.#routes.close()
+      throw error
+    }
+    try {
       this.#bindings.start()
+      this.#ruleLog.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
-      await this.#host.engage({
-        send: (message) => {
-          this.#worker.send(message)
-          if (message.type === 'wan') this.#followLinks().catch((error: unknown) => this.#log.debug({ err: error }, 'routes are not followed any more'))
-        },
-        fail: (error) => this.#stop(error),
-      })
+      await this.#followRoutes()
+      await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
       throw error
@@ -136,9 +146,11 @@ class Gateway implements RunningGateway {
    */
   async #shutDown(): Promise<void> {
     this.#endLog()
+    this.#routes.close()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
+    await this.#ruleLog.stop()
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()
@@ -151,6 +163,7 @@ class Gateway implements RunningGateway {
       table: this.#table,
       stats: this.#stats,
       events: this.#ring,
+      logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
       deadFlows: 'reset',
       mssClamp,
@@ -170,10 +183,14 @@ class Gateway implements RunningGateway {
     }
   }
 
-  /** Addresses and routes of the WAN, as they are now, for routing by policy. */
-  #followLinks(): Promise<void> {
-    const { devices, routes } = linksOf(this.#host.wanState, this.#host.wanSettings, this.#config)
-    return this.#policy.setLinks(devices, routes)
+  /** Interfaces and routes as they are now, and from now on, for routing by policy. */
+  #followRoutes(): Promise<void> {
+    const take = ({ devices, routes }: FollowedTables): Promise<void> => this.#policy.setLinks(devices, routes)
+    const tell = (err: unknown): void => {
+      if (this.#state !== 'stopping') this.#log.warn({ err }, 'changes of the kernel\'s routes are not followed')
+    }
+    this.#routes.listen({ change: (tables) => { take(tables).catch(tell) }, problem: tell })
+    return take(this.#routes.tables)
   }
 
   policy(request: PolicyRequest): Promise<PolicyAnswer> {
@@ -190,6 +207,7 @@ class Gateway implements RunningGateway {
       state: this.#state,
       events: { readers: this.#streams.readers, lost: this.#hub.missed },
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
+      log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
       uptime: (Date.now() - this.#started) / 1000,
     })
   }

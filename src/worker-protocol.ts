@@ -47,6 +47,8 @@ export interface WorkerSettings {
   readonly stats: Float64Array
   /** event-ring.ts */
   readonly events: SharedArrayBuffer
+  /** hooks/log-ring.ts; absent: what rules log is lost. */
+  readonly logs?: SharedArrayBuffer
   /** eventfd that interrupts the worker's poll. */
   readonly wake: number
   readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }

@@ -40,7 +40,7 @@ describe('parseConfig', () => {
       ...PROFILES.behave,
       forwards: [],
       fault: {},
-      log: { level: 'info', format: 'auto', bindings: 'off', destinations: false, syslog: 'off' },
+      log: { level: 'info', format: 'auto', bindings: 'off', destinations: false, syslog: 'off', nflog: { fileBytes: 104_857_600, files: 10 } },
       socket: '/run/tsnat/default/control.sock',
       busyPoll: 50,
     })
@@ -81,7 +81,7 @@ describe('parseConfig', () => {
         refusal: 'silent', makeRoom: false,
       },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },
-      log: { level: 'debug', format: 'pretty', bindings: 'mappings', destinations: true, syslog: 'udp:192.0.2.1:514' },
+      log: { level: 'debug', format: 'pretty', bindings: 'mappings', destinations: true, syslog: 'udp:192.0.2.1:514', nflog: { directory: '/var/log/tsnat', fileBytes: 65_536, files: 3 } },
       socket: '/tmp/x.sock',
       busyPoll: 50,
     }

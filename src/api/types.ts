@@ -155,6 +155,8 @@ export interface GatewayStatus {
   events: { readers: number; lost: number }
   /** Lines of the log of bindings: written, and lost. */
   bindings: { logged: number; lost: number }
+  /** Packets that LOG and NFLOG rules logged: lines of the log, packets in capture files, and those that were lost. */
+  log: { lines: number; packets: number; lost: number }
   /** Count by drop reason; reasons that never happened are absent. */
   drops: Record<string, number>
 }

@@ -6,12 +6,14 @@ import type { Config } from '../config.js'
 import type { TsnatError } from '../errors.js'
 import { KernelRoutes } from '../host/kernel-routes.js'
 import type { KernelNetwork } from '../host/kernel-routes.js'
+import { gatewayAddressOf } from '../host/lan-subnet.js'
+import { openNamespace, ownNamespace } from '../host/namespace.js'
 import type { NetworkNamespace } from '../host/namespace.js'
 import { hostTimers } from '../host/wan-neighbours.js'
 import type { Timers } from '../host/wan-neighbours.js'
 import type { InterfaceAddress } from '../route/source.js'
 import { Scope } from '../route/types.js'
-import { parseIpv4 } from '../stack/wire/address.js'
+import { parseIpv4, parsePrefix } from '../stack/wire/address.js'
 import { followKernel } from './main-table.js'
 import type { FollowedTables, TableWan } from './main-table.js'
 import { ownedAddresses } from './outside-plan.js'
@@ -19,6 +21,9 @@ import { ownedAddresses } from './outside-plan.js'
 /** Interfaces of rules and routes: 1 is the loopback, 2 the TUN, then the WANs in their order. */
 export const LAN_NUMBER = 2
 export const numberOfWan = (place: number): number => LAN_NUMBER + 1 + place
+
+/** Names of the interfaces in the order of their numbers from 1 on. */
+export const interfaceNames = ({ lan, wan }: Pick<Config, 'lan' | 'wan'>): string[] => ['lo', lan, wan]
 
 /** What the configuration says of a WAN. */
 export interface FollowedWan extends Pick<TableWan, 'name' | 'gateway' | 'weight' | 'metric'> {
@@ -48,6 +53,22 @@ export interface FollowedRoutesListener {
 export const followedWans = (config: Pick<Config, 'wan' | 'wanAddress'>): FollowedWan[] => {
   const gateway = config.wanAddress === 'shared' ? undefined : config.wanAddress.gateway
   return [{ name: config.wan, owned: ownedAddresses(config), gateway: gateway === undefined ? null : parseIpv4(gateway), weight: null, metric: null }]
+}
+
+type FollowConfig = Pick<Config, 'wan' | 'wanAddress' | 'lan' | 'lanAddress' | 'netns' | 'importKernelRoutes'>
+
+/** What a gateway of this configuration follows. Nothing on the host is changed. @throws NetlinkError, TsnatError when there is no such namespace */
+export const openFollowedRoutes = async (config: FollowConfig): Promise<FollowedRoutes> => {
+  const { address, length } = parsePrefix(config.lanAddress)!
+  const lanNamespace = config.netns === undefined ? ownNamespace() : openNamespace(config.netns)
+  try {
+    return await FollowedRoutes.open({
+      wanNamespace: ownNamespace(), lanNamespace, wans: followedWans(config), everything: config.importKernelRoutes,
+      lan: { name: config.lan, addresses: [{ address: gatewayAddressOf(address, length), prefixLength: length, primary: true }] },
+    })
+  } finally {
+    lanNamespace.close()
+  }
 }
 
 /** A WAN as configured and as the kernel has it now. */

@@ -12,10 +12,11 @@
 import type { Logger } from 'pino'
 import type { PolicyAnswer, PolicyRequest } from '../api/types.js'
 import {
-  allRoutes, builtInNames, initialState, type IpChanges, type IpState, withDevices, withFollowedRoutes, withTables,
+  allRoutes, builtInNames, initialState, type IpChanges, type IpState, withFollowed, withTables,
 } from '../policy/iproute/index.js'
 import { editsOf, type NamedSet, NO_SETS, takeElements, takeMembers } from '../policy/ipset/index.js'
 import { emptyRuleset, withCounters } from '../policy/iptables/index.js'
+import type { Ruleset } from '../policy/model.js'
 import { LIST_KIND } from '../policy/sets/edits.js'
 import { ruleMessages, type ToPolicy } from '../policy-protocol.js'
 import type { Device } from '../route/connected.js'
@@ -70,6 +71,11 @@ export class PolicyService {
     return this.#options.seed
   }
 
+  /** The rules as they are now. */
+  get ruleset(): Ruleset {
+    return this.#state.ruleset
+  }
+
   /** As it is now. Counters, and elements of sets that rules change, may be older. */
   get state(): PolicyState {
     return this.#state
@@ -105,21 +111,16 @@ export class PolicyService {
   }
 
   /**
-   * Interfaces and their addresses, and the routes that are followed from elsewhere, have changed. Connected routes come and go with the
-   * addresses; what commands have changed stays.
-   * @param followed all of them, from now on
+   * Interfaces and the routes that are followed from elsewhere have changed; what commands have changed stays.
+   * @param followed all of them from now on, those that the interfaces have by their addresses among them
    */
   setLinks(devices: readonly Device[], followed: readonly PrefixRoutes[]): Promise<void> {
     return this.#next(async () => {
-      const before = this.#state.ip
-      const isNews = JSON.stringify([before.devices, this.#followed]) !== JSON.stringify([devices, followed])
-      if (!isNews) return
-      const moved = withDevices(before, devices)
-      const { state, changes } = withFollowedRoutes(moved.state, this.#followed, followed)
+      const { state, changes } = withFollowed(this.#state.ip, devices, this.#followed, followed)
       this.#followed = followed
       this.#state = { ...this.#state, ip: state }
       if (this.#link === null) return
-      this.#link.send(tableMessages(state, joined(moved.changes, changes, state), true))
+      this.#link.send(tableMessages(state, changes, true))
       this.#sendDead()
       await this.#link.sync()
     })
@@ -220,15 +221,6 @@ export class PolicyService {
 }
 
 const setNumbers = ({ sets }: PolicyState): (readonly [string, number])[] => [...sets.sets.values()].map(({ name, id }: NamedSet) => [name, id] as const)
-
-/** Both changes in one, as the state is in the end. */
-const joined = (first: IpChanges, second: IpChanges, { tables }: IpState): IpChanges => {
-  const prefixes = new Map([...first.routes, ...second.routes].map((prefix) => [`${prefix.table} ${prefix.destination}/${prefix.length}`, prefix]))
-  const routes = [...prefixes.values()].map(({ table, destination, length }) => ({
-    table, destination, length, routes: tables.get(table)?.get(destination, length) ?? [],
-  }))
-  return { routes, rules: first.rules || second.rules }
-}
 
 /** A change of routes and rules as messages. @param devices whether interfaces have changed, too */
 function* tableMessages(state: IpState, { routes, rules }: IpChanges, devices: boolean): Generator<ToPolicy> {

@@ -3,15 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config.js'
-import { ownNamespace } from '../host/namespace.js'
-import { Rtnetlink } from '../host/rtnetlink.js'
-import { readWanState, type WanState } from '../host/wan-state.js'
 import { systemRandom } from '../nat/random.js'
+import { native } from '../native.js'
 import { tableNames } from '../policy/iproute/index.js'
-import { interfaceNames, linksOf } from './policy-links.js'
+import { interfaceNames } from './followed-routes.js'
+import type { FollowedTables } from './main-table.js'
 import { readPolicy } from './policy-load.js'
 import { PolicyService } from './policy-service.js'
-import { planWan } from './wan-plan.js'
 
 const TABLE_FOLDERS = ['/usr/share/iproute2', '/etc/iproute2']
 
@@ -45,33 +43,20 @@ export const hostTableNames = (): ReadonlyMap<number, string> => {
   return names
 }
 
-const currentWan = async (name: string): Promise<WanState> => {
-  const rtnetlink = new Rtnetlink(ownNamespace())
-  try {
-    return await readWanState(rtnetlink, name)
-  } finally {
-    rtnetlink.close()
-  }
-}
-
 /**
- * The service with what the configuration says, checked against the WAN as it is. Nothing on the host is changed.
+ * The service with what the configuration says, checked against the interfaces and routes that there are. Nothing on the host is changed.
  * @param now milliseconds on the data plane's clock
  * @throws TsnatError with file, line and column
  */
-export const openPolicy = async (config: Config, log: Logger, now: () => number): Promise<PolicyService> => {
+export const openPolicy = async (config: Config, log: Logger, now: () => number, { devices, routes }: FollowedTables): Promise<PolicyService> => {
   const random = systemRandom()
   const service = new PolicyService({
     log, interfaces: interfaceNames(config), seed: random.next() | 0, now, random: () => random.next(), tableNames: hostTableNames,
   })
+  await service.setLinks(devices, routes)
   const texts = readPolicy(config)
-  const state = texts.ipBatch === null ? null : await currentWan(config.wan)
   // An interface that is not there is told of by the checks of the host.
-  const isMissing = state?.ifindex === 0
-  if (state !== null && !isMissing) {
-    const { devices, routes } = linksOf(state, planWan(state, config), config)
-    await service.setLinks(devices, routes)
-  }
+  const isMissing = native().interfaceIndex(config.wan) === 0
   service.load(isMissing ? { ...texts, ipBatch: null } : texts)
   return service
 }

@@ -92,6 +92,7 @@ export const exampleStatus = (): GatewayStatus => ({
   },
   events: { readers: 0, lost: 0 },
   bindings: { logged: 0, lost: 0 },
+  log: { lines: 0, packets: 0, lost: 0 },
   drops: { 'no-flow': 7, 'ttl-expired': 12 },
 })
 

@@ -9,7 +9,7 @@ import { buildIcmpEcho, buildIcmpError, buildTcp, buildUdp } from '../../src/tes
 import { FLOW_MARK } from '../../src/nat/flow-table.js'
 import { anyRule, defaultRules } from '../../src/route/rules.js'
 import { Origin, RouteType, Scope } from '../../src/route/types.js'
-import { A, B, destinationOf, E, from, G, icmp, ip, only, P, Q, sourceOf, to } from '../stack/support.js'
+import { A, B, destinationOf, E, from, G, icmp, only, P, Q, sourceOf, to } from '../stack/support.js'
 
 const gatewayWith = (rules: string, options: MemoryGatewayOptions = {}): MemoryGateway => new MemoryGateway(options).restoreRules(`${rules.trim()}\n`)
 const UDP = { source: A, destination: P, sourcePort: 5000, destinationPort: 53 }

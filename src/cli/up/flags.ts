@@ -40,6 +40,7 @@ export interface UpFlags {
   logBindings?: string
   logDestinations?: boolean
   logSyslog?: string
+  logNflog?: string
   socket?: string
   busyPoll?: string
 }
@@ -85,6 +86,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--log-bindings <what>', 'log who has which outside port: off, mappings, flows or blocks (off)')
     .option('--log-destinations', 'tell whom flows speak to in these lines')
     .option('--log-syslog <target>', 'send these lines to unix:/dev/log or udp:HOST:PORT instead (off)')
+    .option('--log-nflog <directory>', 'write packets of NFLOG rules to capture files there (to the log)')
     .option('--socket <path>', 'control socket (/run/tsnat/NAME/control.sock)')
     .option('--fault <side.direction.kind=value>', 'for tests: lan.in.loss=0.05, wan.out.reorder=0.1 …; repeatable', several)
 
@@ -159,6 +161,7 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['log', 'bindings'], flags.logBindings, '--log-bindings')
   set(['log', 'destinations'], flags.logDestinations, '--log-destinations')
   set(['log', 'syslog'], flags.logSyslog, '--log-syslog')
+  set(['log', 'nflog', 'directory'], flags.logNflog, '--log-nflog')
   set(['socket'], flags.socket, '--socket')
   set(['busyPoll'], flags.busyPoll === undefined ? undefined : value(flags.busyPoll), '--busy-poll')
   for (const text of flags.nat ?? []) {
