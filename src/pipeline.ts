@@ -291,11 +291,22 @@ export class Pipeline {
 
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
+    const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
+    if (!this.#hooks.isIdle && !isPing && this.#isOutside(packet)) {
+      const stopped = this.#hooks.local(packet, from)
+      if (stopped !== 0) return stopped
+    }
     if (from.zone !== ZONE_LAN) {
       if (this.#knocks !== null && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop, from)
       return drop
     }
-    return drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST ? this.#receiveLocal(packet, from) : drop
+    return isPing ? this.#receiveLocal(packet, from) : drop
+  }
+
+  /** Whether a packet goes to an outside address of the gateway, as rules of PREROUTING have left it. */
+  #isOutside(packet: Packet): boolean {
+    const { hasDestination, destination } = this.#hooks
+    return this.#admission.addresses.has(hasDestination ? destination.address : packet.destination)
   }
 
   /** Opens a flow for a packet of none, which has met PREROUTING. Returns its original side, or -(drop code). */
@@ -429,6 +440,7 @@ export class Pipeline {
   #passUntracked(packet: Packet, from: Attachment): number {
     const hooks = this.#hooks
     if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
+    if (this.#isOutside(packet)) return hooks.local(packet, from) || Drop['no-flow']
     let to = this.lan
     let link = 0
     if (from.zone === ZONE_LAN) {

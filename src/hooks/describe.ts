@@ -77,7 +77,9 @@ export const describeFlow = (meta: PacketMeta, table: FlowTable, side: number, i
   meta.direction = direction
   meta.consultsNat = false
   meta.connmark = flows[at + FLOW_MARK]! >>> 0
-  meta.status = STATUS.CONFIRMED | (isAnswered ? STATUS.SEEN_REPLY : 0) | ((events & EVENT_ASSURED) !== 0 ? STATUS.ASSURED : 0)
+  // A packet of the reply side is an answer, also the first one.
+  const isSeen = isAnswered || (direction === REPLY && !isRelated)
+  meta.status = STATUS.CONFIRMED | (isSeen ? STATUS.SEEN_REPLY : 0) | ((events & EVENT_ASSURED) !== 0 ? STATUS.ASSURED : 0)
   meta.originalSource = sides[original + SIDE_SOURCE]!
   meta.originalDestination = sides[original + SIDE_DESTINATION]!
   meta.replySource = sides[reply + SIDE_SOURCE]!
@@ -87,8 +89,7 @@ export const describeFlow = (meta: PacketMeta, table: FlowTable, side: number, i
   meta.replySourcePort = isIcmp ? (back >>> 16) << 8 : back >>> 16
   meta.replyDestinationPort = back & 0xffff
   meta.expires = Math.max(0, timeouts[table.classOf(flow)]! - (table.now - flows[at + FLOW_SEEN]!))
-  // A packet of the reply side is an answer, also the first one.
-  const state = isRelated ? STATE.RELATED : direction === REPLY || isAnswered ? STATE.ESTABLISHED : STATE.NEW
+  const state = isRelated ? STATE.RELATED : isSeen ? STATE.ESTABLISHED : STATE.NEW
   meta.state = state | natStates(meta)
 }
 

@@ -7,6 +7,7 @@
  * as the kernel does here.
  */
 import { setImmediate } from 'node:timers/promises'
+import { TABLE_NAMES } from '../../../../src/policy/model.js'
 import type { Lab, LabNamespace } from '../../../../src/testing/lab/index.js'
 import { buildUdp } from '../../../../src/testing/packets.js'
 import { LAN_MTU, type Side, WAN_MTU } from '../addresses.js'
@@ -30,6 +31,8 @@ export interface RuleGateway {
   close(): void
 }
 
+const NO_RULES = TABLE_NAMES.map((table) => `*${table}\nCOMMIT\n`).join('')
+
 const OTHER: Record<Side, Side> = { lan: 'wan', wan: 'lan' }
 
 /** Packets that no socket of the gateway waits for go past all rules of iptables, and no further: tsnat has no sockets that could refuse them. */
@@ -50,7 +53,8 @@ class KernelGateway implements RuleGateway {
   }
 
   async load(rules: string): Promise<void> {
-    await this.#namespace.run(`${this.#tool}-restore`, [], { input: rules, check: true })
+    // What matches remember goes with the last rule that names it.
+    for (const input of [NO_RULES, rules]) await this.#namespace.run(`${this.#tool}-restore`, [], { input, check: true })
     await this.#namespace.run('conntrack', ['-F'])
   }
 

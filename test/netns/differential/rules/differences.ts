@@ -40,8 +40,8 @@ const alikeErrors = ({ kernel, tsnat }: RuleMismatch, change: (line: string) => 
 /** The TOS of the packet itself, not of the one that it quotes. */
 const withoutTos = (line: string): string => line.replace(/\} tos 0x[0-9a-f]+, ttl/, '}, ttl')
 /** TOS and TTL of what is quoted. */
-const withoutQuotedFields = (line: string): string => line.replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
-const withoutSource = (line: string): string => line.replace(/^(lan|wan): \S+ >/, '$1:')
+const withoutQuotedFields = (line: string): string => line.replace(/ <[0-9a-f]+>/, '').replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
+const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/, '$1:')
 const withoutMss = (line: string): string => line.replace(' <02040218>', '')
 
 export const RULE_DIFFERENCES: readonly RuleDifference[] = [
@@ -54,7 +54,7 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
   },
   {
     id: 'quoted-changes',
-    kernel: 'What a rule rejects is quoted as rules and forwarding have changed it until then: TTL, TOS',
+    kernel: 'What a rule rejects is quoted as rules and forwarding have changed it until then: TTL, TOS, MSS',
     tsnat: 'It is quoted nearer to how it came',
     why: 'What its sender knows is what it sent',
     explains: (mismatch) => alikeErrors(mismatch, (line) => withoutQuotedFields(withoutTos(line))),
@@ -65,6 +65,20 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     tsnat: 'To the inside all come from the gateway\'s own address, to the outside from the one that was asked',
     why: 'Nothing is looked up for an error',
     explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedFields(withoutTos(line)))),
+  },
+  {
+    id: 'new-identification',
+    kernel: 'The identification stays that of the sender, so an ICMP error quotes it',
+    tsnat: 'What may be fragmented and changes its source gets a new one, which errors quote',
+    why: 'RFC 6864 4.1; senders do not look at it',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => line.replace(/ id \d+(?! DF)(?= of)/, '')),
+  },
+  {
+    id: 'ttl-0',
+    kernel: 'A packet whose TTL rules have lowered to 0 is sent',
+    tsnat: 'Its sender is told that the TTL has run out',
+    why: 'RFC 1812 5.3.1: nothing leaves with a TTL of 0',
+    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes('(TTL is 0)')) && tsnat.every((line) => line.includes(' ICMP 11/0 ')),
   },
   {
     id: 'absent-mss',

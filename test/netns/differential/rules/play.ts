@@ -79,12 +79,13 @@ const learn = (progress: Progress, { way }: Packet, child: Emitted): void => {
   if (way === 'forth') progress.far = { side: child.side, ends: endsOf(child.bytes), packet: child.bytes }
 }
 
-/** `table: rule [packets:bytes]` of each rule and policy of a saved file, its tables in whatever order. */
+/** `table: rule [packets:bytes]` of each rule and policy of a saved file, its tables in whatever order. OUTPUT is the bed's own. */
 export const countersOf = (saved: string): string[] => {
   const ruleset = restoreRuleset(emptyRuleset(), saved, { counters: true })
   return TABLE_NAMES.flatMap((table) => saveRuleset(ruleset, { table, counters: true }).split('\n').flatMap((text) => {
     const policy = /^:(\S+) (?:ACCEPT|DROP) (\[\d+:\d+\])/.exec(text)
     const rule = /^(\[\d+:\d+\]) (-A .*)/.exec(text)
+    if (/^(?::|\[\d+:\d+\] -A )OUTPUT /.test(text)) return []
     if (policy !== null) return [`${table}: policy of ${policy[1]} ${policy[2]}`]
     return rule !== null && !isOfBed(text) ? [`${table}: ${rule[2]} ${rule[1]}`] : []
   }))
@@ -94,14 +95,16 @@ export const play = async (gateway: RuleGateway, { rules, shots }: RuleCase): Pr
   await gateway.load(rules)
   const progress = new Map<Flow, Progress>()
   const [sent, seen]: [(string | undefined)[], string[][]] = [[], []]
-  for (const { flow, make } of shots) {
+  for (const { flow, make, isDeaf } of shots) {
     const own: Progress = progress.get(flow) ?? { ends: [] }
     progress.set(flow, own)
-    const packet = make(own)
+    const packet = own.isStuck === true && !isDeaf ? undefined : make(own)
     const emitted = packet === undefined ? [] : await gateway.send(packet.side, packet.bytes)
     sent.push(packet === undefined ? undefined : describeSent(packet))
     const child = packet === undefined ? undefined : childOf(packet, emitted)
     if (packet !== undefined && child !== undefined) learn(own, packet, child)
+    // Before it was answered it may be tried again.
+    if (packet !== undefined && child === undefined && packet.way !== 'error' && (packet.way === 'back' || own.near !== undefined || own.far !== undefined)) own.isStuck = true
     const names = own.ends.flatMap(({ way, ends }) => choices(flow, way, ends))
     seen.push(packet === undefined ? [] : emitted.map((one) => line(one, names, packet)))
   }

@@ -2,7 +2,7 @@
  * Conversations that generated rules are tried on, packet by packet. What the remote end answers depends on what reached it, so a
  * packet is made only when it is sent, out of what that gateway has done with the flow so far.
  */
-import { buildIcmp, buildIcmpError, buildIpv4, buildTcp, buildUdp, mssOption } from '../../../../src/testing/packets.js'
+import { buildEsp, buildIcmp, buildIcmpError, buildTcp, buildUdp, mssOption } from '../../../../src/testing/packets.js'
 import type { PacketOptions } from '../../../../src/testing/packets.js'
 import { formatIpv4 } from '../../../../src/stack/wire/address.js'
 import * as icmp4 from '../../../../src/stack/wire/icmp4.js'
@@ -14,8 +14,8 @@ import { CLIENT_PORTS, INSIDE, MAPPED, OUTSIDE, OWN_LAN, OWN_WAN, ROUTER, SERVIC
 
 export type Protocol = 'tcp' | 'udp' | 'icmp' | 'other'
 
-/** What is neither TCP, UDP nor ICMP: IPv6 in IPv4. */
-const OTHER = 41
+/** What is neither TCP, UDP nor ICMP: ESP. */
+const OTHER = ipv4.PROTOCOL_ESP
 
 /** A conversation. For ICMP the identifier is the source port; protocols without ports have 0 for both. */
 export interface Flow extends Ends {
@@ -33,6 +33,8 @@ export interface Progress {
   near?: Uint8Array
   /** As what its packets came out so far. */
   readonly ends: { readonly way: 'forth' | 'back'; readonly ends: Ends }[]
+  /** A packet of it has not come out since it was answered: nothing more is said. */
+  isStuck?: boolean
 }
 
 export interface Packet {
@@ -45,11 +47,11 @@ export interface Packet {
 export interface Shot {
   readonly flow: Flow
   readonly note: string
+  /** It is said whatever became of what was said before. */
+  readonly isDeaf: boolean
   /** Undefined when there is nothing to be said, as nothing was heard. */
   make(progress: Progress): Packet | undefined
 }
-
-const PROTOCOL: Record<Protocol, number> = { tcp: ipv4.PROTOCOL_TCP, udp: ipv4.PROTOCOL_UDP, icmp: ipv4.PROTOCOL_ICMP, other: OTHER }
 
 export const reversed = ({ source, destination, sourcePort, destinationPort }: Ends): Ends =>
   ({ source: destination, destination: source, sourcePort: destinationPort, destinationPort: sourcePort })
@@ -133,7 +135,7 @@ const tcpShots = (dice: Dice, flow: Flow): Shot[] => {
   return segments.map((segment, index) => {
     const builder = index === 0 ? first : build(segment)
     return {
-      flow, note: `${segment.isBack ? 'server' : 'client'}: ${segment.note}`,
+      flow, note: `${segment.isBack ? 'server' : 'client'}: ${segment.note}`, isDeaf: dice.chance(1),
       make: (progress) => (segment.isBack ? back(progress, builder) : forth(flow, progress.far === undefined ? first : builder)),
     }
   })
@@ -142,7 +144,8 @@ const tcpShots = (dice: Dice, flow: Flow): Shot[] => {
 const datagramOf = (dice: Dice, { protocol, side }: Flow): ((isBack: boolean) => Builder) => (isBack) => {
   const fields = { ...fieldsOf(dice), payload: payload(dice, side === 'lan' && !isBack) }
   if (protocol === 'udp') return (ends) => buildUdp({ ...fields, ...ends })
-  if (protocol === 'other') return (ends) => buildIpv4({ ...fields, ...ends, protocol: PROTOCOL.other })
+  // Before the payload the number of the association.
+  if (protocol === 'other') return (ends) => buildEsp({ ...fields, ...ends, spi: 7 })
   const sequence = dice.between(1, 99)
   return ({ source, destination, sourcePort, destinationPort }) =>
     buildIcmp({ ...fields, source, destination, type: isBack ? icmp4.ECHO_REPLY : icmp4.ECHO_REQUEST, rest: (Math.max(sourcePort, destinationPort) << 16) | sequence })
@@ -150,10 +153,12 @@ const datagramOf = (dice: Dice, { protocol, side }: Flow): ((isBack: boolean) =>
 
 const datagramShots = (dice: Dice, flow: Flow): Shot[] => {
   const builder = datagramOf(dice, flow)
-  const ways = [false, ...Array.from({ length: dice.between(1, 4) }, (_, index) => (index === 0 ? dice.chance(90) : dice.chance(50)))]
+  // Of what it answers itself, the kernel makes a flow; tsnat none.
+  const isOwn = flow.protocol === 'icmp' && (flow.destination === OWN_WAN || flow.destination === OWN_LAN)
+  const ways = isOwn ? [false] : [false, ...Array.from({ length: dice.between(1, 4) }, (_, index) => (index === 0 ? dice.chance(90) : dice.chance(50)))]
   return ways.map((isBack) => {
     const built = builder(isBack)
-    return { flow, note: isBack ? 'server answers' : 'client asks', make: (progress) => (isBack ? back(progress, built) : forth(flow, built)) }
+    return { flow, note: isBack ? 'server answers' : 'client asks', isDeaf: dice.chance(1), make: (progress) => (isBack ? back(progress, built) : forth(flow, built)) }
   })
 }
 
@@ -173,7 +178,7 @@ const errorShot = (dice: Dice, flow: Flow): Shot => {
     const bytes = buildIcmpError({ ...fields, type, code, mtu: code === 4 ? 1280 : 0, quote: about, quoteLength: 28, source: isRouter ? ROUTER[side] : destination, destination: source })
     return { side, bytes, way: 'error' }
   }
-  return { flow, note: `ICMP ${type}/${code} about ${isNear ? 'an answer' : 'what was sent'}, from ${isRouter ? 'a router' : 'its receiver'}`, make }
+  return { flow, note: `ICMP ${type}/${code} about ${isNear ? 'an answer' : 'what was sent'}, from ${isRouter ? 'a router' : 'its receiver'}`, isDeaf: false, make }
 }
 
 const flowOf = (dice: Dice, number: number): Flow => {
@@ -205,7 +210,8 @@ export const shotsFrom = (dice: Dice, flows: number): Shot[] => {
     if (seen.has(keyOf(flow))) continue
     seen.add(keyOf(flow))
     const shots = flow.protocol === 'tcp' ? tcpShots(dice, flow) : datagramShots(dice, flow)
-    if (dice.chance(20)) shots.splice(dice.between(1, shots.length), 0, errorShot(dice, flow))
+    // After a RST there is nothing that an error could be about.
+    if (dice.chance(20) && !shots.some(({ note }) => /RST|refused/.test(note))) shots.splice(dice.between(1, shots.length), 0, errorShot(dice, flow))
     talks.push(shots)
   }
   const mixed: Shot[] = []

@@ -5,7 +5,7 @@
 import { pino } from 'pino'
 import { PolicyLink } from '../../../../src/control/policy-link.js'
 import { PolicyService } from '../../../../src/control/policy-service.js'
-import type { Device } from '../../../../src/route/connected.js'
+import { connectedRoutes, type Device } from '../../../../src/route/connected.js'
 import { parseIpv4 } from '../../../../src/stack/wire/address.js'
 import { MemoryGateway } from '../../../../src/testing/memory-gateway.js'
 import { LAN_MTU, type Side, WAN_MTU } from '../addresses.js'
@@ -33,7 +33,8 @@ export class TsnatRules implements RuleGateway {
       limits: { icmpErrorsPerSecond: 1_000_000 },
     })
     const service = new PolicyService({ log: pino({ enabled: false }), interfaces: INTERFACES, seed: 1, now: () => gateway.now, random: () => 1 })
-    await service.setLinks([device(1, '127.0.0.1', 8), device(2, OWN_LAN, 24), device(3, OWN_WAN, 24)], [])
+    const devices = [device(1, '127.0.0.1', 8), device(2, OWN_LAN, 24), device(3, OWN_WAN, 24)]
+    await service.setLinks(devices, connectedRoutes(devices))
     service.load({ rules: { name: 'rules', text: rules }, ipBatch: { name: 'routes', text: ROUTES }, ipset: null })
     const { policy } = gateway.plane
     const link = new PolicyLink((message) => policy.handle(message))
@@ -46,9 +47,17 @@ export class TsnatRules implements RuleGateway {
   }
 
   async send(side: Side, packet: Uint8Array): Promise<Emitted[]> {
+    const before = this.#refused
     const gateway = side === 'lan' ? this.#gateway.fromLan(packet) : this.#gateway.fromWan(packet)
     const [lan, wan] = [gateway.toLan(), gateway.toWan()].map((list, index) => list.map(({ bytes }): Emitted => ({ side: index === 0 ? 'lan' : 'wan', bytes })))
+    // That nobody waits for it, the kernel of bed.ts does not say either.
+    if (this.#refused > before) return []
     return side === 'lan' ? [...wan!, ...lan!] : [...lan!, ...wan!]
+  }
+
+  /** Packets to the gateway itself that nobody there waited for. */
+  get #refused(): number {
+    return this.#gateway.drops['to-gateway'] ?? 0
   }
 
   async save(): Promise<string> {
