@@ -285,15 +285,22 @@ export class Pipeline {
 
   /** A packet for the gateway itself, which rules have let arrive. */
   #receiveLocal(packet: Packet, from: Attachment): number {
-    const stopped = this.#hooks.isIdle ? 0 : this.#hooks.local(packet, from)
+    const stopped = this.#hooks.isIdle ? 0 : this.#askLocal(packet, from)
     return stopped !== 0 ? stopped : this.#ownHost.receive(packet, from)
+  }
+
+  /** INPUT, which sees the destination that rules have given the packet. Returns 0 or a drop code. */
+  #askLocal(packet: Packet, from: Attachment): number {
+    const { hasDestination, destination } = this.#hooks
+    if (hasDestination) this.#hooks.redirected(destination.address, destination.port)
+    return this.#hooks.local(packet, from)
   }
 
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
     const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
     if (!this.#hooks.isIdle && !isPing && this.#isOutside(packet)) {
-      const stopped = this.#hooks.local(packet, from)
+      const stopped = this.#askLocal(packet, from)
       if (stopped !== 0) return stopped
     }
     if (from.zone !== ZONE_LAN) {
@@ -441,18 +448,15 @@ export class Pipeline {
     const hooks = this.#hooks
     if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
     if (this.#isOutside(packet)) return hooks.local(packet, from) || Drop['no-flow']
-    let to = this.lan
-    let link = 0
-    if (from.zone === ZONE_LAN) {
-      const refused = this.#routing.find(packet, from, packet.destination, packet.ports & 0xffff, hooks.mark, ANY_ZONE)
-      if (refused !== 0) {
-        this.#tellOfNoWay(packet, from, refused)
-        return refused
-      }
-      to = this.#routing.to
-      link = this.#routing.link
-      if (link < 0) return Drop['no-route']
+    const refused = this.#routing.find(packet, from, packet.destination, packet.ports & 0xffff, hooks.mark, ANY_ZONE)
+    const { to } = this.#routing
+    if (from.zone !== ZONE_LAN && (refused !== 0 || to.zone !== ZONE_LAN)) return Drop['no-flow']
+    if (refused !== 0) {
+      this.#tellOfNoWay(packet, from, refused)
+      return refused
     }
+    const link = to.zone === ZONE_LAN ? 0 : this.#routing.link
+    if (link < 0) return Drop['no-route']
     const mtu = from.zone === ZONE_LAN ? this.#routing.mtu : to.mtu
     const unfit = this.#checkPath(packet, from, mtu)
     if (unfit !== 0) return unfit
@@ -549,6 +553,7 @@ export class Pipeline {
     hooks.meetRelated(packet, side)
     const stopped = hooks.arrive(packet, from)
     if (stopped !== 0) return stopped
+    if (packet.ttl <= 1) return Drop['ttl-expired']
     const refused = hooks.pass(packet, side, from, to)
     return refused !== 0 ? refused : hooks.leave(packet, from, to)
   }
@@ -559,7 +564,7 @@ export class Pipeline {
     if (bad !== 0) return bad
     const side = findQuoted(this.#slab.view, packet, this.table, from.zone)
     if (side < 0) return Drop['no-flow']
-    if (packet.ttl <= 1) return Drop['ttl-expired']
+    if (packet.ttl <= 1 && this.#hooks.isIdle) return Drop['ttl-expired']
     if (isInvalidSource(packet.source)) return Drop['invalid-source']
     const to = this.#attachments[this.table.egressOf(side)]!
     const link = to.linkTo(this.table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!)

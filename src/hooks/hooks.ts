@@ -192,7 +192,8 @@ export class Hooks {
     if (side >= 0) this.#redirectKnown(packet, side)
     this.#outcome.ttl = packet.ttl - 1
     this.#meta.ttl = packet.ttl - 1
-    this.#run(FORWARD, AFTER_TRACKING, packet, from, to)
+    const outcome = this.#run(FORWARD, AFTER_TRACKING, packet, from, to)
+    if (outcome.clampsMss) outcome.mss = Math.min(outcome.mss, Math.min(from.mtu, to.mtu) - MSS_OVERHEAD)
     return this.#judge(packet, from)
   }
 

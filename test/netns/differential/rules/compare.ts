@@ -50,6 +50,7 @@ export const compareCase = (rules: RuleCase, kernel: Played, tsnat: Played, resu
     met.add(reason.id)
     result.found.set(reason.id, (result.found.get(reason.id) ?? 0) + 1)
   }
+  const sent = tsnat.sent.filter((line) => line !== undefined)
   const wrong: string[] = []
   for (const [index, counter] of kernel.counters.entries()) {
     const other = tsnat.counters[index] ?? 'nothing'
@@ -58,7 +59,7 @@ export const compareCase = (rules: RuleCase, kernel: Played, tsnat: Played, resu
       if (!counter.endsWith('[0:0]')) result.counted++
       continue
     }
-    const reason = RULE_DIFFERENCES.find(({ explainsCounter }) => explainsCounter?.({ counter, other, met }) === true)
+    const reason = RULE_DIFFERENCES.find(({ explainsCounter }) => explainsCounter?.({ counter, other, sent, met }) === true)
     if (reason === undefined) wrong.push(`    ${counter} but tsnat ${other.endsWith(']') ? numbers(other) : other}`)
     else result.found.set(reason.id, (result.found.get(reason.id) ?? 0) + 1)
   }

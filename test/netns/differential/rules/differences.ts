@@ -18,6 +18,8 @@ export interface CounterMismatch {
   /** `table: rule [packets:bytes]` of the kernel, and of tsnat. */
   readonly counter: string
   readonly other: string
+  /** All that was sent in the case, as text. */
+  readonly sent: readonly string[]
   /** Differences met in the case, by id. */
   readonly met: ReadonlySet<string>
 }
@@ -42,6 +44,7 @@ const withoutTos = (line: string): string => line.replace(/\} tos 0x[0-9a-f]+, t
 /** TOS and TTL of what is quoted. */
 const withoutQuotedFields = (line: string): string => line.replace(/ <[0-9a-f]+>/, '').replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
 const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/, '$1:')
+const withoutPorts = (line: string): string => line.replaceAll(/:(?:port [xy] of [\d-]+|\d+)/g, '')
 const withoutMss = (line: string): string => line.replace(' <02040218>', '')
 
 export const RULE_DIFFERENCES: readonly RuleDifference[] = [
@@ -67,11 +70,25 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedFields(withoutTos(line)))),
   },
   {
+    id: 'told',
+    kernel: 'A first packet for which no outside endpoint is free is dropped without a word',
+    tsnat: 'Its sender is told, with ICMP 3/13',
+    why: 'RFC 5508 REQ-8',
+    explains: ({ kernel, tsnat }) => kernel.length === 0 && tsnat.length === 1 && / ICMP 3\/13 /.test(tsnat[0]!),
+  },
+  {
     id: 'new-identification',
     kernel: 'The identification stays that of the sender, so an ICMP error quotes it',
     tsnat: 'What may be fragmented and changes its source gets a new one, which errors quote',
     why: 'RFC 6864 4.1; senders do not look at it',
     explains: (mismatch) => alikeErrors(mismatch, (line) => line.replace(/ id \d+(?! DF)(?= of)/, '')),
+  },
+  {
+    id: 'port-clash',
+    kernel: 'When the first port of a range of DNAT is taken already for this client, the next one is given',
+    tsnat: 'The client gets another port towards the server, as where DNAT names no range',
+    why: 'Where a packet goes is decided before it is known which flows there are',
+    explains: ({ kernel, tsnat }) => kernel.length === 1 && tsnat.length === 1 && tsnat[0]!.includes(':port x of') && withoutPorts(kernel[0]!) === withoutPorts(tsnat[0]!),
   },
   {
     id: 'ttl-0',
@@ -86,6 +103,6 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     tsnat: 'Such a SYN stays as it is',
     why: 'Without the option the other end sends 536 bytes at most anyway (RFC 9293 3.7.1)',
     explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes(' <02040218>')) && kernel.map(withoutMss).join() === tsnat.join(),
-    explainsCounter: ({ counter, other, met }) => met.has('absent-mss') && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
+    explainsCounter: ({ counter, other, sent }) => sent.some((line) => / TCP \[S\] .* win \d+ length 0/.test(line)) && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
   },
 ]

@@ -99,7 +99,8 @@ const target = (dice: Dice, { table, leads }: Place, protocol: Protocol): string
     [3, () => `-j LOG --log-prefix ${dice.pick(['a', 'b'])}: --log-level ${dice.between(0, 7)}`],
     [2, () => `-j NFLOG --nflog-group ${dice.between(1, 3)}`],
   ]
-  if (table === 'raw') choices.push([3, () => `-j ${dice.pick(['NOTRACK', 'CT --notrack'])}`], [1, () => '-j DROP'])
+  // Of other protocols answers that nobody asked for are INVALID.
+  if (table === 'raw') choices.push([protocol === 'udp' ? 12 : 0, () => `-j ${dice.pick(['NOTRACK', 'CT --notrack'])}`], [1, () => '-j DROP'])
   if (table === 'filter') {
     choices.push([2, () => '-j DROP'], [4, () => `-j REJECT --reject-with ${dice.pick(REJECTS)}`], [4, () => '-j ACCEPT'])
     if (protocol === 'tcp') choices.push([4, () => '-j REJECT --reject-with tcp-reset'])
@@ -111,7 +112,7 @@ const target = (dice: Dice, { table, leads }: Place, protocol: Protocol): string
       [6, () => `-j CONNMARK --${dice.pick(['save', 'restore'])}-mark --nfmask ${bits(dice)} --ctmask ${bits(dice)}`],
       [6, () => `-j TOS --set-tos 0x${dice.pick(['10', '08', 'b8'])}/0xff`],
       [6, () => `-j DSCP --set-dscp 0x${dice.pick(['0a', '2e'])}`],
-      [8, () => `-j TTL --ttl-${dice.pick(['set 64', 'set 1', 'inc 2', 'inc 200', 'dec 1', 'dec 62'])}`],
+      [8, () => `-j TTL --ttl-${dice.pick(['set 64', 'set 1', 'inc 2', 'inc 200', 'dec 1', 'dec 3'])}`],
       [1, () => '-j DROP'],
     )
   }
@@ -146,7 +147,7 @@ const destinationNat = (dice: Dice): string => dice.weighted<() => string>([
   [2, () => `-d ${OWN_WAN}/32 -p tcp -m tcp --dport 5000:5001 -j DNAT --to-destination ${dice.pick(INSIDE)}:8080-8089/5000`],
   [2, () => `-d ${OWN_WAN}/32 -p icmp -j DNAT --to-destination ${dice.pick(INSIDE)}`],
   [3, () => `-d ${MAPPED}.0/24 -j NETMAP --to 10.1.0.0/24`],
-  [3, () => `-s ${dice.pick(NETWORKS)} -p tcp -m tcp --dport ${port(dice)} -j DNAT --to-destination ${dice.pick(OUTSIDE)}:${port(dice)}`],
+  [3, () => `-i ${DEVICE.lan} -p tcp -m tcp --dport ${port(dice)} -j DNAT --to-destination ${dice.pick(OUTSIDE)}:${port(dice)}`],
   [1, () => `-i ${DEVICE.lan} -p udp -m udp --dport 53 -j DNAT --to-destination :5001`],
   [2, () => `-i ${DEVICE.lan} -p tcp -m tcp --dport ${port(dice)} -j REDIRECT --to-ports ${dice.pick(['3128', '41000-41003'])}`],
   [1, () => `-p udp -m udp --dport ${port(dice)} -j REDIRECT`],

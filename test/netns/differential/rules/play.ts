@@ -74,6 +74,7 @@ const childOf = ({ bytes }: Packet, emitted: readonly Emitted[]): Emitted | unde
 
 /** Notes where a packet of the flow came out, and as what. */
 const learn = (progress: Progress, { way }: Packet, child: Emitted): void => {
+  if (way !== 'error') progress.through = (progress.through ?? 0) + 1
   if (way === 'back') progress.near = child.bytes
   if (way !== 'error') progress.ends.push({ way, ends: endsOf(child.bytes) })
   if (way === 'forth') progress.far = { side: child.side, ends: endsOf(child.bytes), packet: child.bytes }
@@ -91,7 +92,8 @@ export const countersOf = (saved: string): string[] => {
   }))
 }
 
-export const play = async (gateway: RuleGateway, { rules, shots }: RuleCase): Promise<Played> => {
+/** @param watch is called after each shot */
+export const play = async (gateway: RuleGateway, { rules, shots }: RuleCase, watch?: () => Promise<void>): Promise<Played> => {
   await gateway.load(rules)
   const progress = new Map<Flow, Progress>()
   const [sent, seen]: [(string | undefined)[], string[][]] = [[], []]
@@ -107,6 +109,7 @@ export const play = async (gateway: RuleGateway, { rules, shots }: RuleCase): Pr
     if (packet !== undefined && child === undefined && packet.way !== 'error' && (packet.way === 'back' || own.near !== undefined || own.far !== undefined)) own.isStuck = true
     const names = own.ends.flatMap(({ way, ends }) => choices(flow, way, ends))
     seen.push(packet === undefined ? [] : emitted.map((one) => line(one, names, packet)))
+    await watch?.()
   }
   return { sent, seen, counters: countersOf(await gateway.save()) }
 }

@@ -33,6 +33,8 @@ export interface Progress {
   near?: Uint8Array
   /** As what its packets came out so far. */
   readonly ends: { readonly way: 'forth' | 'back'; readonly ends: Ends }[]
+  /** Packets that came out, errors aside. */
+  through?: number
   /** A packet of it has not come out since it was answered: nothing more is said. */
   isStuck?: boolean
 }
@@ -89,7 +91,7 @@ type Builder = (ends: Ends) => Uint8Array
 /** As hosts set them; the identification is never 0. */
 const fieldsOf = (dice: Dice): Fields => ({
   id: dice.between(1, 65_535),
-  ttl: dice.weighted([[12, 64], [3, 128], [2, 255], [1, 2], [1, 1], [1, 66]]),
+  ttl: dice.weighted([[12, 64], [3, 128], [2, 255], [1, 1], [1, 66]]),
   tos: dice.weighted([[8, 0], [2, 0x10], [1, 0x08], [2, 0xb8], [1, 0x28]]),
   df: dice.chance(80),
 })
@@ -98,22 +100,22 @@ const fieldsOf = (dice: Dice): Fields => ({
 const payload = (dice: Dice, mayExceed: boolean): Uint8Array =>
   dice.bytes(dice.weighted([[2, 0], [8, dice.between(1, 40)], [6, dice.between(41, 300)], [1, dice.between(1300, 1340)], [mayExceed ? 1 : 0, dice.between(1400, 1440)]]))
 
-interface Segment { readonly isBack: boolean; readonly flags: number; readonly size: number; readonly note: string }
-const SYN: Segment = { isBack: false, flags: tcp.SYN, size: 0, note: 'SYN' }
+interface Segment { readonly isBack: boolean; readonly flags: number; readonly size: number }
+const SYN: Segment = { isBack: false, flags: tcp.SYN, size: 0 }
 
 /** A connection as it would go, cut short or not. */
 const segmentsOf = (dice: Dice): Segment[] => {
-  const data = (): Segment => ({ isBack: dice.chance(50), flags: tcp.ACK | tcp.PSH, size: dice.between(1, 400), note: 'data' })
-  const ack = (isBack: boolean): Segment => ({ isBack, flags: tcp.ACK, size: 0, note: 'ACK' })
-  const fin = (isBack: boolean): Segment => ({ isBack, flags: tcp.FIN | tcp.ACK, size: 0, note: 'FIN' })
+  const data = (): Segment => ({ isBack: dice.chance(50), flags: tcp.ACK | tcp.PSH, size: dice.between(1, 400) })
+  const ack = (isBack: boolean): Segment => ({ isBack, flags: tcp.ACK, size: 0 })
+  const fin = (isBack: boolean): Segment => ({ isBack, flags: tcp.FIN | tcp.ACK, size: 0 })
   const end: Segment[] = dice.weighted<() => Segment[]>([
     [4, () => []],
     [3, () => [fin(false), fin(true), ack(false)]],
     [1, () => [fin(true), fin(false), ack(true)]],
-    [1, () => [{ isBack: dice.chance(50), flags: tcp.RST | tcp.ACK, size: 0, note: 'RST' }]],
+    [1, () => [{ isBack: dice.chance(50), flags: tcp.RST | tcp.ACK, size: 0 }]],
   ])()
-  if (dice.chance(12)) return [SYN, { isBack: true, flags: tcp.RST | tcp.ACK, size: 0, note: 'refused' }]
-  return [SYN, { isBack: true, flags: tcp.SYN | tcp.ACK, size: 0, note: 'SYN/ACK' }, ack(false), ...Array.from({ length: dice.between(0, 3) }, data), ...end]
+  if (dice.chance(12)) return [SYN, { isBack: true, flags: tcp.RST | tcp.ACK, size: 0 }]
+  return [SYN, { isBack: true, flags: tcp.SYN | tcp.ACK, size: 0 }, ack(false), ...Array.from({ length: dice.between(0, 3) }, data), ...end]
 }
 
 const forth = (flow: Flow, builder: Builder): Packet => ({ side: flow.side, bytes: builder(flow), way: 'forth' })
@@ -130,15 +132,16 @@ const tcpShots = (dice: Dice, flow: Flow): Shot[] => {
     next[own]! += size + (flags & (tcp.SYN | tcp.FIN) ? 1 : 0)
     return (ends) => buildTcp({ ...message, ...ends })
   }
-  const segments = segmentsOf(dice)
-  const first = build(SYN)
-  return segments.map((segment, index) => {
-    const builder = index === 0 ? first : build(segment)
-    return {
-      flow, note: `${segment.isBack ? 'server' : 'client'}: ${segment.note}`, isDeaf: dice.chance(1),
-      make: (progress) => (segment.isBack ? back(progress, builder) : forth(flow, progress.far === undefined ? first : builder)),
-    }
-  })
+  // One after the other; what did not come through is sent again.
+  const segments = segmentsOf(dice).map((segment) => ({ ...segment, builder: build(segment) }))
+  const note = `the next segment of ${segments.length}${segments.some(({ flags }) => flags & tcp.RST) ? ', the last is a reset' : ''}`
+  return segments.map(() => ({
+    flow, note, isDeaf: dice.chance(1),
+    make: (progress) => {
+      const { isBack, builder } = segments[Math.min(progress.through ?? 0, segments.length - 1)]!
+      return isBack ? back(progress, builder) : forth(flow, builder)
+    },
+  }))
 }
 
 const datagramOf = (dice: Dice, { protocol, side }: Flow): ((isBack: boolean) => Builder) => (isBack) => {
@@ -211,7 +214,7 @@ export const shotsFrom = (dice: Dice, flows: number): Shot[] => {
     seen.add(keyOf(flow))
     const shots = flow.protocol === 'tcp' ? tcpShots(dice, flow) : datagramShots(dice, flow)
     // After a RST there is nothing that an error could be about.
-    if (dice.chance(20) && !shots.some(({ note }) => /RST|refused/.test(note))) shots.splice(dice.between(1, shots.length), 0, errorShot(dice, flow))
+    if (dice.chance(20) && !shots[0]!.note.includes('reset')) shots.splice(dice.between(1, shots.length), 0, errorShot(dice, flow))
     talks.push(shots)
   }
   const mixed: Shot[] = []

@@ -48,6 +48,8 @@ export class TsnatRules implements RuleGateway {
 
   async send(side: Side, packet: Uint8Array): Promise<Emitted[]> {
     const before = this.#refused
+    // Time for the limit of errors to leave room again.
+    this.#gateway.advance(0.001)
     const gateway = side === 'lan' ? this.#gateway.fromLan(packet) : this.#gateway.fromWan(packet)
     const [lan, wan] = [gateway.toLan(), gateway.toWan()].map((list, index) => list.map(({ bytes }): Emitted => ({ side: index === 0 ? 'lan' : 'wan', bytes })))
     // That nobody waits for it, the kernel of bed.ts does not say either.
