@@ -41,8 +41,11 @@ const alikeErrors = ({ kernel, tsnat }: RuleMismatch, change: (line: string) => 
 
 /** The TOS of the packet itself, not of the one that it quotes. */
 const withoutTos = (line: string): string => line.replace(/\} tos 0x[0-9a-f]+, ttl/, '}, ttl')
+/** A quoted SYN as it was before the option was added. */
+const withoutAddedMss = (line: string): string =>
+  line.includes(' <02040218>') ? line.replace(' <02040218>', '').replaceAll(/(?<=about | of )\d+/g, (bytes) => String(Number(bytes) - 4)) : line
 /** TOS and TTL of what is quoted. */
-const withoutQuotedFields = (line: string): string => line.replace(/ <[0-9a-f]+>/, '').replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
+const withoutQuotedFields = (line: string): string => withoutAddedMss(line).replace(/ <[0-9a-f]+>/, '').replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
 const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/, '$1:')
 const withoutPorts = (line: string): string => line.replaceAll(/:(?:port [xy] of [\d-]+|\d+)/g, '')
 const withoutMss = (line: string): string => line.replace(' <02040218>', '')
@@ -103,6 +106,6 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     tsnat: 'Such a SYN stays as it is',
     why: 'Without the option the other end sends 536 bytes at most anyway (RFC 9293 3.7.1)',
     explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes(' <02040218>')) && kernel.map(withoutMss).join() === tsnat.join(),
-    explainsCounter: ({ counter, other, sent }) => sent.some((line) => / TCP \[S\] .* win \d+ length 0/.test(line)) && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
+    explainsCounter: ({ counter, other, sent }) => sent.some((line) => / TCP \[S\.?\] .* win \d+ length 0/.test(line)) && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
   },
 ]

@@ -35,6 +35,8 @@ const isWithin = (text: string, { first, last }: { first: string; last: string }
   return parseIpv4(first)! >>> 0 <= value && value <= parseIpv4(last)! >>> 0
 }
 
+const isInRange = (port: number): boolean => PORT_RANGES.some(([first, last]) => first <= port && port <= last)
+
 /** Where a port was chosen from: the narrowest range that holds it. */
 const choiceOf = (port: number): string => {
   const [low, high] = PORT_RANGES.find(([first, last]) => first <= port && port <= last) ?? [[1, 511], [512, 1023], [1024, 65_535]].find(([first, last]) => first! <= port && port <= last!)!
@@ -52,8 +54,9 @@ const choices = (flow: Flow, way: 'forth' | 'back', { source, destination, sourc
     found.push([new RegExp(`\\b${address.replaceAll('.', '\\.')}:${number}\\b`, 'g'), `${address}:${label}`])
     if (flow.protocol === 'icmp') found.push([new RegExp(` id ${number} seq`, 'g'), ` id ${label} seq`])
   }
-  if (sourcePort !== asked.sourcePort) port(source, sourcePort, 'x')
-  if (destinationPort !== asked.destinationPort && PORT_RANGES.some(([first, last]) => first <= destinationPort && destinationPort <= last)) port(destination, destinationPort, 'y')
+  // In a range it may stay, if nobody else has happened to get it.
+  if (sourcePort !== asked.sourcePort || isInRange(sourcePort)) port(source, sourcePort, 'x')
+  if (destinationPort !== asked.destinationPort && isInRange(destinationPort)) port(destination, destinationPort, 'y')
   if (isWithin(source, SNAT_POOL)) found.push([new RegExp(`\\b${source}\\b`, 'g'), 'one of the pool'])
   if (isWithin(destination, DNAT_POOL)) found.push([new RegExp(`\\b${destination}\\b`, 'g'), 'one of the servers'])
   return found
