@@ -34,12 +34,20 @@ export interface ReportsParts {
   readonly stats: Float64Array
 }
 
+/** Rules for what the gateway itself sends. */
+export interface OwnPacketRules {
+  /** Whether the packet at `at`, which answers another one, may leave by `to`. */
+  letOut(at: number, length: number, to: Attachment): boolean
+}
+
 export class Reports {
   readonly #slab: Slab
   readonly #scratch: Scratch
   readonly #limit: TokenBucket
   readonly #clock: Clock
   readonly #stats: Float64Array
+  /** Null while there are none. */
+  rules: OwnPacketRules | null = null
 
   constructor(parts: ReportsParts) {
     this.#slab = parts.slab
@@ -65,7 +73,8 @@ export class Reports {
       return
     }
     const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
-    from.egress.push(at, writeError(this.#slab, at, room, packet, type, code, word, source), link)
+    const length = writeError(this.#slab, at, room, packet, type, code, word, source)
+    this.#push(at, length, from, link)
   }
 
   /** Answers a packet that a rule rejects, as the rule says. */
@@ -85,6 +94,11 @@ export class Reports {
       return
     }
     writeReset(this.#slab, at, packet)
-    from.egress.push(at, RESET_LENGTH, link)
+    this.#push(at, RESET_LENGTH, from, link)
+  }
+
+  #push(at: number, length: number, to: Attachment, link: number): void {
+    if (this.rules === null || this.rules.letOut(at, length, to)) to.egress.push(at, length, link)
+    else this.#stats[STAT_DROPS + Drop['rule']]!++
   }
 }
