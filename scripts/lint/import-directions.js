@@ -10,7 +10,7 @@ const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
   'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
   'src/publish-stats', 'src/worker-protocol', 'src/worker', 'src/policy/model', 'src/policy/engine/',
-  'src/policy/sets/',
+  'src/policy/sets/', 'src/trace/',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */
