@@ -7,6 +7,8 @@ import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
 import type { TunHandle } from './stack/device/tun.js'
+import type { TraceBatch, TraceRequest } from './trace/live.js'
+import type { Trace } from './trace/steps.js'
 
 export type PortRange = readonly [first: number, last: number]
 
@@ -72,6 +74,10 @@ export type ToWorker =
   | { readonly type: 'delete'; readonly id: number; readonly flows: Int32Array }
   /** Copies packets of the sides named into the ring (capture-ring.ts) until told otherwise. */
   | { readonly type: 'capture'; readonly ring: SharedArrayBuffer | null; readonly lan: boolean; readonly wan: boolean }
+  /** What would become of a packet that came from there? Changes nothing. `isNew`: as if no flow had its tuple. */
+  | { readonly type: 'trace'; readonly id: number; readonly zone: number; readonly mark: number; readonly isNew: boolean; readonly bytes: Uint8Array }
+  /** Traces packets as they pass, until told otherwise; null ends it. */
+  | { readonly type: 'trace-live'; readonly request: TraceRequest | null }
   | { readonly type: 'stop' }
 
 export type FromWorker =
@@ -80,4 +86,6 @@ export type FromWorker =
   | { readonly type: 'ask'; readonly address: number }
   | { readonly type: 'deleted'; readonly id: number; readonly flows: Int32Array }
   | { readonly type: 'device-lost'; readonly side: 'lan' | 'wan'; readonly errno: number }
+  | { readonly type: 'traced'; readonly id: number; readonly trace: Trace }
+  | { readonly type: 'traces'; readonly batch: TraceBatch }
   | { readonly type: 'stopped' }

@@ -8,6 +8,7 @@ import { demoCommand } from './commands/demo.js'
 import { deterministicCommand } from './commands/deterministic.js'
 import { downCommand } from './commands/down.js'
 import { statusCommand } from './commands/status.js'
+import { traceCommand } from './commands/trace.js'
 import { upCommand } from './commands/up.js'
 import { reportError } from './report-error.js'
 import type { Terminal } from './terminal.js'
@@ -52,6 +53,7 @@ Then, from another terminal:
     statusCommand(terminal),
     conntrackCommand(terminal, setExitCode),
     captureCommand(terminal),
+    traceCommand(terminal),
     deterministicCommand(terminal),
     demoCommand(),
   ]) {
