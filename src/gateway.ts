@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
 import { logDeterministic } from './control/deterministic-log.js'
@@ -42,7 +43,6 @@ export interface RunningGateway extends GatewayControl {
 }
 
 const CAPTURE_RING_BYTES = 16 << 20
-const CAPTURE_SIDES = { lan: 0, wan: 1 } as const
 const PACKET_MAX = 65535
 const ENETDOWN = 100
 
@@ -142,10 +142,12 @@ class Gateway implements RunningGateway {
       stats: this.#stats,
       events: this.#ring,
       behaviour: { nat, timeouts, limits },
+      deadFlows: 'reset',
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
+      policy: { interfaces: ['lo', this.#config.lan, this.#config.wan], messages: [] },
     }
   }
 
@@ -153,7 +155,7 @@ class Gateway implements RunningGateway {
     if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
-      if (message.side === 'lan') this.#stop(this.#host.lanLost(message.errno))
+      if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
       else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
     }
   }
@@ -198,16 +200,18 @@ class Gateway implements RunningGateway {
     this.#capturing = true
     const snapLength = request.snaplen === 0 ? PACKET_MAX : request.snaplen
     const ring = createCaptureRing(CAPTURE_RING_BYTES, snapLength)
-    const sides = request.side === 'both' ? (['lan', 'wan'] as const) : [request.side]
-    const names = { lan: this.#config.lan, wan: this.#config.wan }
+    const all = [
+      { side: ZONE_LAN, name: this.#config.lan, description: 'LAN side of tsnat' },
+      { side: ZONE_WAN, name: this.#config.wan, description: 'WAN side of tsnat' },
+    ]
+    const interfaces = all.filter(({ side }) => request.side === 'both' || (request.side === 'lan') === (side === ZONE_LAN))
     const end = AbortSignal.any([signal, this.#aborted.signal])
-    this.#worker.send({ type: 'capture', ring, lan: sides.includes('lan'), wan: sides.includes('wan') })
+    this.#worker.send({ type: 'capture', ring, zones: interfaces.map(({ side }) => side) })
     try {
-      const interfaces = sides.map((side) => ({ side: CAPTURE_SIDES[side], name: names[side], description: `${side.toUpperCase()} side of tsnat` }))
       yield* captureStream(ring, interfaces, request, snapLength, end)
     } finally {
       this.#capturing = false
-      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, lan: false, wan: false })
+      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, zones: [] })
     }
   }
 

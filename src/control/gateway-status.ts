@@ -1,6 +1,7 @@
 /** Puts a status together from the host, the counters and the flow table's header. */
 import { getSystemErrorName } from 'node:util'
 import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
+import { ZONE_LAN, ZONE_WAN } from '../attachment.js'
 import type { Config } from '../config.js'
 import { formatPorts } from '../host/port-set.js'
 import { HEADER_CLASSES, HEADER_COUNT, HEADER_EXPIRED, HEADER_OPENED } from '../nat/flow-table.js'
@@ -8,8 +9,8 @@ import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, TIMEOUT_NAMES } from '../nat/ti
 import type { Offloads } from '../stack/device/device.js'
 import { formatIpv4, formatMac } from '../stack/wire/address.js'
 import {
-  dropsByName, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RULES, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
-  STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN,
+  dropsByName, SIDE_STATS, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RULES, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
+  STAT_TX_ERRORS, STAT_TX_PACKETS,
 } from '../stats.js'
 import { version } from '../version.js'
 import type { Host } from './host.js'
@@ -28,7 +29,8 @@ export interface StatusSources {
   readonly uptime: number
 }
 
-const counters = (stats: Float64Array, base: number): Pick<InterfaceStatus, 'rx' | 'tx' | 'kernelDrops'> => {
+const counters = (stats: Float64Array, zone: number): Pick<InterfaceStatus, 'rx' | 'tx' | 'kernelDrops'> => {
+  const base = zone * SIDE_STATS
   const errno = stats[base + STAT_LAST_ERRNO]!
   return {
     rx: { packets: stats[base + STAT_RX_PACKETS]!, bytes: stats[base + STAT_RX_BYTES]! },
@@ -44,7 +46,7 @@ const counters = (stats: Float64Array, base: number): Pick<InterfaceStatus, 'rx'
 
 /** With the raw driver, packets may also be lost between the data plane and the raw sockets. */
 const wanCounters = (stats: Float64Array, raw: Host['rawCounters']): ReturnType<typeof counters> => {
-  const own = counters(stats, STAT_WAN)
+  const own = counters(stats, ZONE_WAN)
   if (raw === null) return own
   return {
     rx: own.rx,
@@ -90,7 +92,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       mtu: host.lanMtu,
       addresses: [config.lanAddress],
       offloads: offloadStatus(tun.vnetHeader, tun.offloads),
-      ...counters(stats, STAT_LAN),
+      ...counters(stats, ZONE_LAN),
       kernelDrops: host.lanKernelDrops,
       gatewayAddress: formatIpv4(host.gatewayAddress),
       netns: config.netns ?? null,

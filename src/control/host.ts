@@ -149,13 +149,15 @@ export class Host {
     return Journal.open(name, claims)
   }
 
-  workerSettings(): Pick<WorkerSettings, 'lan' | 'wan' | 'wanSettings' | 'ownedAddresses' | 'linkAddresses' | 'ports' | 'forwards'> {
+  workerSettings(): Pick<WorkerSettings, 'lan' | 'wans' | 'ports' | 'forwards'> {
     return {
       lan: { tun: this.tun, mtu: this.#lanMtu, address: this.gatewayAddress },
-      wan: this.#wanHandle(),
-      wanSettings: this.#settings,
-      ownedAddresses: exclusiveAddresses(this.#config),
-      linkAddresses: linkAddresses(this.#config),
+      wans: [{
+        handle: this.#wanHandle(),
+        settings: this.#settings,
+        ownedAddresses: exclusiveAddresses(this.#config),
+        linkAddresses: linkAddresses(this.#config),
+      }],
       ports: rangesOf(this.#ports.usable),
       forwards: this.#ports.forwards,
     }
@@ -195,7 +197,7 @@ export class Host {
   resolveNeighbour(address: number): void {
     this.#monitor!.resolve(address)
     const known = this.#neighbours.get(address)
-    if (known?.mac != null) this.#listener?.send({ type: 'neighbour', address, mac: known.mac })
+    if (known?.mac != null) this.#listener?.send({ type: 'neighbour', index: 0, address, mac: known.mac })
   }
 
   lanLost(errno: number): TsnatError {
@@ -371,7 +373,7 @@ export class Host {
     this.#ports.refresh(this.#kernelAddresses())
     listener.send(this.#portsMessage())
     await this.#guard?.update(this.#guardScope())
-    listener.send({ type: 'wan', settings: this.#settings })
+    listener.send({ type: 'wan', index: 0, settings: this.#settings })
     await this.#lan?.updateWanAddresses(this.#kernelAddresses())
     await this.#followMtu(state, listener)
     this.#reportTroubles()
@@ -402,7 +404,7 @@ export class Host {
     if (packet.ifindex === state.ifindex && (!state.ethernet || sameMac)) return
     this.#log.info({ wan: state.name, ifindex: state.ifindex }, 'the WAN interface was exchanged: opening it anew')
     this.#packet = this.#openPacket(state)
-    listener.send({ type: 'wan-device', handle: this.#wanHandle() })
+    listener.send({ type: 'wan-device', index: 0, handle: this.#wanHandle() })
   }
 
   async #followMtu(state: WanState, listener: HostListener): Promise<void> {
@@ -426,7 +428,7 @@ export class Host {
   #neighbourChanged(report: NeighbourReport): void {
     this.#neighbours.set(report.ip, report)
     // While the kernel is still asking, packets wait.
-    if (report.mac !== null || report.state === 'failed') this.#listener?.send({ type: 'neighbour', address: report.ip, mac: report.mac })
+    if (report.mac !== null || report.state === 'failed') this.#listener?.send({ type: 'neighbour', index: 0, address: report.ip, mac: report.mac })
   }
 
   /** Says, each time it changes, by which way packets leave. */

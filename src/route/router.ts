@@ -4,14 +4,15 @@
  * All changes come between two packets, from the thread that owns it. A few prefixes are changed in place; a whole set is built by
  * another thread and taken over at once, so that lookups never wait for a million routes to be read.
  */
-import { DeadHops } from './hops.js'
-import type { RouteResult, RouteStep } from './lookup.js'
-import { RouteLookup } from './lookup.js'
+import { type DeadCause, DeadHops } from './hops.js'
+import type { RouteStep } from './lookup.js'
+import { RouteLookup, RouteResult } from './lookup.js'
 import type { Rule } from './rules.js'
 import { defaultRules, readyRules } from './rules.js'
 import type { TablesImage } from './tables.js'
 import { RouteTables } from './tables.js'
-import type { NextHop, PrefixRoutes, RouteError, RouteKey } from './types.js'
+import type { NextHop, PrefixRoutes, RouteError } from './types.js'
+import { RouteKey, RouteType, Table } from './types.js'
 
 /** What changes; plain data. */
 export interface RoutingUpdate {
@@ -25,6 +26,8 @@ export interface RoutingUpdate {
 
 /** Flows keep it in 16 bits; 0 stands for "not routed yet". */
 const GENERATIONS = 0xffff
+/** Upper four bits of a group's address. */
+const MULTICAST = 0xe
 
 export class PolicyRouter {
   readonly #dead = new DeadHops()
@@ -34,6 +37,8 @@ export class PolicyRouter {
   #interfaces: ReadonlyMap<string, number> = new Map()
   #lookup: RouteLookup
   #generation = 1
+  readonly #typeKey = new RouteKey()
+  readonly #typeResult = new RouteResult()
 
   /** @param seed secret, for the choice among several next hops */
   constructor(seed: number) {
@@ -63,9 +68,9 @@ export class PolicyRouter {
     this.#changed(rules, interfaces)
   }
 
-  /** An interface goes down or comes up, with all next hops on it. */
-  setDeviceDead(device: number, dead: boolean): void {
-    if (this.#dead.setDevice(device, dead)) this.#nextGeneration()
+  /** An interface goes down or comes up, or its checks fail or succeed again, with all next hops on it. */
+  setDeviceDead(device: number, dead: boolean, cause?: DeadCause): void {
+    if (this.#dead.setDevice(device, dead, cause)) this.#nextGeneration()
   }
 
   /** A gateway stops answering, or answers again. */
@@ -80,6 +85,20 @@ export class PolicyRouter {
   /** See {@link RouteLookup.lookup}. */
   lookup(key: RouteKey, result: RouteResult, trace: RouteStep[] | null = null): RouteError {
     return this.#lookup.lookup(key, result, trace)
+  }
+
+  /**
+   * What kind of address it is, as the table `local` says; what that does not know is somebody else's: unicast.
+   *
+   * @param device 0, or the number of the only interface whose addresses count
+   */
+  addressType(address: number, device: number): RouteType {
+    if (address === -1 || address >>> 24 === 0) return RouteType.broadcast
+    if (address >>> 28 === MULTICAST) return RouteType.multicast
+    this.#typeKey.destination = address
+    const result = this.#typeResult
+    if (this.#lookup.lookupTable(Table.local, this.#typeKey, result) !== 0) return RouteType.unicast
+    return device === 0 || result.device === device ? result.type : RouteType.unicast
   }
 
   #changed(rules: readonly Rule[] | null, interfaces: RoutingUpdate['interfaces']): void {

@@ -11,7 +11,7 @@ const route = (destination: string, prefixLength: number, gateway: string | null
   ({ destination: ip(destination), prefixLength, gateway: gateway === null ? null : ip(gateway), source: null, metric: 0, mtu: null })
 const state = (addresses: WanAddress[], routes: WanState['routes']): WanState => ({ ...absentState('wan'), ifindex: 2, up: true, enabled: true, mtu: 1500, addresses, routes })
 const settle = (gateway: WatchedGateway, wan: WanState): WatchedGateway => {
-  gateway.plane.setWan(planWan(wan, parseConfig({ wan: 'wan', profile: 'linux' })))
+  gateway.setWan(0, planWan(wan, parseConfig({ wan: 'wan', profile: 'linux' })))
   return gateway
 }
 const OTHER = '192.0.2.7'

@@ -58,19 +58,18 @@ export class FuzzPlane {
       {
         table: allocateFlowTable(options.flows),
         stats: allocateStats(),
-        wanSettings: wanSettings(true, options.wanMtu, true),
+        wans: [{ settings: wanSettings(true, options.wanMtu, true), ownedAddresses: options.owned === true ? [ip(E)] : null }],
         ports: options.ports,
         behaviour: behaviourOf({ ...(options.behaviours === undefined ? {} : { behaviours: options.behaviours }), nat: { otherProtocols: options.otherProtocols ?? 'refuse' }, limits: { flows: options.flows, fragmentBytes: options.fragmentBytes } }),
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp,
         lan: { mtu: options.lanMtu, address: ip(G) },
-        ownedAddresses: options.owned === true ? [ip(E)] : null,
       },
       {
         lan: () => this.lan,
         wan: () => this.wan,
-        wanHasNeighbours: options.neighbours,
-        ask: (address) => this.#asked.add(address),
+        wanHasNeighbours: () => options.neighbours,
+        ask: (_, address) => this.#asked.add(address),
         random: seededRandom(1),
       },
     )
@@ -86,7 +85,7 @@ export class FuzzPlane {
         const device = this[step.kind]
         for (const { bytes, vnet } of step.packets) device.push({ bytes: Buffer.from(bytes, 'base64'), vnet })
         while (device.pending > 0) {
-          if (pipeline.pump(pipeline[step.kind]) <= 0) throw new Error('a packet does not fit the receive region')
+          if (pipeline.pump(step.kind === 'lan' ? pipeline.lan : pipeline.wans[0]!) <= 0) throw new Error('a packet does not fit the receive region')
           const trespass = device.trespass()
           if (trespass !== '') return trespass
         }
@@ -97,15 +96,15 @@ export class FuzzPlane {
         while (pipeline.tick(this.#now));
         return ''
       case 'learn':
-        for (const address of this.#asked) this.plane.learnNeighbour(address, 0x0242, address)
+        for (const address of this.#asked) this.plane.learnNeighbour(0, address, 0x0242, address)
         this.#asked.clear()
         return ''
       case 'fail':
-        for (const address of this.#asked) this.plane.failNeighbour(address, this.#now)
+        for (const address of this.#asked) this.plane.failNeighbour(0, address, this.#now)
         this.#asked.clear()
         return ''
       case 'settings':
-        this.plane.setWan(wanSettings(step.up, step.mtu, step.routed))
+        this.plane.setWan(0, wanSettings(step.up, step.mtu, step.routed))
         return ''
       case 'close':
         if (step.flow < this.plane.table.used) this.plane.closeFlows(Int32Array.of(step.flow, this.plane.table.generationOf(step.flow)))

@@ -22,7 +22,7 @@ import { PACKET_MAX } from '../batch.js'
 export const DIRECTION_IN = 0
 export const DIRECTION_OUT = 1
 /** Sides are numbered 0 … SIDES-1: which device a packet passed. */
-export const SIDES = 8
+export const SIDES = 9
 
 /** Smallest data area: room for three packets of the greatest length, however they fall. */
 export const RING_MIN = 1 << 18
