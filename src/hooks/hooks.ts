@@ -27,6 +27,7 @@ import { clampMss, MSS_OVERHEAD } from '../stack/mss.js'
 import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
+import type { Tracing } from '../trace/tracing.js'
 import { EPOCH_MASK } from '../epoch.js'
 import { setTos, setTtl } from './changes.js'
 import { describeFlow, describeNoFlow, describePacket, natStates } from './describe.js'
@@ -60,6 +61,7 @@ export interface HooksParts {
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly random: RandomSource
+  readonly tracing: Tracing
 }
 
 export class Hooks {
@@ -68,6 +70,7 @@ export class Hooks {
   readonly #policy: PolicyPlane<HookEnvironment>
   readonly #reports: Reports
   readonly #timeouts: Int32Array
+  readonly #tracing: Tracing
   readonly #meta = new PacketMeta()
   readonly #outcome: Outcome
   readonly #paths: StoredPaths
@@ -84,6 +87,8 @@ export class Hooks {
   /** Takes what rules with the targets LOG and NFLOG say. */
   log: HookLog | null = null
   #tos = 0
+  /** Mark that packets come with, uint32. */
+  #arrivalMark = 0
 
   constructor(parts: HooksParts) {
     this.#slab = parts.slab
@@ -91,6 +96,7 @@ export class Hooks {
     this.#policy = parts.policy
     this.#reports = parts.reports
     this.#timeouts = parts.timeouts
+    this.#tracing = parts.tracing
     this.#outcome = parts.policy.evaluator.outcome
     this.#paths = new StoredPaths(parts.table, parts.policy.evaluator.ruleset)
     this.destination = new DestinationRequest(parts.random)
@@ -119,7 +125,18 @@ export class Hooks {
 
   /** What routing has to know of the packet in hand, beside its header. */
   get mark(): number {
-    return this.isIdle ? 0 : this.#outcome.mark
+    return this.isIdle ? this.#arrivalMark : this.#outcome.mark
+  }
+
+  /** Until `endDry` nothing is counted or logged, and packets come with this mark. */
+  beginDry(mark: number): void {
+    this.#outcome.isDry = true
+    this.#arrivalMark = mark
+  }
+
+  endDry(): void {
+    this.#outcome.isDry = false
+    this.#arrivalMark = 0
   }
 
   /** A packet of no flow. @param canOpen it may open one */
@@ -143,6 +160,7 @@ export class Hooks {
 
   #begin(packet: Packet, side: number): void {
     describePacket(this.#slab.view, packet, this.#meta, this.#table, side)
+    this.#meta.mark = this.#arrivalMark
     this.#policy.environment.look(packet)
     this.hasDestination = false
     this.source.clear()
@@ -257,8 +275,9 @@ export class Hooks {
     meta.outInterface = to === null ? 0 : numberOfZone(to.zone)
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
+    this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
     if (outcome.logCount > 0) {
-      this.log?.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
+      if (!outcome.isDry) this.log?.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
       outcome.logCount = 0
     }
     return outcome

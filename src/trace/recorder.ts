@@ -49,6 +49,10 @@ const changesOf = (before: PacketHeaders, after: PacketHeaders): Change[] =>
 export class Recorder implements TraceRecorder {
   /** Nothing is opened, counted or sent: what would become of the packet? */
   isDry = false
+  /** The side of the flow that was told last, or -1. */
+  side = -1
+  /** It was told where the packet is in the end. */
+  isOver = false
   /** To be handed to a route lookup; `routed` then takes what is in it. */
   readonly looked: RouteStep[] = []
   readonly #sources: RecorderSources
@@ -116,6 +120,7 @@ export class Recorder implements TraceRecorder {
 
   /** @param isNew it was opened for this packet */
   flow(side: number, isNew: boolean): void {
+    this.side = side
     const { columns, now } = this.#sources.table
     const flow = side >> 1
     const sides = columns.sides.slice(flow * 2 * SIDE_WORDS, (flow + 1) * 2 * SIDE_WORDS)
@@ -173,18 +178,22 @@ export class Recorder implements TraceRecorder {
 
   /** @param nextHop int32; null: the destination itself, or nobody has to be found */
   sent(zone: number, nextHop: number | null): void {
+    this.isOver = true
     this.#add({ step: 'sent', zone, nextHop })
   }
 
   held(zone: number, nextHop: number | null): void {
+    this.isOver = true
     this.#add({ step: 'held', zone, nextHop })
   }
 
   fragmentHeld(): void {
+    this.isOver = true
     this.#add({ step: 'fragment-held' })
   }
 
   local(): void {
+    this.isOver = true
     this.#add({ step: 'local' })
   }
 
@@ -208,6 +217,8 @@ export class Recorder implements TraceRecorder {
 
   #reset(): void {
     this.#steps = []
+    this.side = -1
+    this.isOver = false
     this.looked.length = 0
     this.#headers = null
     this.#mark = 0
