@@ -4,12 +4,14 @@
  */
 import { ZONE_INSIDE } from './nat/flow-table.js'
 import type { NeighbourTable } from './route/neighbours.js'
+import type { InterfaceAddress } from './route/source.js'
 import type { RouteTable } from './route/table.js'
 import type { WaitingPackets } from './route/waiting.js'
 import { Batch, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { Egress } from './stack/egress.js'
 import type { Scratch } from './stack/scratch.js'
+import { maskOf } from './stack/wire/address.js'
 
 /** Zones: which network a packet arrives from. They are part of a flow's keys, and places in the list of attachments. */
 export const ZONE_LAN = ZONE_INSIDE
@@ -63,6 +65,8 @@ export class Attachment {
   ownAddress: number
   /** Of a WAN: addresses that flows may have. */
   addresses: readonly number[] = []
+  /** Those of them that are chosen for what leaves; null: as `routes` say. */
+  sources: readonly InterfaceAddress[] | null = null
   up = true
   rxPackets = 0
   rxBytes = 0
@@ -96,11 +100,20 @@ export class Attachment {
   }
 
   /**
-   * The address that a masqueraded flow gets whose next hop is this one, as the link's own routes say: a primary one whose subnet holds
-   * the next hop, else the first primary one; 0 where there is none.
+   * The address that a masqueraded flow gets whose next hop is this one: the first primary one whose subnet holds the next hop, else the
+   * first primary one, else 0. Secondary addresses are never taken.
    */
   sourceFor(nextHop: number): number {
-    return this.ownAddress !== 0 ? this.ownAddress : (this.routes?.lookup(nextHop)?.source ?? 0)
+    if (this.ownAddress !== 0) return this.ownAddress
+    if (this.sources === null) return this.routes?.lookup(nextHop)?.source ?? 0
+    let first = 0
+    for (let index = 0; index < this.sources.length; index++) {
+      const { address, peer, prefixLength, primary } = this.sources[index]!
+      if (!primary) continue
+      if ((((peer ?? address) ^ nextHop) & maskOf(prefixLength)) === 0) return address
+      if (first === 0) first = address
+    }
+    return first
   }
 
   /** Whether a neighbour can be sent to now; if not, it is asked for, so that it can be soon. @param link -1 for no way; @param now milliseconds */

@@ -90,6 +90,11 @@ const faultSide = (side: string) =>
     out: faults().optional().describe(`Packets that go to the ${side}.`),
   })
 
+const policyLines = (what: string) =>
+  z.union([z.string(), section({ file: text(/^[^\0]+$/, 'must be the path of a file').describe('Path of a file with these lines.') })], {
+    error: 'must be lines of text, or a mapping with the key "file"',
+  }).optional().describe(`${what}: the lines themselves, or {file: PATH}. All of it is checked before anything is changed.`)
+
 const TIMEOUTS: Record<TimeoutName | 'fragments', string> = {
   udp: 'UDP flow without answer, or younger than 2 s (RFC 4787 REQ-5: at least 120, 300 recommended).',
   udpStream: 'UDP flow with traffic both ways (the same rule).',
@@ -169,6 +174,9 @@ export const schema = section({
     .transform(String)
     .optional()
     .describe('Network namespace (name, path or process id) that the TUN is put into; tsnat stays outside.'),
+  importKernelRoutes: flag()
+    .default(false)
+    .describe("Follow all of the kernel's main table (types, TOS, preferred sources, MTU), not only what forwarding needs."),
   mssClamp: flag().default(true).describe('Lower the MSS of TCP SYNs to what the egress MTU carries.'),
   offload: section({
     lan: flag().default(true).describe('Checksum and segmentation offloads of the TUN.'),
@@ -229,6 +237,9 @@ export const schema = section({
     })
     .default([])
     .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it; PROTOCOL:ADDRESS[@PREFIX] for ICMP echo, GRE, ESP and what else has no ports.'),
+  rules: policyLines('Rules that packets meet, as iptables-save writes them, counters included'),
+  ipset: policyLines('Sets that the rules name, as "ipset save" writes them'),
+  ipBatch: policyLines('Routing rules and routes, as "ip -batch" reads them'),
   timeouts: section(timeouts)
     .prefault({})
     .describe('Seconds without a packet after which a flow is forgotten.'),
@@ -265,6 +276,15 @@ export const schema = section({
     syslog: checked(/^/, (value) => value === 'off' || parseSyslogTarget(value) !== null, SYSLOG)
       .default('off')
       .describe('Where the lines about bindings go instead of the log: "unix:/dev/log" or "udp:HOST:PORT" (RFC 5424).'),
+    nflog: section({
+      directory: checked(/^\/[^\0]*$/, () => true, 'must be an absolute path')
+        .optional()
+        .describe('Directory for capture files of NFLOG rules, one a group: NAME-nflog-GROUP.pcapng. When absent, NFLOG writes lines as LOG does.'),
+      fileBytes: integer(65_536, 1_099_511_627_776).default(104_857_600).describe('Bytes after which a new file is begun.'),
+      files: integer(1, 1000).default(10).describe('Files of a group at most; the oldest is deleted.'),
+    })
+      .prefault({})
+      .describe('Capture files (pcapng) of the packets that NFLOG rules log.'),
   })
     .prefault({})
     .describe('Log lines on standard error.'),

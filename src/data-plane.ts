@@ -32,6 +32,7 @@ import { Clock } from './clock.js'
 import { Epoch } from './epoch.js'
 import { HookEnvironment } from './hooks/environment.js'
 import { Hooks } from './hooks/hooks.js'
+import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
@@ -82,7 +83,9 @@ export type DataPlaneSettings = Pick<
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
   /** Absent: lo, tun0, eth0. */
-  readonly policy?: { readonly interfaces: readonly string[] }
+  readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
+  /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
+  readonly logs?: SharedArrayBuffer
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -95,6 +98,8 @@ export interface DataPlaneDevices {
   /** Somebody on the link of a WAN is to be found out. */
   ask(index: number, address: number): void
   readonly random: RandomSource
+  /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
+  readClock?(clock: Float64Array): void
 }
 
 export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
@@ -127,6 +132,8 @@ export class DataPlane {
   readonly #chooser: EndpointChooser
   /** Port blocks; null where ports are given one by one. */
   readonly blocks: PortBlocks | null
+  /** Where hooks write what rules log. */
+  readonly ruleLog: RuleLog
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
@@ -175,13 +182,17 @@ export class DataPlane {
     const idle = timeoutColumn(timeouts)
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
-      random: devices.random,
+      seed: settings.policy?.seed ?? devices.random.next(),
       environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
     })
     this.tracing = new Tracing({ view: slab.view, table: this.table, attachments, rules: this.policy.evaluator })
     const { tracing } = this
     const reports = new Reports({ slab, scratch, limit, clock, stats, tracing })
-    const hooks = new Hooks({ slab, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random, tracing })
+    this.ruleLog = new RuleLog(settings.logs ?? createLogRing(LOG_RING_MIN), (clock) => {
+      if (devices.readClock === undefined) clock[0] = this.pipeline.now
+      else devices.readClock(clock)
+    })
+    const hooks = new Hooks({ slab, log: this.ruleLog, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random, tracing })
     const routing = new Routing(slab, this.policy.router, attachments, tracing)
     this.policy.onChange = () => {
       this.#epoch.next()
@@ -266,6 +277,7 @@ export class DataPlane {
     wan.mtu = settings.mtu
     wan.routes!.replace(settings.routes)
     wan.addresses = settings.addresses
+    wan.sources = settings.sources ?? null
     this.policy.router.setDeviceDead(numberOfZone(wan.zone), !settings.up)
     this.#epoch.next()
     this.#wanSettings[index] = settings

@@ -8,7 +8,9 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './api/types.js'
+import type { LiveTraceRequest, TraceQuestion } from './api/trace-request.js'
+import type { TraceLine, TraceRecord } from './api/trace-types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './api/types.js'
 import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
@@ -16,11 +18,18 @@ import { logDeterministic } from './control/deterministic-log.js'
 import { EventHub } from './control/event-hub.js'
 import { EventStreams } from './control/event-stream.js'
 import { readFlows } from './control/flow-reader.js'
+import { type FollowedRoutes, interfaceNames, openFollowedRoutes } from './control/followed-routes.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
+import type { FollowedTables } from './control/main-table.js'
+import type { PolicyService } from './control/policy-service.js'
+import { openPolicy } from './control/policy-start.js'
+import { RuleLogWriter } from './control/rule-log.js'
 import { createWallClock } from './control/wall-clock.js'
+import { Tracer } from './control/tracer.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
+import { createLogRing } from './hooks/log-ring.js'
 import { createMetrics } from './metrics.js'
 import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
@@ -67,10 +76,15 @@ class Gateway implements RunningGateway {
   readonly #hub = new EventHub(this.#ring)
   readonly #streams: EventStreams
   readonly #bindings: BindingLog
+  readonly #logRing = createLogRing()
+  readonly #ruleLog: RuleLogWriter
+  readonly #tracer: Tracer
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
+  #routes!: FollowedRoutes
+  #policy!: PolicyService
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
   #endLog: () => void = () => {}
@@ -89,18 +103,33 @@ class Gateway implements RunningGateway {
     const wallTime = createWallClock(monotonic)
     this.#streams = new EventStreams({ hub: this.#hub, timeouts: this.#timeouts, capacity: config.limits.flows, wallTime })
     this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
+    this.#ruleLog = new RuleLogWriter({
+      ring: this.#logRing, ruleset: () => this.#policy.ruleset, interfaces: ['', ...interfaceNames(config)], wallTime, log, name: config.name, nflog: config.log.nflog,
+    })
+    this.#tracer = new Tracer({
+      send: (message) => this.#worker.send(message),
+      interfaces: interfaceNames(config).slice(1),
+      wording: () => ({ ruleset: this.#policy.state.ruleset, ip: this.#policy.state.ip, timeouts: this.#timeouts, wallTime }),
+    })
   }
 
   async start(): Promise<void> {
-    this.#host = await openHost(this.#config, this.#log)
+    this.#routes = await openFollowedRoutes(this.#config)
+    try {
+      this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
+      this.#host = await openHost(this.#config, this.#log)
+    } catch (error) {
+      this.#routes.close()
+      throw error
+    }
     try {
       this.#bindings.start()
+      this.#ruleLog.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
-      await this.#host.engage({
-        send: (message) => this.#worker.send(message),
-        fail: (error) => this.#stop(error),
-      })
+      this.#policy.attach(this.#worker.policy)
+      await this.#followRoutes()
+      await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
       throw error
@@ -126,9 +155,12 @@ class Gateway implements RunningGateway {
    */
   async #shutDown(): Promise<void> {
     this.#endLog()
+    this.#tracer.close()
+    this.#routes.close()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
+    await this.#ruleLog.stop()
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()
@@ -141,23 +173,40 @@ class Gateway implements RunningGateway {
       table: this.#table,
       stats: this.#stats,
       events: this.#ring,
+      logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
       deadFlows: 'reset',
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
-      policy: { interfaces: ['lo', this.#config.lan, this.#config.wan], messages: [] },
+      policy: { interfaces: interfaceNames(this.#config), seed: this.#policy.seed, messages: this.#policy.startMessages() },
     }
   }
 
   #hear(message: FromWorker): void {
     if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
+    else if (message.type === 'traced') this.#tracer.answered(message.id, message.trace)
+    else if (message.type === 'traces') this.#tracer.passed(message.batch)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
       if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
       else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
     }
+  }
+
+  /** Interfaces and routes as they are now, and from now on, for routing by policy. */
+  #followRoutes(): Promise<void> {
+    const take = ({ devices, routes }: FollowedTables): Promise<void> => this.#policy.setLinks(devices, routes)
+    const tell = (err: unknown): void => {
+      if (this.#state !== 'stopping') this.#log.warn({ err }, 'changes of the kernel\'s routes are not followed')
+    }
+    this.#routes.listen({ change: (tables) => { take(tables).catch(tell) }, problem: tell })
+    return take(this.#routes.tables)
+  }
+
+  policy(request: PolicyRequest): Promise<PolicyAnswer> {
+    return this.#policy.run(request)
   }
 
   status(): GatewayStatus {
@@ -170,6 +219,7 @@ class Gateway implements RunningGateway {
       state: this.#state,
       events: { readers: this.#streams.readers, lost: this.#hub.missed },
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
+      log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
@@ -213,6 +263,14 @@ class Gateway implements RunningGateway {
       this.#capturing = false
       if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, zones: [] })
     }
+  }
+
+  trace(question: TraceQuestion): Promise<TraceRecord> {
+    return this.#tracer.ask(question)
+  }
+
+  traceLive(request: LiveTraceRequest, signal: AbortSignal): AsyncIterable<TraceLine[]> {
+    return this.#tracer.follow(request, AbortSignal.any([signal, this.#aborted.signal]))
   }
 
   metrics(): Promise<string> {

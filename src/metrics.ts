@@ -72,6 +72,9 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('counter', 'events_lost_total', 'Events that the data plane could not hand over.', [], () => [[status.events.lost]])
   metric('counter', 'bindings_logged_total', 'Lines of the log of bindings.', [], () => [[status.bindings.logged]])
   metric('counter', 'bindings_lost_total', 'Lines of the log of bindings that were lost.', [], () => [[status.bindings.lost]])
+  metric('counter', 'rule_log_lines_total', 'Lines of the log that LOG and NFLOG rules wrote.', [], () => [[status.log.lines]])
+  metric('counter', 'rule_log_packets_total', 'Packets that NFLOG rules wrote to capture files.', [], () => [[status.log.packets]])
+  metric('counter', 'rule_log_lost_total', 'Packets that rules logged and that were lost.', [], () => [[status.log.lost]])
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
   )

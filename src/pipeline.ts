@@ -348,10 +348,14 @@ export class Pipeline {
     const link = egress.zone === ZONE_LAN ? 0 : from.zone === ZONE_LAN ? this.#routing.link : egress.linkTo(admission.rewrite.destination)
     if (link < 0) {
       this.table.close(side >> 1)
+      this.#tellOfNoWay(packet, from, Drop['no-route'])
       return -Drop['no-route']
     }
-    this.table.sides[side * SIDE_WORDS + SIDE_HOP] = (link << 16) | (this.#hooks.isIdle ? this.#epoch.value : UNDECIDED)
     this.#fresh = side
+    const epoch = this.#hooks.isIdle ? this.#epoch.value : UNDECIDED
+    const at = side * SIDE_WORDS + SIDE_HOP
+    this.table.sides[at] = (link << 16) | epoch
+    if (from.zone === ZONE_LAN) this.table.sides[at + SIDE_WORDS] = epoch
     return side
   }
 

@@ -36,7 +36,8 @@ export interface PolicyPlaneOptions<E extends Environment> {
   /** Names of the gateway's interfaces, in the order of their numbers: 1 is lo, 2 that of the LAN, then those of the WANs. */
   readonly interfaces: readonly string[]
   readonly environment: (parts: PlaneParts) => E
-  readonly random: { next(): number }
+  /** Secret, for the choice among several next hops. */
+  readonly seed: number
 }
 
 /** A rule set that is not in use yet. */
@@ -74,10 +75,10 @@ export class PolicyPlane<E extends Environment = Environment> {
   /** Ids of 'sync' that wait for the rule set that comes. */
   readonly #waiting: number[] = []
 
-  constructor({ interfaces, environment, random }: PolicyPlaneOptions<E>) {
+  constructor({ interfaces, environment, seed }: PolicyPlaneOptions<E>) {
     const { sets } = this
     for (const name of interfaces) sets.interfaces.numberOf(name)
-    this.router = new PolicyRouter(random.next() | 0)
+    this.router = new PolicyRouter(seed | 0)
     this.environment = environment({ sets, router: this.router, setNumber: (name) => this.#setNumbers.get(name) ?? -1 })
     const empty = assembleRuleset(TABLE_NAMES.flatMap(emptyTable), [])
     this.evaluator = new Evaluator(compileRuleset(empty, this.environment), sets.interfaces)

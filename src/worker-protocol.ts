@@ -5,6 +5,7 @@ import type { FlowTableMemory } from './nat/flow-table.js'
 import type { Profile } from './nat/profiles.js'
 import type { FromPolicy, ToPolicy } from './policy-protocol.js'
 import type { DEAD_FLOWS } from './nat/settings.js'
+import type { InterfaceAddress } from './route/source.js'
 import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
@@ -24,6 +25,8 @@ export interface WanSettings {
   /** Addresses that flows may have, int32. Flows with others end. */
   readonly addresses: readonly number[]
   readonly routes: readonly Route[]
+  /** Addresses that masqueraded flows may have, in the order in which the interface got them; absent: those of `routes`. */
+  readonly sources?: readonly InterfaceAddress[]
 }
 
 /** How the WAN is reached: a packet socket, or a descriptor that carries packets as a TUN does (raw driver). */
@@ -46,6 +49,8 @@ export interface WorkerSettings {
   readonly stats: Float64Array
   /** event-ring.ts */
   readonly events: SharedArrayBuffer
+  /** hooks/log-ring.ts; absent: what rules log is lost. */
+  readonly logs?: SharedArrayBuffer
   /** eventfd that interrupts the worker's poll. */
   readonly wake: number
   readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }
@@ -61,8 +66,8 @@ export interface WorkerSettings {
   readonly busyPoll: number
   /** Those of the WAN apply to each of them. */
   readonly fault: { readonly lan: FaultSettings | null; readonly wan: FaultSettings | null }
-  /** Names of the interfaces by number: lo, that of the LAN, those of the WANs; and what is in effect from the first packet on. */
-  readonly policy: { readonly interfaces: readonly string[]; readonly messages: readonly ToPolicy[] }
+  /** Names of the interfaces by number: lo, that of the LAN, those of the WANs; the seed for the choice among next hops; what is in effect from the first packet on. */
+  readonly policy: { readonly interfaces: readonly string[]; readonly seed: number; readonly messages: readonly ToPolicy[] }
 }
 
 export interface FaultSettings {

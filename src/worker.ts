@@ -88,6 +88,10 @@ class Worker implements DataPlaneDevices {
     return wan.open(this.#settings.wans[index]!.handle)
   }
 
+  readClock(clock: Float64Array): void {
+    this.#native.readClock(clock)
+  }
+
   ask(index: number, address: number): void {
     const { arp } = this.#wans[index]!
     if (arp !== null) arp.ask(address, this.#now)

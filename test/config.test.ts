@@ -33,13 +33,14 @@ describe('parseConfig', () => {
       lan: 'tun0',
       lanAddress: '10.77.0.2/24',
       capture: 'default',
+      importKernelRoutes: false,
       mssClamp: true,
       offload: { lan: true, wan: true },
       profile: 'behave',
       ...PROFILES.behave,
       forwards: [],
       fault: {},
-      log: { level: 'info', format: 'auto', bindings: 'off', destinations: false, syslog: 'off' },
+      log: { level: 'info', format: 'auto', bindings: 'off', destinations: false, syslog: 'off', nflog: { fileBytes: 104_857_600, files: 10 } },
       socket: '/run/tsnat/default/control.sock',
       busyPoll: 50,
     })
@@ -56,6 +57,7 @@ describe('parseConfig', () => {
       lanAddress: '192.168.5.6/29',
       lanMtu: 9000,
       capture: { iif: ['br0', 'lan1'] },
+      importKernelRoutes: true,
       mssClamp: false,
       offload: { lan: false, wan: false },
       nat: {
@@ -79,7 +81,7 @@ describe('parseConfig', () => {
         refusal: 'silent', makeRoom: false,
       },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },
-      log: { level: 'debug', format: 'pretty', bindings: 'mappings', destinations: true, syslog: 'udp:192.0.2.1:514' },
+      log: { level: 'debug', format: 'pretty', bindings: 'mappings', destinations: true, syslog: 'udp:192.0.2.1:514', nflog: { directory: '/var/log/tsnat', fileBytes: 65_536, files: 3 } },
       socket: '/tmp/x.sock',
       busyPoll: 50,
     }

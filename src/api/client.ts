@@ -8,7 +8,7 @@ import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
 import { traceQuery, type TraceWords } from './trace-request.js'
 import type { TraceLine, TraceRecord } from './trace-types.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './types.js'
 
 export interface ControlClient {
   readonly name: string
@@ -27,6 +27,8 @@ export interface ControlClient {
   trace(words: TraceWords): Promise<TraceRecord>
   /** Resolves when the trace runs. Its stream ends as that of `events` does, and at the count. @param words FILTER_WORDS */
   traceLive(words: TraceWords, signal: AbortSignal): Promise<AsyncIterable<TraceLine[]>>
+  /** Resolves when what the command changes is in effect. */
+  policy(request: PolicyRequest): Promise<PolicyAnswer>
   metrics(): Promise<string>
   /** Resolves when the gateway has been told; it is gone when its pid is. */
   stop(): Promise<void>
@@ -111,8 +113,11 @@ const told = (name: string, status: number | undefined, content: string): TsnatE
  * @param silence milliseconds without a byte after which the gateway counts as hung; a capture may be silent for ever
  */
 export const createControlClient = (name: string, path: string = defaultSocketPath(name), silence = 15_000): ControlClient => {
-  /** @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes */
-  const ask = async (method: string, target: string, signal?: AbortSignal): Promise<IncomingMessage> => {
+  /**
+   * @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes
+   * @param content of the request, JSON
+   */
+  const ask = async (method: string, target: string, signal?: AbortSignal, content?: string): Promise<IncomingMessage> => {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const options = signal === undefined ? { timeout: silence } : { headers: { 'transfer-encoding': 'chunked' } }
       const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...options }, resolve)
@@ -122,7 +127,7 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
       })
       request.on('error', (error) => reject(connectError(name, path, error)))
       if (signal === undefined || signal.aborted) {
-        request.end()
+        request.end(content)
       } else {
         request.flushHeaders()
         signal.addEventListener('abort', () => request.end(), { once: true })
@@ -131,7 +136,8 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     if (response.statusCode !== undefined && response.statusCode < 300) return response
     throw told(name, response.statusCode, await text(name, response))
   }
-  const json = async <T>(method: string, target: string): Promise<T> => JSON.parse(await text(name, await ask(method, target))) as T
+  const json = async <T>(method: string, target: string, content?: string): Promise<T> =>
+    JSON.parse(await text(name, await ask(method, target, undefined, content))) as T
   async function* records(method: string, filter: FlowFilter): AsyncGenerator<FlowRecord> {
     const query = filterQuery(filter)
     const response = await ask(method, `/flows${query}${query === '' ? '?' : '&'}format=ndjson`)
@@ -152,6 +158,7 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
       body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal)),
     trace: (words) => json('POST', `/trace?${traceQuery(words)}`),
     traceLive: async (words, signal) => jsonBatches<TraceLine>(body(name, await ask('GET', `/trace?${traceQuery(words)}`, signal))),
+    policy: (request) => json('POST', '/policy', JSON.stringify(request)),
     metrics: async () => text(name, await ask('GET', '/metrics')),
     stop: async () => {
       await json('POST', '/stop')

@@ -9,6 +9,7 @@
  *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes; of a request with a body, until the body ends
  *     POST   /trace?WORDS               TraceRecord: what would become of a packet (DESCRIPTION_WORDS of trace-request.ts)
  *     GET    /trace?WORDS               TraceLines of packets that pass (FILTER_WORDS), one a line, until the client goes, as with /events
+ *     POST   /policy                    PolicyRequest in, PolicyAnswer out
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
  *
@@ -32,6 +33,7 @@ import { fileReason } from '../file-reason.js'
 import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
+import { readPolicyRequest } from './policy.js'
 import { readLiveTrace, readQuestion } from './trace-request.js'
 import { FLOW_EVENT_TYPES } from './types.js'
 import type { CaptureRequest, EventRequest, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
@@ -55,6 +57,8 @@ export interface ControlServer {
 
 /** Characters gathered before they are handed to the socket. */
 const CHUNK = 65536
+/** Bytes of a request's body. */
+const BODY_MAX = 16 << 20
 
 const usage = (message: string, hint: string): TsnatError =>
   new TsnatError(message, { code: 'BAD_REQUEST', hint, exitCode: ExitCode.usage })
@@ -118,6 +122,19 @@ const readCapture = (query: URLSearchParams): CaptureRequest => {
 }
 
 type Handler = (control: GatewayControl, query: URLSearchParams, response: ServerResponse, request: IncomingMessage) => void | Promise<void>
+
+/** The body of a request, which has not begun to come. */
+const readBody = async (request: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes <= BODY_MAX) chunks.push(chunk)
+  })
+  await once(request, 'end')
+  if (bytes > BODY_MAX) throw usage(`the request has ${bytes} bytes`, `at most ${BODY_MAX} bytes are taken; larger files are read at the start: tsnat up --rules, --ipset, --ip-batch`)
+  return Buffer.concat(chunks).toString()
+}
 
 /** A stream of which the first piece has been taken already. */
 async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
@@ -193,6 +210,9 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/trace': {
     GET: liveTrace,
     POST: async (control, query, response) => sendJson(response, await control.trace(readQuestion(Object.fromEntries(query)))),
+  },
+  '/policy': {
+    POST: async (control, _query, response, request) => sendJson(response, await control.policy(readPolicyRequest(await readBody(request)))),
   },
   '/metrics': {
     GET: async (control, _query, response) => {

@@ -157,6 +157,8 @@ export interface GatewayStatus {
   events: { readers: number; lost: number }
   /** Lines of the log of bindings: written, and lost. */
   bindings: { logged: number; lost: number }
+  /** Packets that LOG and NFLOG rules logged: lines of the log, packets in capture files, and those that were lost. */
+  log: { lines: number; packets: number; lost: number }
   /** Count by drop reason; reasons that never happened are absent. */
   drops: Record<string, number>
 }
@@ -169,6 +171,29 @@ export interface CaptureRequest {
   snaplen: number
   /** Stop after this many packets; 0 means never. */
   count: number
+}
+
+/** Programs whose words are taken. */
+export const POLICY_TOOLS = ['iptables', 'iptables-save', 'iptables-restore', 'ip', 'ipset'] as const
+export type PolicyTool = (typeof POLICY_TOOLS)[number]
+
+/** One command in the words of such a program. */
+export interface PolicyRequest {
+  tool: PolicyTool
+  argv: readonly string[]
+  /** The file or standard input that the words are to read; null: they read none. */
+  input: { name: string; text: string } | null
+}
+
+export interface PolicyAnswer {
+  /** For standard output, or for `file`. */
+  output: string
+  /** For standard error. */
+  errors: string
+  /** As the program has it: 0 when all is well. */
+  exitCode: number
+  /** The file that the words name for their output. */
+  file: string | null
 }
 
 /** What the control socket needs from a running gateway. Implemented by gateway.ts. */
@@ -188,6 +213,8 @@ export interface GatewayControl {
   trace(question: TraceQuestion): Promise<TraceRecord>
   /** Packets as they pass, until the count is reached, `signal` aborts, or at shutdown. The first batch is empty: the trace runs. */
   traceLive(request: LiveTraceRequest, signal: AbortSignal): AsyncIterable<TraceLine[]>
+  /** Runs a command of iptables, ip or ipset on the gateway's rules, routes and sets. What it changes is in effect when this resolves. */
+  policy(request: PolicyRequest): Promise<PolicyAnswer>
   /** Prometheus text exposition. */
   metrics(): Promise<string>
   /** Begins an orderly shutdown. */

@@ -11,8 +11,10 @@ export interface InstanceOptions {
   json?: true
 }
 
+export const instancePattern = /^[a-z0-9-]{1,15}$/
+
 const instanceName = (text: string): string => {
-  if (!/^[a-z0-9-]{1,15}$/.test(text)) throw new InvalidArgumentError('A name is 1 to 15 characters out of a-z, 0-9 and "-".')
+  if (!instancePattern.test(text)) throw new InvalidArgumentError('A name is 1 to 15 characters out of a-z, 0-9 and "-".')
   return text
 }
 

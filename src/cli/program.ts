@@ -8,6 +8,7 @@ import { demoCommand } from './commands/demo.js'
 import { deterministicCommand } from './commands/deterministic.js'
 import { downCommand } from './commands/down.js'
 import { statusCommand } from './commands/status.js'
+import { isTool, toolCommands } from './commands/tools.js'
 import { traceCommand } from './commands/trace.js'
 import { upCommand } from './commands/up.js'
 import { reportError } from './report-error.js'
@@ -16,9 +17,15 @@ import type { Terminal } from './terminal.js'
 /**
  * Runs one command.
  * @param args without the interpreter and the script
- * @returns the exit code; errors have been printed
+ * @returns the exit code: of `ExitCode`, or, of a tool whose words these are, the tool's own; errors have been printed
  */
-export const runCommand = async (args: readonly string[], terminal: Terminal): Promise<ExitCode> => {
+export const runCommand = async (args: readonly string[], terminal: Terminal): Promise<number> => {
+  const [first, ...words] = args
+  if (first !== undefined && isTool(first)) {
+    // Their words are their own: no parser comes between.
+    const { runToolCommand } = await import('./tools.js')
+    return runToolCommand(first, words, terminal).catch((error: unknown) => reportError(error, terminal, false))
+  }
   let exitCode: ExitCode = ExitCode.ok
   const setExitCode = (code: ExitCode): void => {
     exitCode = code
@@ -45,6 +52,7 @@ Two commands to begin with:
 Then, from another terminal:
   sudo tsnat status
   sudo tsnat conntrack -L
+  sudo tsnat iptables -A FORWARD -p tcp --dport 25 -j REJECT
   sudo tsnat capture -w - | tshark -i -`,
     )
   for (const command of [
@@ -56,6 +64,7 @@ Then, from another terminal:
     traceCommand(terminal),
     deterministicCommand(terminal),
     demoCommand(),
+    ...toolCommands(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program))
   }

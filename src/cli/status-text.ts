@@ -75,9 +75,16 @@ const limitLines = ({ limits }: GatewayStatus): string[] => [
 const rareText = ({ sctp, gre, other }: GatewayStatus['flows']): string =>
   ([['SCTP', sctp], ['GRE', gre], ['other', other]] as const).map(([name, count]) => (count === 0 ? '' : `, ${name} ${grouped(count)}`)).join('')
 
+const logLines = ({ bindings, log }: GatewayStatus): string[] => [
+  ...(bindings.logged === 0 ? [] : [`${grouped(bindings.logged)} lines about bindings, ${grouped(bindings.lost)} lost`]),
+  ...(log.lines + log.packets + log.lost === 0
+    ? []
+    : [`by rules: ${grouped(log.lines)} lines, ${grouped(log.packets)} packets in files, ${grouped(log.lost)} lost`]),
+]
+
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
-  const { lan, wan, flows, events, bindings } = status
+  const { lan, wan, flows, events } = status
   const bold = (text: string): string => paint(stream, 'bold', text)
   const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
   const block = (title: string, lines: readonly string[]): string =>
@@ -105,7 +112,7 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
     ]),
     block('limits', limitLines(status)),
     ...(events.readers === 0 && events.lost === 0 ? [] : [block('events', [`${grouped(events.readers)} reading, ${grouped(events.lost)} lost`])]),
-    ...(bindings.logged === 0 ? [] : [block('log', [`${grouped(bindings.logged)} lines about bindings, ${grouped(bindings.lost)} lost`])]),
+    block('log', logLines(status)),
     block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),
   ].join('')
 }

@@ -7,6 +7,8 @@ export type TerminalStream = Writable & { isTTY?: boolean }
 export interface Terminal {
   readonly out: TerminalStream
   readonly err: TerminalStream
+  /** Absent: standard input. */
+  readonly in?: AsyncIterable<Uint8Array | string>
   /** Standard output going away shall not end this process (a running gateway). */
   keepWithoutOutput(): void
 }

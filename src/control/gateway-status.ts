@@ -25,6 +25,7 @@ export interface StatusSources {
   readonly state: GatewayStatus['state']
   readonly events: GatewayStatus['events']
   readonly bindings: GatewayStatus['bindings']
+  readonly log: GatewayStatus['log']
   /** Seconds. */
   readonly uptime: number
 }
@@ -69,7 +70,7 @@ const countByProtocol = (header: Int32Array): Pick<GatewayStatus['flows'], 'tcp'
   return { tcp: count('tcp'), udp: count('udp'), icmp: count('icmp'), sctp: count('sctp'), gre: count('gre'), other: count('generic') }
 }
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, uptime }: StatusSources): GatewayStatus => {
+export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
   const { wanState, wanSettings, tun } = host
@@ -140,6 +141,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
     },
     events,
     bindings,
+    log,
     drops: dropsByName(stats),
   }
 }

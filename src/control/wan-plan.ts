@@ -52,13 +52,13 @@ export const planWan = (state: WanState, config: Pick<Config, 'wanAddress' | 'na
   if (owned !== null) {
     const gatewayText = config.wanAddress === 'shared' ? undefined : config.wanAddress.gateway
     const gateway = gatewayText === undefined ? null : parseIpv4(gatewayText)
-    return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: exclusiveAddresses(config)!, routes: ownedRoutes(state, owned, gateway) }
+    return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: exclusiveAddresses(config)!, routes: ownedRoutes(state, owned, gateway), sources: owned }
   }
   const usable = state.addresses.filter(({ scope }) => scope < SCOPE_LINK)
   const routes = state.routes.map(({ destination, prefixLength, gateway }) => ({
     destination, prefixLength, gateway, source: chooseSource(usable, gateway ?? destination),
   }))
-  return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: usable.map(({ address }) => address), routes }
+  return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: usable.map(({ address }) => address), routes, sources: usable }
 }
 
 /** Addresses of the pool that the WAN does not have (int32): they are not used until it does. */

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
+import { PolicyLink } from './policy-link.js'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker-protocol.js'
 
 /** Milliseconds between two calls that let the worker's clock go on while no packets come. */
@@ -30,6 +31,8 @@ export class WorkerLink {
   #nextId = 1
   #hasEnded = false
   #hasClosedDevices = false
+  /** Speaks of rules, sets and routes. */
+  readonly policy = new PolicyLink((message) => this.send({ type: 'policy', message }))
   /** Packets can flow. */
   readonly ready: Promise<void>
   /** The worker has ended: null in an orderly way, else why. */
@@ -49,6 +52,7 @@ export class WorkerLink {
       if (message.type === 'ready') isReady()
       else if (message.type === 'stopped') this.#hasClosedDevices = true
       else if (message.type === 'deleted') this.#deletions.get(message.id)?.(message.flows)
+      else if (message.type === 'policy') this.policy.hear(message.message)
       else listen(message)
     }
     port1.on('message', hear)
@@ -67,6 +71,7 @@ export class WorkerLink {
         port1.close()
         native().close(this.#wake)
         for (const answer of this.#deletions.values()) answer(new Int32Array(0))
+        this.policy.end()
         resolve(failure ?? (this.#hasClosedDevices ? null : new TsnatError(`the data plane has ended with exit code ${code}`, {
           code: 'WORKER_ENDED', hint: 'see the log for what came before', exitCode: ExitCode.bug,
         })))

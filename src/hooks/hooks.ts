@@ -19,7 +19,7 @@ import type { RandomSource } from '../nat/random.js'
 import { FLOW_MARK, FLOW_WORDS, type FlowTable, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../nat/flow-table.js'
 import type { PolicyPlane } from '../policy-plane.js'
 import type { HookEnvironment } from './environment.js'
-import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type CompiledRuleset, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
+import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
 import { type HookName, HOOK_NAMES, STATE } from '../policy/model.js'
 import type { Reports } from '../reports.js'
 import type { Slab } from '../stack/batch.js'
@@ -31,6 +31,7 @@ import type { Tracing } from '../trace/tracing.js'
 import { EPOCH_MASK } from '../epoch.js'
 import { setTos, setTtl } from './changes.js'
 import { describeFlow, describeNoFlow, describePacket, natStates } from './describe.js'
+import type { RuleLog } from './log-ring.js'
 import { DestinationRequest, SourceRequest } from './nat-request.js'
 import { StoredPaths } from './paths.js'
 
@@ -47,17 +48,12 @@ const UNTOLD = DEPENDS_PACKET | DEPENDS_SETS
 /** No limit of the segment size. */
 const ANY_MSS = 0xffff
 
-/** Where packets go that rules log. */
-export interface HookLog {
-  /** @param hook index in HOOK_NAMES */
-  write(outcome: Outcome, ruleset: CompiledRuleset, hook: number, slab: Slab, packet: Packet, meta: PacketMeta): void
-}
-
 export interface HooksParts {
   readonly slab: Slab
   readonly table: FlowTable
   readonly policy: PolicyPlane<HookEnvironment>
   readonly reports: Reports
+  readonly log: RuleLog
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly random: RandomSource
@@ -84,8 +80,8 @@ export class Hooks {
   isIdle = true
   /** Flags of TCP segments that meet the rules whatever is stored. */
   watchedFlags = 0
-  /** Takes what rules with the targets LOG and NFLOG say. */
-  log: HookLog | null = null
+  readonly #log: RuleLog
+  /** The type of service that the packet in hand has by now. */
   #tos = 0
   /** Mark that packets come with, uint32. */
   #arrivalMark = 0
@@ -95,6 +91,7 @@ export class Hooks {
     this.#table = parts.table
     this.#policy = parts.policy
     this.#reports = parts.reports
+    this.#log = parts.log
     this.#timeouts = parts.timeouts
     this.#tracing = parts.tracing
     this.#outcome = parts.policy.evaluator.outcome
@@ -245,7 +242,7 @@ export class Hooks {
     const outcome = this.#outcome
     this.#saveMark(side >> 1)
     const isPlain = (outcome.depends & UNTOLD) === 0 && (packet.tcpFlags & WATCHED) === 0 && packet.fragment !== LATER_FRAGMENT &&
-      outcome.tos === this.#meta.tos && outcome.tosKeep === 0xff && outcome.tosFlip === 0 && outcome.ttlSet < 0 && outcome.ttlDelta === 0
+      outcome.tosKeep === 0xff && outcome.tosFlip === 0 && outcome.ttlSet < 0 && outcome.ttlDelta === 0
     return isPlain && this.#paths.store(side, outcome.path, outcome.pathLength, packet.length)
   }
 
@@ -273,11 +270,12 @@ export class Hooks {
     const outcome = this.#outcome
     meta.inInterface = from === null ? 0 : numberOfZone(from.zone)
     meta.outInterface = to === null ? 0 : numberOfZone(to.zone)
+    meta.tos = this.#tos
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
     this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
     if (outcome.logCount > 0) {
-      if (!outcome.isDry) this.log?.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
+      if (!outcome.isDry) this.#log.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
       outcome.logCount = 0
     }
     return outcome

@@ -14,7 +14,7 @@ import { decodeAddress, decodeLink, decodeNeighbour, decodeRoute } from './rtnet
 import type { InterfaceAddress, Link, Neighbour, Route } from './rtnetlink-types.js'
 
 /** Multicast groups of linux/rtnetlink.h. */
-export const EventGroup = { link: 1, neighbour: 3, address: 5, route: 7 } as const
+export const EventGroup = { link: 1, neighbour: 3, address: 5, route: 7, nextHop: 32 } as const
 export type EventGroup = (typeof EventGroup)[keyof typeof EventGroup]
 
 export interface EventHandlers {
@@ -22,11 +22,16 @@ export interface EventHandlers {
   address?(address: InterfaceAddress, deleted: boolean): void
   route?(route: Route, deleted: boolean): void
   neighbour?(neighbour: Neighbour, deleted: boolean): void
+  /** A next hop object (`ip nexthop`) changed; routes may have gone with it. */
+  nextHop?(): void
   /** Events were lost: whatever is known may be wrong. */
   lost(): void
 }
 
 const { MessageType } = rt
+/** RTM_NEWNEXTHOP and RTM_DELNEXTHOP, which the package does not know. */
+const NEW_NEXT_HOP = 104
+const DELETED_NEXT_HOP = 105
 /** Bytes of queue asked of the kernel: some thousand events. */
 const BUFFER_SIZE = 1 << 20
 /** Room for one datagram of the largest size and its alignment. */
@@ -86,7 +91,7 @@ export class NetlinkEvents {
   }
 
   #dispatch(type: number, data: Buffer): void {
-    const { link, address, route, neighbour } = this.#handlers
+    const { link, address, route, neighbour, nextHop } = this.#handlers
     switch (type) {
       case MessageType.NEWLINK:
       case MessageType.DELLINK: {
@@ -110,6 +115,10 @@ export class NetlinkEvents {
         if (found !== null) neighbour?.(found, type === MessageType.DELNEIGH)
         break
       }
+      case NEW_NEXT_HOP:
+      case DELETED_NEXT_HOP:
+        nextHop?.()
+        break
     }
   }
 }

@@ -8,6 +8,7 @@
 import { AttrStream, parseAttributes, rt } from 'netlink'
 import type { ifla, StreamData } from 'netlink'
 import type { Mac } from '../stack/wire/address.js'
+import { decodeKernelRoute } from './route-messages.js'
 import type { InterfaceAddress, Link, Neighbour, NeighbourState, Route, RouteRequest, RouteType, Rule } from './rtnetlink-types.js'
 
 export const AF_INET = 2
@@ -108,72 +109,17 @@ export const encodeAddress = (ifindex: number, address: number, prefixLength: nu
   )
 }
 
-// linux/rtnetlink.h
-const RTA_DST = 1
-const RTA_OIF = 4
-const RTA_GATEWAY = 5
-const RTA_PRIORITY = 6
-const RTA_PREFSRC = 7
-const RTA_METRICS = 8
-const RTA_MULTIPATH = 9
-const RTA_TABLE = 15
-const RTA_VIA = 18
-const RTAX_MTU = 2
-const RTNH_F_DEAD = 1
-const NEXT_HOP_HEADER = 8
-
-const ROUTE_TYPES: Readonly<Record<string, RouteType>> = {
-  UNICAST: 'unicast',
-  LOCAL: 'local',
-  BLACKHOLE: 'blackhole',
-  UNREACHABLE: 'unreachable',
-  PROHIBIT: 'prohibit',
-  THROW: 'throw',
-}
-
-interface NextHop {
-  ifindex: number
-  gateway: number | null
-  usable: boolean
-}
-
-/** The next hops of a multipath route: an array of struct rtnexthop, each with attributes of its own. */
-const nextHops = (bytes: Buffer): NextHop[] => {
-  const hops: NextHop[] = []
-  for (let rest = bytes; rest.length >= NEXT_HOP_HEADER; ) {
-    const { len = 0, ifindex = 0, flags = {} } = rt.parseRouteNextHop(rest.subarray(0, NEXT_HOP_HEADER))
-    if (len < NEXT_HOP_HEADER || len > rest.length) break
-    const attributes = attributesOf(rest.subarray(NEXT_HOP_HEADER, len))
-    hops.push({ ifindex, gateway: ipv4(attributes.get(RTA_GATEWAY)), usable: flags.dead !== true && !attributes.has(RTA_VIA) })
-    rest = rest.subarray((len + 3) & ~3)
-  }
-  return hops
-}
+const ROUTE_TYPES: Readonly<Record<number, RouteType>> = { 1: 'unicast', 2: 'local', 6: 'blackhole', 7: 'unreachable', 8: 'prohibit', 9: 'throw' }
+const NO_HOP = { ifindex: 0, gateway: null, dead: false, foreign: false }
 
 /** One route for each next hop; none for a message that is no IPv4 route. */
 export const decodeRoute = (bytes: Buffer): Route[] => {
-  if (bytes.length < rt.__LENGTH_Route) return []
-  const header = rt.parseRoute(bytes.subarray(0, rt.__LENGTH_Route))
-  if (header.family !== AF_INET) return []
-  const attributes = attributesOf(bytes.subarray(rt.__LENGTH_Route))
-  const metrics = attributes.get(RTA_METRICS)
-  const common = {
-    table: uint32(attributes.get(RTA_TABLE)) ?? header.table ?? 0,
-    type: ROUTE_TYPES[String(header.type)] ?? 'other',
-    destination: ipv4(attributes.get(RTA_DST)) ?? 0,
-    prefixLength: header.dstLen ?? 0,
-    source: ipv4(attributes.get(RTA_PREFSRC)),
-    metric: uint32(attributes.get(RTA_PRIORITY)) ?? 0,
-    mtu: metrics === undefined ? null : uint32(attributesOf(metrics).get(RTAX_MTU)),
-    tos: header.tos ?? 0,
-  }
-  const multipath = attributes.get(RTA_MULTIPATH)
-  const hops = multipath !== undefined ? nextHops(multipath) : [{
-    ifindex: uint32(attributes.get(RTA_OIF)) ?? 0,
-    gateway: ipv4(attributes.get(RTA_GATEWAY)),
-    usable: ((header.flags?.__unknown ?? 0) & RTNH_F_DEAD) === 0 && !attributes.has(RTA_VIA),
-  }]
-  return hops.map((hop) => ({ ...common, ...hop }))
+  const route = decodeKernelRoute(bytes)
+  if (route === null) return []
+  const { table, destination, length: prefixLength, source, metric, mtu, tos, hops } = route
+  const type = ROUTE_TYPES[route.type] ?? 'other'
+  const common = { table, type, destination, prefixLength, source: source === 0 ? null : source, metric, mtu: mtu === 0 ? null : mtu, tos }
+  return (hops.length === 0 ? [NO_HOP] : hops).map(({ ifindex, gateway, dead, foreign }) => ({ ...common, ifindex, gateway, usable: !dead && !foreign }))
 }
 
 const REQUEST_TYPES = { unicast: 'UNICAST', unreachable: 'UNREACHABLE', throw: 'THROW' } as const

@@ -10,12 +10,16 @@ import type { NetlinkMessage, NetlinkSocket } from 'netlink'
 import { ownNamespace } from './namespace.js'
 import type { NetworkNamespace } from './namespace.js'
 import { errnoName, isErrno, NetlinkError } from './netlink-error.js'
+import { decodeNextHopObject, nextHopObjectsRequest } from './route-messages.js'
+import type { NextHopObject } from './route-messages.js'
 import * as messages from './rtnetlink-messages.js'
 import { AF_INET } from './rtnetlink-messages.js'
 import type { InterfaceAddress, Link, Neighbour, Route, RouteRequest, Rule } from './rtnetlink-types.js'
 
 const { MessageType } = rt
 const MESSAGE_ERROR = 2
+/** RTM_GETNEXTHOP, which the package does not know. */
+const MESSAGE_GET_NEXT_HOP = 106
 /** Bytes; the kernel doubles them and stays below net.core.rmem_max. Answers to one request at a time fit easily. */
 const BUFFER_SIZE = 212992
 /** A request is answered within the system call that sends it; only a bug can make it wait. */
@@ -97,8 +101,17 @@ export class Rtnetlink {
 
   /** IPv4 routes of all tables; a multipath route appears once for each next hop. */
   async routes(): Promise<Route[]> {
-    const found = await this.#dump('list routes', MessageType.GETROUTE, rt.formatRoute({ family: AF_INET }))
-    return found.flatMap(messages.decodeRoute)
+    return (await this.routeMessages()).flatMap(messages.decodeRoute)
+  }
+
+  /** IPv4 routes of all tables, in the kernel's order, to be read with `decodeKernelRoute`. */
+  routeMessages(): Promise<Buffer[]> {
+    return this.#dump('list routes', MessageType.GETROUTE, rt.formatRoute({ family: AF_INET }))
+  }
+
+  async nextHopObjects(): Promise<NextHopObject[]> {
+    const found = await this.#dump('list next hop objects', MESSAGE_GET_NEXT_HOP, nextHopObjectsRequest())
+    return found.map(decodeNextHopObject).filter((object) => object !== null)
   }
 
   /** @throws NetlinkError EEXIST when there is a route with this destination, metric and table */

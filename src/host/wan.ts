@@ -1,20 +1,16 @@
 /**
  * The WAN interface, followed live.
  *
- * The state is always read from the kernel as a whole; events only say that it must be read again. So nothing depends on
- * the order or the completeness of events (the kernel sends none for routes that vanish with their interface, and drops
- * events under load). Events that concern other interfaces cost their parsing and no more.
- *
- * Any number of events within one turn of the event loop, or during a read, lead to one further read. Reads are spaced
- * so that at most a fifth of the time goes into them, which bounds the cost of a routing daemon at work.
+ * The state is always read from the kernel as a whole, see reread.ts. Events that concern other interfaces cost their parsing and no more.
  *
  * The interface is known by its name: when it is removed and made again, the state has the new ifindex.
  */
 import { EventEmitter } from 'node:events'
-import { TsnatError } from '../errors.js'
+import type { TsnatError } from '../errors.js'
 import { ownNamespace } from './namespace.js'
 import type { NetworkNamespace } from './namespace.js'
 import { EventGroup, NetlinkEvents } from './netlink-events.js'
+import { Reread } from './reread.js'
 import { Rtnetlink } from './rtnetlink.js'
 import { TABLE_MAIN } from './rtnetlink-types.js'
 import { hostTimers, NeighbourKeeper } from './wan-neighbours.js'
@@ -34,24 +30,14 @@ export interface WanEvents {
   problem: [TsnatError]
 }
 
-/** Share of the time that reads may take, as the pause per unit of reading. */
-const PAUSE_FACTOR = 4
-const RETRY_MILLISECONDS = 1000
-
 export class WanMonitor extends EventEmitter<WanEvents> {
   readonly name: string
   readonly #rtnetlink: Rtnetlink
   readonly #events: NetlinkEvents
   readonly #neighbours: NeighbourKeeper
-  readonly #timers: Timers
+  readonly #reread: Reread
   #state: WanState
   #text = ''
-  /** Something changed since the last read began. */
-  #dirty = false
-  /** A read is under way, or scheduled. */
-  #busy = false
-  #pause: unknown
-  #closed = false
 
   /**
    * Opens a monitor that has read the state once. An interface that does not exist is no error: it may come.
@@ -71,25 +57,25 @@ export class WanMonitor extends EventEmitter<WanEvents> {
   private constructor(name: string, namespace: NetworkNamespace, timers: Timers) {
     super()
     this.name = name
-    this.#timers = timers
     this.#state = absentState(name)
     this.#rtnetlink = new Rtnetlink(namespace)
+    this.#reread = new Reread(() => this.#read(), (error) => this.emit('problem', error), timers)
     this.#neighbours = new NeighbourKeeper(this.#rtnetlink, (report) => this.emit('neighbour', report), timers)
     const isOurs = (ifindex: number): boolean => ifindex === this.#state.ifindex
     this.#events = new NetlinkEvents(namespace, Object.values(EventGroup), {
       link: (link) => {
-        if (link.name === this.name || isOurs(link.index)) this.#markDirty()
+        if (link.name === this.name || isOurs(link.index)) this.#reread.mark()
       },
       address: (address) => {
-        if (isOurs(address.ifindex)) this.#markDirty()
+        if (isOurs(address.ifindex)) this.#reread.mark()
       },
       route: (route) => {
-        if (route.table === TABLE_MAIN && isOurs(route.ifindex)) this.#markDirty()
+        if (route.table === TABLE_MAIN && isOurs(route.ifindex)) this.#reread.mark()
       },
       neighbour: (neighbour, deleted) => this.#neighbours.onEvent(neighbour, deleted),
       lost: () => {
         this.#neighbours.recheck()
-        this.#markDirty()
+        this.#reread.mark()
       },
     })
   }
@@ -112,39 +98,15 @@ export class WanMonitor extends EventEmitter<WanEvents> {
   }
 
   close(): void {
-    this.#closed = true
-    this.#timers.clearTimeout(this.#pause)
+    this.#reread.close()
     this.#neighbours.close()
     this.#events.close()
     this.#rtnetlink.close()
   }
 
-  #markDirty(): void {
-    this.#dirty = true
-    if (this.#busy) return
-    this.#busy = true
-    setImmediate(() => void this.#refresh())
-  }
-
-  async #refresh(): Promise<void> {
-    const started = performance.now()
-    this.#dirty = false
-    let pause: number
-    try {
-      const state = await readWanState(this.#rtnetlink, this.name)
-      if (this.#closed) return
-      this.#take(state)
-      pause = (performance.now() - started) * PAUSE_FACTOR
-    } catch (error) {
-      if (this.#closed) return
-      this.#dirty = true
-      pause = RETRY_MILLISECONDS
-      if (error instanceof TsnatError) this.emit('problem', error)
-    }
-    this.#pause = this.#timers.setTimeout(() => {
-      this.#busy = false
-      if (this.#dirty) this.#markDirty()
-    }, pause)
+  async #read(): Promise<void> {
+    const state = await readWanState(this.#rtnetlink, this.name)
+    if (!this.#reread.closed) this.#take(state)
   }
 
   #take(state: WanState): void {

@@ -4,6 +4,7 @@
  */
 import { numberOfZone } from '../attachment.js'
 import { DataPlane } from '../data-plane.js'
+import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -143,6 +144,8 @@ export class MemoryGateway {
   readonly askedAt: readonly number[][]
   /** Where the data plane tells of flows and mappings, while an EventConsumer wants it. */
   readonly eventRing = createEventRing(1024)
+  /** Where the data plane writes what rules log; for a RuleLogReader. */
+  readonly logRing = createLogRing(LOG_RING_MIN)
   /** Milliseconds. */
   #now = 1_000_000
   #ruleset = emptyRuleset()
@@ -160,6 +163,7 @@ export class MemoryGateway {
         table: allocateFlowTable(behaviour.limits.flows),
         stats: this.stats,
         events: this.eventRing,
+        logs: this.logRing,
         wans: wans.map((wan) => ({ settings: settingsOf(wan), ownedAddresses: (wan.ownedAddresses ?? []).map(address) })),
         ports: options.ports ?? [[1, 65535]],
         behaviour,

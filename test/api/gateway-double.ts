@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
 import type { LiveTraceRequest, TraceQuestion } from '../../src/api/trace-request.js'
 import type { TraceLine, TraceRecord } from '../../src/api/trace-types.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus } from '../../src/api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from '../../src/api/types.js'
 
 export const tcpFlow = (port = 50594): FlowRecord => ({
   id: `${998353455 + port}`,
@@ -94,6 +94,7 @@ export const exampleStatus = (): GatewayStatus => ({
   },
   events: { readers: 0, lost: 0 },
   bindings: { logged: 0, lost: 0 },
+  log: { lines: 0, packets: 0, lost: 0 },
   drops: { 'no-flow': 7, 'ttl-expired': 12 },
 })
 
@@ -123,6 +124,9 @@ export interface GatewayDouble extends GatewayControl {
   /** What readers of live traces get, batch by batch. */
   traced: TraceLine[][]
   liveTraces: { request: LiveTraceRequest; ended: boolean }[]
+  /** Commands that were run, and what they are answered with. */
+  commands: PolicyRequest[]
+  policyAnswer: PolicyAnswer
 }
 
 export const createGatewayDouble = (): GatewayDouble => {
@@ -138,6 +142,8 @@ export const createGatewayDouble = (): GatewayDouble => {
     questions: [],
     traced: [],
     liveTraces: [],
+    commands: [],
+    policyAnswer: { output: '', errors: '', exitCode: 0, file: null },
     status: () => {
       if (gateway.broken !== undefined) throw gateway.broken
       return gateway.state
@@ -190,6 +196,11 @@ export const createGatewayDouble = (): GatewayDouble => {
       } finally {
         entry.ended = true
       }
+    },
+    policy: async (request) => {
+      if (gateway.broken !== undefined) throw gateway.broken
+      gateway.commands.push(request)
+      return gateway.policyAnswer
     },
     metrics: async () => 'tsnat_up 1\n',
     stop: () => {

@@ -39,10 +39,10 @@ describe('flags of up', () => {
       config([
         '--wan=eth1', '--lan=tun7', '--name=lab', '--lan-address=192.168.9.2/24', '--lan-mtu=9000', '--capture=iif=br0,lan1',
         '--wan-address=owned:198.51.100.7/24,198.51.100.8/24', '--wan-gateway=198.51.100.1', '--wan-driver=packet', '--ports=1024-2047',
-        '--no-mss-clamp', '--lan-offload=off', '--wan-offload=on', '--busy-poll=50', '--timeout=udp=30', '--timeout', 'tcp-established=99',
+        '--import-kernel-routes', '--no-mss-clamp', '--lan-offload=off', '--wan-offload=on', '--busy-poll=50', '--timeout=udp=30', '--timeout', 'tcp-established=99',
         '--nat=udp.filtering=endpoint-independent', '--nat', 'ports.hold=7', '--nat-rule=from=10.0.0.0/8,ports=53+99-100,translate=false', '--profile=linux', '--forward=tcp:8080:192.168.9.3:80', '--forward', 'udp:53:192.168.9.3:53',
         '--limit', 'fragment-bytes=70000', '--fault=lan.in.loss=0.05', '--fault', 'wan.out.seed=9', '--log-level=debug', '--log-format=json',
-        '--log-bindings=flows', '--log-destinations', '--log-syslog=unix:/dev/log', '--socket=/tmp/s.sock',
+        '--log-bindings=flows', '--log-destinations', '--log-syslog=unix:/dev/log', '--log-nflog=/var/log/tsnat', '--socket=/tmp/s.sock',
       ]),
     ).toEqual({
       name: 'lab',
@@ -54,6 +54,7 @@ describe('flags of up', () => {
       lanAddress: '192.168.9.2/24',
       lanMtu: 9000,
       capture: { iif: ['br0', 'lan1'] },
+      importKernelRoutes: true,
       mssClamp: false,
       offload: { lan: false, wan: true },
       profile: 'linux',
@@ -70,7 +71,7 @@ describe('flags of up', () => {
         lan: { in: { loss: 0.05, duplicate: 0, corrupt: 0, reorder: 0, seed: 1 } },
         wan: { out: { loss: 0, duplicate: 0, corrupt: 0, reorder: 0, seed: 9 } },
       },
-      log: { level: 'debug', format: 'json', bindings: 'flows', destinations: true, syslog: 'unix:/dev/log' },
+      log: { level: 'debug', format: 'json', bindings: 'flows', destinations: true, syslog: 'unix:/dev/log', nflog: { directory: '/var/log/tsnat', fileBytes: 104857600, files: 10 } },
       socket: '/tmp/s.sock',
       busyPoll: 50,
     })
@@ -112,6 +113,11 @@ describe('flags of up', () => {
 })
 
 describe('log', () => {
+  it('does not repeat as fields what the message of a logged packet says', () => {
+    const record = { level: 40, time: 0, packet: { SRC: '10.0.0.2' }, msg: 'drop: SRC=10.0.0.2' }
+    expect(prettyLine(JSON.stringify(record), new PassThrough())).toMatch(/ warn {2}drop: SRC=10\.0\.0\.2\n$/)
+  })
+
   const lines = (format: 'json' | 'pretty' | 'auto', isTTY: boolean): string => {
     const stream = Object.assign(new PassThrough(), { isTTY })
     const log = createLog({ name: 'lab', log: { level: 'info', format } }, stream)

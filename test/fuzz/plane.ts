@@ -8,7 +8,8 @@ import { behaviourOf } from '../../src/testing/memory-gateway.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { SentPacket, VnetHeader } from '../../src/stack/device/memory.js'
 import { allocateStats } from '../../src/stats.js'
-import { seededRandom } from '../../src/testing/memory-gateway.js'
+import { mainTable, seededRandom } from '../../src/testing/memory-gateway.js'
+import type { WanSettings } from '../../src/worker-protocol.js'
 import { E, G, ip } from '../stack/support.js'
 import { GuardedDevice } from './guarded-device.js'
 
@@ -73,7 +74,13 @@ export class FuzzPlane {
         random: seededRandom(1),
       },
     )
+    this.#route(wanSettings(true, options.wanMtu, true))
     this.plane.pipeline.tick(this.#now)
+  }
+
+  #route(settings: WanSettings): void {
+    const gone = mainTable([wanSettings(true, 1500, true)]).map((prefix) => ({ ...prefix, routes: [] }))
+    this.plane.policy.handle({ type: 'routing', update: { routes: [...gone, ...mainTable([settings])], rules: null, interfaces: null } })
   }
 
   /** Does one step. Returns '' or what was written that must not be. */
@@ -105,6 +112,7 @@ export class FuzzPlane {
         return ''
       case 'settings':
         this.plane.setWan(0, wanSettings(step.up, step.mtu, step.routed))
+        this.#route(wanSettings(step.up, step.mtu, step.routed))
         return ''
       case 'close':
         if (step.flow < this.plane.table.used) this.plane.closeFlows(Int32Array.of(step.flow, this.plane.table.generationOf(step.flow)))
@@ -117,6 +125,6 @@ export class FuzzPlane {
   }
 }
 
-const wanSettings = (up: boolean, mtu: number, routed: boolean) => ({
+const wanSettings = (up: boolean, mtu: number, routed: boolean): WanSettings => ({
   up, mtu, addresses: [ip(E)], routes: routed ? [{ destination: 0, prefixLength: 0, gateway: null, source: ip(E) }] : [],
 })

@@ -115,7 +115,7 @@ describe('neighbour', () => {
     // The kernel confirms neighbours every half minute or so; here sooner.
     lab.gateway.sysctl('net.ipv4.neigh.eth0.base_reachable_time_ms', how === 'speaks up' ? 30_000 : 500)
     lab.gateway.sysctl('net.ipv4.neigh.eth0.delay_first_probe_time', 1)
-    await lab.ip(lab.gateway, 'neigh flush dev eth0')
+    await lab.forgetNeighbours(lab.gateway)
     await seesAddress(GATEWAY)
     const first = (await lab.status()).wan.neighbour
     expect(first).toBe(lab.server.mac('eth0'))
@@ -128,7 +128,7 @@ describe('neighbour', () => {
 
   it('that is not there: the client is told, and served as soon as it is', async () => {
     await lab.ip(lab.server, 'link set eth0 down')
-    await lab.ip(lab.gateway, 'neigh flush dev eth0')
+    await lab.forgetNeighbours(lab.gateway)
     const ping = await lab.client.run('ping', ['-c', '2', '-W', '5', SERVER])
     expect(ping.stdout).toContain('Destination Host Unreachable')
     await lab.ip(lab.server, 'link set eth0 up')
@@ -139,7 +139,7 @@ describe('neighbour', () => {
     up.kill('SIGINT')
     await up.done
     await lab.ip(lab.server, 'link set eth0 arp off')
-    await lab.ip(lab.gateway, 'neigh flush dev eth0')
+    await lab.forgetNeighbours(lab.gateway)
     up = await lab.up()
     const fetched = fetchPage(lab.client, `http://${SERVER}/`)
     await lab.untilStatus(({ lan }) => lan.rx.packets > 0)

@@ -21,6 +21,7 @@ export interface UpFlags {
   lanMtu?: string
   capture?: string
   netns?: string
+  importKernelRoutes?: boolean
   mssClamp?: boolean
   lanOffload?: 'on' | 'off'
   wanOffload?: 'on' | 'off'
@@ -28,6 +29,9 @@ export interface UpFlags {
   nat?: string[]
   natRule?: string[]
   forward?: string[]
+  rules?: string
+  ipset?: string
+  ipBatch?: string
   timeout?: string[]
   limit?: string[]
   fault?: string[]
@@ -36,6 +40,7 @@ export interface UpFlags {
   logBindings?: string
   logDestinations?: boolean
   logSyslog?: string
+  logNflog?: string
   socket?: string
   busyPoll?: string
 }
@@ -58,6 +63,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--wan-driver <driver>', 'packet: packet socket, fast; raw: raw IP sockets, the kernel routes (packet)')
     .option('--wan-address <which>', "shared: the kernel's own; owned:198.51.100.7/24,…: tsnat's alone (shared)")
     .option('--wan-gateway <address>', 'next hop for owned addresses (that of the default route)')
+    .option('--import-kernel-routes', "follow all of the kernel's main table, not only what forwarding needs")
     .option('--ports <ranges>', 'external ports, such as 512-599,36864-60999 (chosen by the kind of address)')
     .option('--mss-clamp', "lower the MSS of TCP SYNs to what the WAN's MTU carries (on)")
     .option('--no-mss-clamp', 'leave the MSS alone')
@@ -69,6 +75,9 @@ export const addUpFlags = (command: Command): Command =>
     .option('--nat <name=value>', 'udp.mapping=address-dependent, tcp.window=false, ports.selection=random …; repeatable', several)
     .option('--nat-rule <key=value,…>', 'flows that behave otherwise: from=10.77.0.0/24,protocol=udp,mapping=shared; repeatable', several)
     .option('--forward <proto:port:address:port>', 'lead an outside port to an inside host: tcp:8080:10.77.0.2:80, or a protocol: gre:10.77.0.2; repeatable', several)
+    .option('--rules <file>', 'rules to begin with, in the format of iptables-save, counters included')
+    .option('--ipset <file>', 'sets that they name, in the format of "ipset save"')
+    .option('--ip-batch <file>', 'routing rules and routes to begin with, in the format of "ip -batch"')
     .option('--timeout <class=seconds>', 'udp, udp-stream, icmp, tcp-syn-sent, tcp-established, tcp-close … as in sysctl; repeatable', several)
     .option('--limit <name=value>', 'flows, flows-per-source, half-open, refusal …; repeatable', several)
     .optionsGroup('Running:')
@@ -77,6 +86,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--log-bindings <what>', 'log who has which outside port: off, mappings, flows or blocks (off)')
     .option('--log-destinations', 'tell whom flows speak to in these lines')
     .option('--log-syslog <target>', 'send these lines to unix:/dev/log or udp:HOST:PORT instead (off)')
+    .option('--log-nflog <directory>', 'write packets of NFLOG rules to capture files there (to the log)')
     .option('--socket <path>', 'control socket (/run/tsnat/NAME/control.sock)')
     .option('--fault <side.direction.kind=value>', 'for tests: lan.in.loss=0.05, wan.out.reorder=0.1 …; repeatable', several)
 
@@ -135,6 +145,7 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
     }
     set(['wanAddress', 'gateway'], flags.wanGateway, '--wan-gateway')
   }
+  set(['importKernelRoutes'], flags.importKernelRoutes, '--import-kernel-routes')
   set(['ports'], flags.ports, '--ports')
   set(['lan'], flags.lan, '--lan')
   set(['lanAddress'], flags.lanAddress, '--lan-address')
@@ -150,6 +161,7 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['log', 'bindings'], flags.logBindings, '--log-bindings')
   set(['log', 'destinations'], flags.logDestinations, '--log-destinations')
   set(['log', 'syslog'], flags.logSyslog, '--log-syslog')
+  set(['log', 'nflog', 'directory'], flags.logNflog, '--log-nflog')
   set(['socket'], flags.socket, '--socket')
   set(['busyPoll'], flags.busyPoll === undefined ? undefined : value(flags.busyPoll), '--busy-poll')
   for (const text of flags.nat ?? []) {
@@ -159,6 +171,10 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   set(['profile'], flags.profile, '--profile')
   if (flags.natRule !== undefined) set(['nat', 'rules'], flags.natRule.map(rule), '--nat-rule')
   set(['forwards'], flags.forward, '--forward')
+  const file = (path: string | undefined): { file: string } | undefined => (path === undefined ? undefined : { file: path })
+  set(['rules'], file(flags.rules), '--rules')
+  set(['ipset'], file(flags.ipset), '--ipset')
+  set(['ipBatch'], file(flags.ipBatch), '--ip-batch')
   for (const text of flags.timeout ?? []) {
     const [name, given] = pair('--timeout', text)
     set(['timeouts', camel(name)], value(given), `--timeout ${name}`)

@@ -1,7 +1,8 @@
 /** The words of `ip rule` and `ip route`, and the state that they change. */
 export { IpError, IpStatus } from './error.js'
 export type { Word } from './error.js'
-export { errorText, runIp, runIpBatch } from './ip.js'
+export { withFollowed } from './follow.js'
+export { errorText, ipInput, runIp, runIpBatch } from './ip.js'
 export type { IpOutcome, IpSurroundings } from './ip.js'
 export { builtInNames, tableNames, withTables } from './names.js'
 export type { Names } from './names.js'

@@ -255,6 +255,16 @@ const runBatchFile = (state: IpState, file: Word, options: Options, surroundings
   return batch(state, text, options, surroundings)
 }
 
+/** The file that a command line reads, `-` for the standard input; null when it reads none, or is not understood. */
+export const ipInput = (args: readonly string[]): string | null => {
+  try {
+    return readOptions(new Cursor(wordsOf(args)), noOptions).batch?.text ?? null
+  } catch (error) {
+    if (error instanceof IpError) return null
+    throw error
+  }
+}
+
 /** An error as text: what `ip` would print for what the kernel refuses; the place in front for a file, the hint on a line of its own. */
 export const errorText = ({ message, hint, word }: IpError, file: string | null = null): string => {
   const place = file === null || word === null ? '' : `${file}:${word.line}:${word.column}: `

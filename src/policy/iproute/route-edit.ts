@@ -31,7 +31,8 @@ export const routeVerbs = {
 
 const sameHop = (a: NextHop, b: NextHop): boolean => a.gateway === b.gateway && a.device === b.device && a.weight === b.weight && a.onlink === b.onlink
 
-const sameRoute = (a: RouteInfo, b: RouteInfo): boolean =>
+/** Of two routes to one prefix with one TOS and metric, whether they lead the same way. */
+export const sameRoute = (a: RouteInfo, b: RouteInfo): boolean =>
   a.type === b.type && a.scope === b.scope && a.origin === b.origin && a.source === b.source && a.mtu === b.mtu && a.mtuLocked === b.mtuLocked
   && a.hops.length === b.hops.length && a.hops.every((hop, place) => sameHop(hop, b.hops[place]!))
 

@@ -129,6 +129,18 @@ const byPrefix = (devices: readonly Device[]): Map<string, PrefixRoutes> =>
 const isIn = (route: RouteInfo, routes: readonly RouteInfo[]): boolean =>
   routes.some(({ type, origin, source, hops }) => type === route.type && origin === route.origin && source === route.source && hops[0]!.device === route.hops[0]?.device)
 
+/** Drops the routes to interfaces that the state had and the draft has no longer. */
+export const dropRoutesOf = (draft: Draft, state: IpState): void => {
+  const numbers = new Set(draft.devices.map(({ number }) => number))
+  if (state.devices.every(({ number }) => numbers.has(number))) return
+  for (const [table, map] of state.tables) {
+    for (const { destination, length, routes } of map.all()) {
+      const kept = routes.filter(({ hops }) => hops.every(({ device }) => numbers.has(device)))
+      if (kept.length < routes.length) draft.set({ table, destination, length, routes: kept })
+    }
+  }
+}
+
 /**
  * The state after interfaces or their addresses have changed: connected routes come and go with them, and routes to interfaces that
  * are gone are dropped. Routes to an interface that is down stay, and are dead until it is up. Rules stay; those that name an
@@ -136,15 +148,7 @@ const isIn = (route: RouteInfo, routes: readonly RouteInfo[]): boolean =>
  */
 export const withDevices = (state: IpState, devices: readonly Device[]): { state: IpState; changes: IpChanges } => {
   const draft = new Draft(state, devices)
-  const numbers = new Set(devices.map(({ number }) => number))
-  if (state.devices.some(({ number }) => !numbers.has(number))) {
-    for (const [table, map] of state.tables) {
-      for (const { destination, length, routes } of map.all()) {
-        const kept = routes.filter(({ hops }) => hops.every(({ device }) => numbers.has(device)))
-        if (kept.length < routes.length) draft.set({ table, destination, length, routes: kept })
-      }
-    }
-  }
+  dropRoutesOf(draft, state)
   const before = byPrefix(state.devices)
   const after = byPrefix(devices)
   for (const key of new Set([...before.keys(), ...after.keys()])) {
@@ -160,7 +164,7 @@ export const withDevices = (state: IpState, devices: readonly Device[]): { state
 }
 
 /** Order of the routes of one prefix: highest TOS, then lowest metric. */
-const tryOrder = (a: RouteInfo, b: RouteInfo): number => b.tos - a.tos || a.metric - b.metric
+export const tryOrder = (a: RouteInfo, b: RouteInfo): number => b.tos - a.tos || a.metric - b.metric
 
 /** Everything, for a data plane that has nothing yet. */
 export const allRoutes = (state: IpState): readonly PrefixRoutes[] =>
