@@ -5,7 +5,7 @@ import { paint } from './terminal.js'
 import type { TerminalStream } from './terminal.js'
 
 export interface TraceFormat {
-  /** Leaves out rules that did not match, and routes that were not taken. */
+  /** Leaves out rules that did not match, tables that only let the packet pass, and what a lookup has looked at. */
   readonly brief: boolean
   /** The time first. */
   readonly timed: boolean
@@ -56,7 +56,7 @@ const routeLines = (step: TracedRoute, { brief }: TraceFormat, stream: TerminalS
 }
 
 const translationLine = ({ what, address, port }: Extract<TracedStep, { step: 'translation' }>): string => {
-  const parts = [address === undefined ? 'address stays' : address, ...(port === undefined ? [] : [`port ${port}`])]
+  const parts = [address === undefined ? 'address stays' : address, port === undefined ? 'port to be chosen' : `port ${port}`]
   return `a flow would have this ${what}: ${parts.join(', ')}`
 }
 
@@ -92,9 +92,19 @@ const otherLines = (step: TracedStep, format: TraceFormat, stream: TerminalStrea
 export const traceText = ({ time, steps }: TraceRecord, format: TraceFormat, stream: TerminalStream): string => {
   const lines: string[] = []
   let hook = ''
+  /** A table that nothing was told of yet. */
+  let table: Extract<TracedStep, { step: 'table' }> | null = null
   const enter = (name: string): void => {
     if (name !== hook) lines.push(`${INDENT}${paint(stream, 'bold', name)}`)
     hook = name
+  }
+  const tell = (line: string): void => {
+    if (table !== null) {
+      enter(table.hook)
+      lines.push(`${INDENT.repeat(2)}${table.table}`)
+      table = null
+    }
+    lines.push(`${INDENT.repeat(3)}${line}`)
   }
   for (const step of steps) {
     switch (step.step) {
@@ -102,17 +112,17 @@ export const traceText = ({ time, steps }: TraceRecord, format: TraceFormat, str
         lines.push(`${format.timed ? `${new Date(time).toISOString().slice(11, 23)}  ` : ''}${paint(stream, 'bold', packetLine(step))}`)
         break
       case 'table':
-        enter(step.hook)
-        lines.push(`${INDENT.repeat(2)}${step.table}`)
+        table = step
         break
       case 'rule':
-        if (step.matched || !format.brief) lines.push(`${INDENT.repeat(3)}${ruleLine(step, stream)}`)
+        if (step.matched || !format.brief) tell(ruleLine(step, stream))
         break
       case 'skipped':
-        if (!format.brief) lines.push(`${INDENT.repeat(3)}${paint(stream, 'dim', `- ${step.rules} more rules that did not match`)}`)
+        if (!format.brief) tell(paint(stream, 'dim', `- ${step.rules} more rules that did not match`))
         break
       case 'policy':
-        lines.push(`${INDENT.repeat(3)}= ${step.chain} policy ${step.policy === 'DROP' ? paint(stream, 'red', 'DROP') : step.policy}`)
+        if (table !== null && format.brief && step.policy === 'ACCEPT') break
+        tell(`= ${step.chain} policy ${step.policy === 'DROP' ? paint(stream, 'red', 'DROP') : step.policy}`)
         break
       case 'stored':
         enter(step.hook)
@@ -120,6 +130,7 @@ export const traceText = ({ time, steps }: TraceRecord, format: TraceFormat, str
         break
       default:
         hook = ''
+        table = null
         lines.push(...otherLines(step, format, stream).map((line) => `${INDENT}${line}`))
     }
   }
