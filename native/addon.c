@@ -11,6 +11,8 @@ static const struct {
     {"packetOpen", packet_open},
     {"packetSetFilter", packet_set_filter},
     {"packetDrops", packet_drops},
+    {"packetHardware", packet_hardware},
+    {"streamOpen", stream_open},
     {"close", descriptor_close},
     {"openPath", descriptor_open_path},
     {"eventOpen", event_open},

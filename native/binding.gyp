@@ -12,6 +12,7 @@
         'netlink.c',
         'netns.c',
         'packet.c',
+        'stream.c',
         'tun.c',
         'util.c',
         'watch.c',

@@ -96,3 +96,17 @@ napi_value packet_drops(napi_env env, napi_callback_info info) {
   }
   return value_uint32(env, stats.tp_drops);
 }
+
+napi_value packet_hardware(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  int fd;
+  struct bytes mac;
+  if (!args_get(env, info, 2, args) || !arg_fd(env, args[0], &fd) || !arg_bytes(env, args[1], "mac", &mac)) return NULL;
+  struct sockaddr_ll address;
+  socklen_t size = sizeof address;
+  memset(&address, 0, sizeof address);
+  if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) return throw_errno(env, errno, "getsockname", NULL);
+  size_t length = address.sll_halen < sizeof address.sll_addr ? address.sll_halen : sizeof address.sll_addr;
+  memcpy(mac.data, address.sll_addr, length < mac.length ? length : mac.length);
+  return value_int32(env, address.sll_hatype);
+}

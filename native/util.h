@@ -55,6 +55,8 @@ napi_value tun_open(napi_env env, napi_callback_info info);
 napi_value packet_open(napi_env env, napi_callback_info info);
 napi_value packet_set_filter(napi_env env, napi_callback_info info);
 napi_value packet_drops(napi_env env, napi_callback_info info);
+napi_value packet_hardware(napi_env env, napi_callback_info info);
+napi_value stream_open(napi_env env, napi_callback_info info);
 napi_value descriptor_close(napi_env env, napi_callback_info info);
 napi_value descriptor_open_path(napi_env env, napi_callback_info info);
 napi_value event_open(napi_env env, napi_callback_info info);

@@ -70,7 +70,7 @@ static void on_readable(napi_env env, napi_value function, void *context, void *
 
 static void disown(struct watch *watch) {
   if (--watch->owners > 0) return;
-  close(watch->wake);
+  if (watch->wake >= 0) close(watch->wake);
   free(watch);
 }
 
@@ -91,6 +91,9 @@ static void stop_thread(struct watch *watch) {
   atomic_store(&watch->stopping, true);
   eventfd_write(watch->wake, 1);
   pthread_join(watch->thread, NULL);
+  /* Now rather than when the object is collected, which may be much later. */
+  close(watch->wake);
+  watch->wake = -1;
   napi_release_threadsafe_function(watch->function, napi_tsfn_abort);
 }
 

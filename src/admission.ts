@@ -1,22 +1,27 @@
 /**
  * Packets that belong to no flow: what becomes of them, and may they open one?
  *
- * In two steps, so that nothing is committed for a packet that cannot travel (RFC 1812 5.2.1): `plan` finds where it would
- * go and as what, the pipeline looks at TTL and MTU of that way, `commit` opens the flow.
+ * In steps, so that nothing is committed for a packet that cannot travel (RFC 1812 5.2.1), and rules are asked in the kernel's order:
+ * `plan` finds where it would go and as what, the pipeline looks at TTL and MTU of that way and asks the rules of FORWARD and
+ * POSTROUTING, `leaveAs` takes what they say of its source, `commit` opens the flow.
  *
+ *     to where a rule says (DNAT …)                        there: from the LAN by route, from the WAN into the LAN
  *     from the LAN, to one of the WAN's own addresses      hairpin: back into the LAN, to the owner of that port (RFC 4787 REQ-9),
  *                                                          whatever the filtering: two inside hosts that wait for each other's
  *                                                          first packet, as in hole punching, would wait for ever
- *     from the LAN, to anywhere else                       out, by the most specific route
+ *     from the LAN, to anywhere else                       by policy routing (routing.ts)
  *     from the WAN, to a forwarded port                    in, to the host it is forwarded to; protocols without ports and
  *                                                          pings can be forwarded as a whole
  *     from the WAN, to the outside endpoint of a mapping   in, if the mapping's filtering admits the sender (RFC 4787 5)
+ *     from the WAN, to an inside network                   in, as it is, where only what rules say is translated
+ *
+ * As long as no rule of nat POSTROUTING says what is translated, all that leaves by a WAN is: masqueraded as the settings say.
  *
  * Limits are looked at last: of the rule that fits, of the inside address, in total. What comes from outside may not use up
  * the last of the table.
  */
 import type { Attachment } from './attachment.js'
-import { ZONE_LAN } from './attachment.js'
+import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { isShared, SHARED, UNTRANSLATED } from './nat/behaviour.js'
 import type { AddressPool } from './nat/address-pool.js'
@@ -33,14 +38,17 @@ import type { Rules } from './nat/rules.js'
 import type { LimitSettings } from './nat/settings.js'
 import type { Sources } from './nat/sources.js'
 import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT } from './nat/timeouts.js'
-import { isDirectedBroadcast } from './route/table.js'
+import type { Hooks } from './hooks/hooks.js'
+import { ANY_ZONE, type Routing } from './routing.js'
 import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
 import { isByAddress, type Packet } from './stack/parse.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 
 export interface AdmissionParts {
-  readonly lan: Attachment
-  readonly wan: Attachment
+  /** By zone. */
+  readonly attachments: readonly Attachment[]
+  readonly hooks: Hooks
+  readonly routing: Routing
   readonly table: FlowTable
   readonly mappings: Mappings
   readonly forwards: Forwards
@@ -65,8 +73,9 @@ export interface AdmissionParts {
 const INSIDE_SHARE = 16
 
 export class Admission {
-  readonly #lan: Attachment
-  readonly #wan: Attachment
+  readonly #attachments: readonly Attachment[]
+  readonly #hooks: Hooks
+  readonly #routing: Routing
   readonly #table: FlowTable
   readonly #mappings: Mappings
   readonly #forwards: Forwards
@@ -87,12 +96,15 @@ export class Admission {
   #sibling = -1
   /** The rule that fits the packet, or -1. */
   #rule = -1
-  /** Addresses that are the WAN's own. */
+  /** The flow is opened as rules say: its source stays or changes by `#hooks.source`. Else as the settings say. */
+  #byRules = false
+  /** Addresses that are the WANs' own. */
   addresses: ReadonlySet<number> = new Set()
 
   constructor(parts: AdmissionParts) {
-    this.#lan = parts.lan
-    this.#wan = parts.wan
+    this.#attachments = parts.attachments
+    this.#hooks = parts.hooks
+    this.#routing = parts.routing
     this.#table = parts.table
     this.#mappings = parts.mappings
     this.#forwards = parts.forwards
@@ -112,18 +124,48 @@ export class Admission {
 
   /** The way out of the packet that was planned last. */
   get egress(): Attachment {
-    return this.#rewrite.egress === ZONE_LAN ? this.#lan : this.#wan
+    return this.#attachments[this.#rewrite.egress]!
   }
 
-  /** Decides where a packet would go and as what. Returns 0 or a drop code. */
-  plan(packet: Packet, from: Attachment): number {
+  /** Where it would go. */
+  get rewrite(): Readonly<Rewrite> {
+    return this.#rewrite
+  }
+
+  /** Decides where a packet would go and as what. Returns 0 or a drop code. @param isMoved see canOpen */
+  plan(packet: Packet, from: Attachment, isMoved: boolean): number {
+    const { hasDestination, destination: asked } = this.#hooks
+    const destination = hasDestination ? asked.address : packet.destination
+    const port = hasDestination ? asked.port : packet.ports & 0xffff
+    this.#byRules = false
+    this.#rule = -1
     if (isInvalidSource(packet.source)) return Drop['invalid-source']
-    if (from.zone !== ZONE_LAN) return this.#planInward(packet)
-    if (isInvalidDestination(packet.destination)) return Drop['invalid-destination']
-    const refused = openerDrop(packet, this.#passOthers, this.#pickup)
+    if (from.zone !== ZONE_LAN) return this.#planInward(packet, from, destination, port)
+    if (isInvalidDestination(destination)) return Drop['invalid-destination']
+    const refused = openerDrop(packet, this.#passOthers, this.#pickup || isMoved)
     if (refused !== 0 && !(refused === Drop['protocol-refused'] && this.#isForwardedAnyway(packet))) return refused
     this.#rule = this.#rules.find(packet)
-    return this.addresses.has(packet.destination) ? this.#planHairpin(packet) : this.#planOutward(packet)
+    return this.addresses.has(destination) ? this.#planHairpin(packet, destination, port) : this.#planOutward(packet, from, destination, port)
+  }
+
+  /** Whether a packet that belongs to no flow is one that may open one. @param isMoved it had a flow, which goes another way now */
+  canOpen(packet: Packet, isMoved: boolean): boolean {
+    return openerDrop(packet, this.#passOthers, this.#pickup || isMoved) === 0
+  }
+
+  /** Takes over what rules said of the source of the packet that was planned. Returns 0 or a drop code. */
+  leaveAs(): number {
+    const { source: asked, rulesTranslate } = this.#hooks
+    if (asked.isNone) {
+      this.#byRules ||= rulesTranslate
+      return 0
+    }
+    this.#byRules = true
+    const { destination } = this.#rewrite
+    const source = asked.address !== 0 ? asked.address : this.egress.sourceFor(this.egress === this.#routing.to ? this.#routing.nextHop : destination)
+    if (source === 0) return Drop['no-address']
+    this.#rewrite.source = source
+    return 0
   }
 
   /** Opens the flow that was planned. Returns its original side, or -(drop code). @param now milliseconds */
@@ -133,14 +175,12 @@ export class Admission {
 
   #openFromInside(packet: Packet, zone: number, now: number): number {
     const rule = this.#rule
-    const behaviour = rule < 0 ? this.#behaviours[packet.protocol]! : this.#rules.behaviour(rule, packet.protocol)
+    const behaviour = this.#byRules ? SHARED : rule < 0 ? this.#behaviours[packet.protocol]! : this.#rules.behaviour(rule, packet.protocol)
     const refused = this.#checkLimits(packet, behaviour, now)
     if (refused !== 0) return -refused
     const second = Math.floor(now / 1000)
-    let side = this.#opener.openFromInside(packet, zone, this.#rewrite, behaviour, second)
-    if (side < 0 && this.#limits.makeRoom && this.#makeRoom(packet, -side, behaviour)) {
-      side = this.#opener.openFromInside(packet, zone, this.#rewrite, behaviour, second)
-    }
+    let side = this.#openAs(packet, zone, behaviour, second)
+    if (side < 0 && this.#limits.makeRoom && this.#makeRoom(packet, -side, behaviour)) side = this.#openAs(packet, zone, behaviour, second)
     if (side < 0) return side
     this.#sources.opened(side >> 1)
     this.#hairpins.opened(side >> 1)
@@ -148,9 +188,15 @@ export class Admission {
     return side
   }
 
+  #openAs(packet: Packet, zone: number, behaviour: number, second: number): number {
+    if (!this.#byRules) return this.#opener.openFromInside(packet, zone, this.#rewrite, behaviour, second)
+    return this.#opener.openByRules(packet, zone, this.#rewrite, this.#hooks.source.isNone ? null : this.#hooks.source, second)
+  }
+
   #openFromOutside(packet: Packet, zone: number, now: number): number {
     const { free, columns } = this.#table
     if (free * INSIDE_SHARE < columns.capacity) return -Drop['table-full']
+    if (this.#byRules && this.#sibling < 0) return this.#openAs(packet, zone, SHARED, Math.floor(now / 1000))
     return this.#opener.openFromOutside(packet, zone, this.#rewrite, this.#sibling, Math.floor(now / 1000))
   }
 
@@ -187,48 +233,69 @@ export class Admission {
     return this.#forwards.findInside(packet.protocol, packet.source, 0, null, packet.destination) || this.isForwarded(packet)
   }
 
-  #planOutward(packet: Packet): number {
-    const wan = this.#wan
-    const route = wan.routes!.lookup(packet.destination)
-    if (!wan.up) return Drop['wan-down']
-    if (route === undefined) return Drop['no-route']
+  #planOutward(packet: Packet, from: Attachment, destination: number, port: number): number {
+    const routing = this.#routing
+    const refused = routing.find(packet, from, destination, port, this.#hooks.mark, ANY_ZONE)
+    if (refused !== 0) return refused === Drop['no-route'] && this.#isOutsideDown() ? Drop['wan-down'] : refused
+    const { to } = routing
+    if (to.zone === ZONE_LAN || this.#hooks.rulesTranslate) {
+      this.#byRules = true
+      return this.#set(to.zone, packet.source, destination, port)
+    }
     const isKept = this.#rule >= 0 && this.#rules.behaviour(this.#rule, packet.protocol) === UNTRANSLATED
-    const source = isKept ? packet.source : this.#pool.isEmpty ? route.source : this.#pool.choose(packet.source, packet.destination, 0)
-    if (source === 0) return Drop['no-address']
-    if (isDirectedBroadcast(route, packet.destination)) return Drop['invalid-destination']
-    return this.#set(wan.zone, source, packet.destination, packet.ports & 0xffff)
+    const source = isKept ? packet.source : this.#pool.isEmpty ? to.sourceFor(routing.nextHop) : this.#pool.choose(packet.source, destination, 0)
+    return source === 0 ? Drop['no-address'] : this.#set(to.zone, source, destination, port)
   }
 
-  #planHairpin(packet: Packet): number {
+  #isOutsideDown(): boolean {
+    for (let zone = ZONE_WAN; zone < this.#attachments.length; zone++) if (this.#attachments[zone]!.up) return false
+    return true
+  }
+
+  #planHairpin(packet: Packet, destination: number, port: number): number {
     // A host without a mapping appears with its address of the pool, where there is none with the address that it asks; one
     // that has a mapping, with that one's (FlowOpener).
-    const source = this.#pool.choose(packet.source, packet.destination, 0)
-    return this.#planToOwner(packet, source === 0 ? packet.destination : source, false)
+    const source = this.#pool.choose(packet.source, destination, 0)
+    return this.#planToOwner(packet, source === 0 ? destination : source, destination, port, false)
   }
 
-  #planInward(packet: Packet): number {
-    // Protocols without ports have no mappings: what comes in does so by a forward.
-    if (openerDrop(packet, true) !== 0 || (packet.protocol === ipv4.PROTOCOL_ICMP && !this.isForwarded(packet))) return Drop['no-flow']
+  #planInward(packet: Packet, from: Attachment, destination: number, port: number): number {
+    const { hasDestination, rulesTranslate } = this.#hooks
+    const isOurs = this.addresses.has(destination)
+    const isRouted = hasDestination || (rulesTranslate && !isOurs)
+    // Protocols without ports have no mappings: what comes in does so by a forward, or a rule.
+    if (openerDrop(packet, true) !== 0 || (packet.protocol === ipv4.PROTOCOL_ICMP && !isRouted && !this.isForwarded(packet))) return Drop['no-flow']
     // Nobody outside has our addresses: inside, he would pass for a host that comes by hairpin.
     if (this.addresses.has(packet.source)) return Drop['invalid-source']
+    if (isRouted && !isOurs) return this.#planRoutedInward(packet, from, destination, port)
     // A forward of every outside address is none of other addresses.
-    if (!this.addresses.has(packet.destination)) return Drop['no-flow']
-    return this.#planToOwner(packet, packet.source, true)
+    if (!isOurs) return Drop['no-flow']
+    return this.#planToOwner(packet, packet.source, destination, port, true)
+  }
+
+  /** Into the LAN, if routing has nothing against it; as it is only where routing knows the destination inside. */
+  #planRoutedInward(packet: Packet, from: Attachment, destination: number, port: number): number {
+    this.#sibling = -1
+    this.#byRules = true
+    const refused = this.#routing.find(packet, from, destination, port, this.#hooks.mark, ANY_ZONE)
+    const isInside = refused === 0 && this.#routing.to.zone === ZONE_LAN
+    if (!isInside && !this.#hooks.hasDestination) return Drop['no-flow']
+    if (refused !== 0 && refused !== Drop['no-route']) return refused
+    return this.#set(ZONE_LAN, packet.source, destination, port)
   }
 
   /**
    * To whom an outside endpoint belongs.
    * @param source the address that the packet will carry; @param isFiltered only whom the mapping's filtering admits
    */
-  #planToOwner(packet: Packet, source: number, isFiltered: boolean): number {
-    const port = packet.ports & 0xffff
+  #planToOwner(packet: Packet, source: number, destination: number, port: number, isFiltered: boolean): number {
     this.#sibling = -1
-    if (this.#forwards.find(packet.protocol, packet.destination, port, packet.source)) {
+    if (this.#forwards.find(packet.protocol, destination, port, packet.source)) {
       return this.#set(ZONE_LAN, source, this.#forwards.address, this.#forwards.port)
     }
     if (packet.protocol === ipv4.PROTOCOL_ICMP) return Drop['to-gateway']
     if (isByAddress(packet.protocol)) return Drop['no-flow']
-    const owner = this.#mappings.findOutside(packet.destination, port, packet.protocol)
+    const owner = this.#mappings.findOutside(destination, port, packet.protocol)
     if (owner < 0) return Drop['no-flow']
     if (isFiltered && !this.#mappings.admits(owner, packet.source)) return Drop['filtered']
     this.#sibling = owner

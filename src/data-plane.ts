@@ -2,8 +2,8 @@
  * Puts the pipeline together from the settings that the main thread sends: memory, devices, tables. The worker's loop is in
  * worker.ts, the path of a packet in pipeline.ts.
  */
-import { Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
-import { closeAddressesExcept } from './nat/expire.js'
+import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { closeAddresses } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { AddressPool } from './nat/address-pool.js'
 import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
@@ -29,13 +29,17 @@ import { Sources } from './nat/sources.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { Tracker } from './nat/track.js'
 import { Clock } from './clock.js'
+import { Epoch } from './epoch.js'
 import { HookEnvironment } from './hooks/environment.js'
+import { Hooks } from './hooks/hooks.js'
+import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
 import { PolicyPlane } from './policy-plane.js'
 import { Reports } from './reports.js'
+import { Routing } from './routing.js'
 import { NeighbourTable } from './route/neighbours.js'
 import { RouteTable } from './route/table.js'
 import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
@@ -47,7 +51,7 @@ import { HeldPackets } from './stack/held.js'
 import { Scratch } from './stack/scratch.js'
 import { TokenBucket } from './stack/token-bucket.js'
 import { PROTOCOL_TCP } from './stack/wire/ipv4.js'
-import type { PortRange, WanSettings, WorkerSettings } from './worker-protocol.js'
+import type { DeadFlows, PortRange, WanSettings, WorkerSettings } from './worker-protocol.js'
 
 /** Receive regions: small enough to stay in the cache, large enough for several superpackets. */
 const RECEIVE_BYTES = 512 << 10
@@ -62,25 +66,36 @@ const ERROR_BURST = 50
 
 export type DataPlaneSettings = Pick<
   WorkerSettings,
-  'table' | 'stats' | 'wanSettings' | 'ports' | 'forwards' | 'behaviour' | 'mssClamp'
+  'table' | 'stats' | 'ports' | 'forwards' | 'behaviour' | 'mssClamp'
 > & {
   readonly lan: { readonly mtu: number; readonly address: number }
-  /** Addresses that no kernel has: the gateway answers pings there. */
-  readonly ownedAddresses?: readonly number[] | null
+  readonly wans: readonly {
+    readonly settings: WanSettings
+    /** Addresses that no kernel has: the gateway answers pings there. */
+    readonly ownedAddresses?: readonly number[] | null
+  }[]
+  /** Default `reset`. */
+  readonly deadFlows?: DeadFlows
   /** event-ring.ts; absent: nobody ever listens. */
   readonly events?: SharedArrayBuffer
   /** Absent: lo, tun0, eth0. */
   readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
+  /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
+  readonly logs?: SharedArrayBuffer
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
 export interface DataPlaneDevices {
   lan(slab: Slab, extra: Region): Device
-  wan(slab: Slab, extra: Region, neighbours: NeighbourTable): Device
+  /** @param index 0 for the first WAN */
+  wan(index: number, slab: Slab, extra: Region, neighbours: NeighbourTable): Device
   /** The WAN has Ethernet addresses. */
-  readonly wanHasNeighbours: boolean
-  ask(address: number): void
+  wanHasNeighbours(index: number): boolean
+  /** Somebody on the link of a WAN is to be found out. */
+  ask(index: number, address: number): void
   readonly random: RandomSource
+  /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
+  readClock?(clock: Float64Array): void
 }
 
 export function* portsOf(ranges: readonly PortRange[]): Generator<number> {
@@ -102,15 +117,18 @@ export class DataPlane {
   readonly slab: Slab
   readonly pipeline: Pipeline
   readonly table: FlowTable
-  readonly neighbours: NeighbourTable
   /** Rules, sets, routing by policy. */
   readonly policy: PolicyPlane<HookEnvironment>
-  readonly #routes = new RouteTable()
+  readonly #epoch = new Epoch()
+  /** Of each WAN, as told last. */
+  readonly #wanSettings: WanSettings[]
   readonly #ports: PortPool
   readonly #addresses: AddressPool
   readonly #chooser: EndpointChooser
   /** Port blocks; null where ports are given one by one. */
   readonly blocks: PortBlocks | null
+  /** Where hooks write what rules log. */
+  readonly ruleLog: RuleLog
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
@@ -123,34 +141,60 @@ export class DataPlane {
     let end = 0
     const region = (size: number): Region => ({ start: end, end: (end += size) })
     const lanRegion = region(RECEIVE_BYTES)
-    const wanRegion = region(RECEIVE_BYTES)
+    const wanRegions = settings.wans.map(() => region(RECEIVE_BYTES))
     const scratchRegion = region(SCRATCH_BYTES)
     const fragmentRegion = region(limits.fragmentBytes)
     const waitingRegion = region(WAITING_BYTES)
     const synRegion = region(SYN_BYTES)
     const lanExtra = region(EXTRA_BYTES)
-    const wanExtra = region(EXTRA_BYTES)
+    const wanExtras = settings.wans.map(() => region(EXTRA_BYTES))
     const slab = createSlab(end)
     this.slab = slab
 
     const scratch = new Scratch(scratchRegion)
-    this.neighbours = new NeighbourTable((address) => devices.ask(address))
     this.table = new FlowTable(settings.table, devices.random.next())
     this.#ports = new PortPool(portsOf(settings.ports))
     const lan = new Attachment({
       zone: ZONE_LAN, slab, region: lanRegion, scratch, device: devices.lan(slab, lanExtra),
       mtu: settings.lan.mtu, ownAddress: settings.lan.address, localAddresses: [settings.lan.address],
-      routes: null, neighbours: null,
+      routes: null, neighbours: null, waiting: null,
     })
-    const wan = new Attachment({
-      zone: ZONE_WAN, slab, region: wanRegion, scratch, device: devices.wan(slab, wanExtra, this.neighbours),
-      mtu: settings.wanSettings.mtu, ownAddress: 0, localAddresses: settings.ownedAddresses ?? [],
-      routes: this.#routes, neighbours: devices.wanHasNeighbours ? this.neighbours : null,
+    const waiting = new HeldPackets(slab, waitingRegion)
+    this.#wanSettings = settings.wans.map((wan) => wan.settings)
+    const wans = settings.wans.map(({ settings: { mtu }, ownedAddresses }, index) => {
+      const neighbours = new NeighbourTable((address) => devices.ask(index, address))
+      const device = devices.wan(index, slab, wanExtras[index]!, neighbours)
+      const isEthernet = devices.wanHasNeighbours(index)
+      return new Attachment({
+        zone: ZONE_WAN + index, slab, region: wanRegions[index]!, scratch, device, mtu, ownAddress: 0, localAddresses: ownedAddresses ?? [],
+        routes: new RouteTable(), neighbours: isEthernet ? neighbours : null, waiting: isEthernet ? new WaitingPackets(waiting) : null,
+      })
     })
+    const attachments = [lan, ...wans]
+    const { stats } = settings
+    const clock = new Clock()
+    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
+    const reports = new Reports({ slab, scratch, limit, clock, stats })
+    const idle = timeoutColumn(timeouts)
+    this.policy = new PolicyPlane({
+      interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
+      seed: settings.policy?.seed ?? devices.random.next(),
+      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
+    })
+    this.ruleLog = new RuleLog(settings.logs ?? createLogRing(LOG_RING_MIN), (clock) => {
+      if (devices.readClock === undefined) clock[0] = this.pipeline.now
+      else devices.readClock(clock)
+    })
+    const hooks = new Hooks({ slab, log: this.ruleLog, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random })
+    const routing = new Routing(slab, this.policy.router, attachments)
+    this.policy.onChange = () => {
+      this.#epoch.next()
+      hooks.rulesChanged()
+    }
+    this.policy.onCount = () => hooks.settle(0, this.table.used)
     this.#mappings = new Mappings(this.table, devices.random.next())
     this.#forwards = new Forwards(settings.forwards)
     const hold = new PortHold(nat.ports.hold, nat.ports.holdMax)
-    const idle = timeoutColumn(timeouts)
     const sources = new Sources(this.table, limits, devices.random.next())
     const rules = new Rules(nat.rules, nat, limits.flows)
     const hairpins = new Hairpins(this.table, this.#mappings, idle, devices.random.next())
@@ -159,6 +203,7 @@ export class DataPlane {
     this.#events = events
     this.table.onReclass = (flow, before, after) => sources.reclassed(flow, before, after)
     this.table.onClose = (flow) => {
+      hooks.flowEnds(flow)
       events.end(flow)
       sources.closed(flow)
       rules.closed(flow)
@@ -168,45 +213,37 @@ export class DataPlane {
     this.table.onChange = (flow, before) => {
       sources.changed(flow, before)
       events.change(flow, before)
+      hooks.flowChanged(flow)
     }
     this.#mappings.onBegin = (flow) => events.mapping(true, flow)
     const pool = nat.pool === null ? null : parsePool(nat.pool)!
     this.#addresses = new AddressPool(pool, nat.pooling)
-    const deterministic = nat.deterministic === null ? null : new DeterministicPlan(nat.deterministic, pool ?? settings.wanSettings.addresses)
+    const deterministic = nat.deterministic === null ? null : new DeterministicPlan(nat.deterministic, pool ?? this.#wanSettings[0]!.addresses)
     const plan = blockPlan(nat.ports, deterministic)
     this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
     if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
     this.#chooser = new EndpointChooser({
       table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,
       blocks: this.blocks, deterministic, parity: nat.ports.parity,
-      keepIdentifiers: settings.ownedAddresses !== null, random: devices.random,
+      keepIdentifiers: settings.wans.every(({ ownedAddresses }) => ownedAddresses !== null), random: devices.random,
     })
     const opener = new FlowOpener({ table: this.table, mappings: this.#mappings, chooser: this.#chooser, random: devices.random })
     this.#admission = new Admission({
-      lan, wan, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
+      attachments, hooks, routing, table: this.table, mappings: this.#mappings, forwards: this.#forwards, opener, chooser: this.#chooser, pool: this.#addresses,
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
-    const { stats } = settings
-    const clock = new Clock()
-    this.policy = new PolicyPlane({
-      interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
-      seed: settings.policy?.seed ?? devices.random.next(),
-      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: 2 }),
-    })
-    const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
-    const reports = new Reports({ slab, scratch, limit, clock, stats })
-    const queue = new NextHopQueue(new WaitingPackets(new HeldPackets(slab, waitingRegion)), reports, clock)
+    const queue = new NextHopQueue(waiting, reports, clock)
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
-      slab, scratch, clock, stats, lan, wan,
-      attachments: [lan, wan],
+      slab, scratch, clock, stats, lan, wans, attachments,
       table: this.table,
       admission: this.#admission,
+      hooks, routing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue),
-      knocks: syns === null ? null : new Knocks(slab, syns, wan, reports, clock),
+      knocks: syns === null ? null : new Knocks(slab, syns, attachments, reports, clock),
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
@@ -220,19 +257,29 @@ export class DataPlane {
       this.blocks?.expire(second)
       this.policy.sweep()
     }
-    this.setWan(settings.wanSettings)
+    this.#wanSettings.forEach((wan, index) => this.setWan(index, wan))
   }
 
-  /** The WAN's addresses, routes, MTU or state changed. Flows of addresses that are gone end; all of them, if so configured, with the interface. */
-  setWan(settings: WanSettings): void {
-    const { wan } = this.pipeline
+  /**
+   * A WAN's addresses, routes, MTU or state changed. Flows of addresses that no WAN has any more end; all flows of its addresses, if
+   * so configured, with the interface.
+   */
+  setWan(index: number, settings: WanSettings): void {
+    const wan = this.pipeline.wans[index]!
     wan.up = settings.up
     wan.mtu = settings.mtu
-    this.#routes.replace(settings.routes)
-    this.#admission.addresses = new Set(settings.addresses)
+    wan.routes!.replace(settings.routes)
+    wan.addresses = settings.addresses
+    wan.sources = settings.sources ?? null
+    this.policy.router.setDeviceDead(numberOfZone(wan.zone), !settings.up)
+    this.#epoch.next()
+    const before = this.#admission.addresses
+    this.#wanSettings[index] = settings
+    this.#admission.addresses = new Set(this.#wanSettings.flatMap(({ addresses }) => addresses))
     this.#addresses.setPresent(this.#admission.addresses)
-    const isForgotten = this.#forgetsWhenDown && !(settings.enabled ?? settings.up)
-    closeAddressesExcept(this.table, isForgotten ? new Set() : this.#admission.addresses)
+    const kept = this.#wanSettings.filter(({ enabled, up }) => !this.#forgetsWhenDown || (enabled ?? up))
+    const stay = new Set(kept.flatMap(({ addresses }) => addresses))
+    closeAddresses(this.table, new Set([...before, ...settings.addresses].filter((address) => !stay.has(address))))
   }
 
   /** A flow ends. When its mapping ends with it, the outside port rests, if strangers could have sent to it (RFC 6888 REQ-8). */
@@ -257,12 +304,13 @@ export class DataPlane {
   }
 
   /** The gateways of default routes will be needed: they are asked for before a burst of packets has to wait. */
-  askForGateways({ routes }: WanSettings): void {
-    if (this.pipeline.wan.neighbours === null) return
+  askForGateways(index: number, { routes }: WanSettings): void {
+    const { neighbours } = this.pipeline.wans[index]!
+    if (neighbours === null) return
     for (const { prefixLength, gateway } of routes) {
       if (prefixLength !== 0 || gateway === null) continue
-      const link = this.neighbours.indexOf(gateway)
-      if (link > 0 && !this.neighbours.isReachable(link)) this.neighbours.request(link, this.pipeline.now)
+      const link = neighbours.indexOf(gateway)
+      if (link > 0 && !neighbours.isReachable(link)) neighbours.request(link, this.pipeline.now)
     }
   }
 
@@ -271,15 +319,18 @@ export class DataPlane {
     this.#forwards.replace(forwards)
   }
 
-  learnNeighbour(address: number, high: number, low: number): void {
-    const link = this.neighbours.learn(address, high, low)
-    if (link > 0) this.pipeline.releaseWaiting(link)
+  /** @param index of the WAN that it is on the link of */
+  learnNeighbour(index: number, address: number, high: number, low: number): void {
+    const wan = this.pipeline.wans[index]!
+    const link = wan.neighbours?.learn(address, high, low) ?? -1
+    if (link > 0) this.pipeline.releaseWaiting(wan, link)
   }
 
-  /** @param now milliseconds */
-  failNeighbour(address: number, now: number): void {
-    const link = this.neighbours.fail(address, now)
-    if (link > 0) this.pipeline.releaseWaiting(link)
+  /** @param index of the WAN that it is on the link of; @param now milliseconds */
+  failNeighbour(index: number, address: number, now: number): void {
+    const wan = this.pipeline.wans[index]!
+    const link = wan.neighbours?.fail(address, now) ?? -1
+    if (link > 0) this.pipeline.releaseWaiting(wan, link)
   }
 
   /** Closes flows given as pairs of index and generation; a flow that has another generation by now is left alone. Returns those closed. */

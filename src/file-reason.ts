@@ -1,5 +1,6 @@
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  EEXIST: 'there is something else of that name',
   EISDIR: 'it is a directory',
   ENOENT: 'it or its folder does not exist',
   ENOSPC: 'the disk is full',

@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './api/types.js'
+import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
 import { logDeterministic } from './control/deterministic-log.js'
@@ -21,9 +22,13 @@ import { openHost, type Host } from './control/host.js'
 import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
+import { RuleLogWriter } from './control/rule-log.js'
+import { reachOf } from './control/rule-reach.js'
+import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
+import { createLogRing } from './hooks/log-ring.js'
 import { createMetrics } from './metrics.js'
 import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
@@ -46,7 +51,6 @@ export interface RunningGateway extends GatewayControl {
 }
 
 const CAPTURE_RING_BYTES = 16 << 20
-const CAPTURE_SIDES = { lan: 0, wan: 1 } as const
 const PACKET_MAX = 65535
 const ENETDOWN = 100
 
@@ -71,12 +75,15 @@ class Gateway implements RunningGateway {
   readonly #hub = new EventHub(this.#ring)
   readonly #streams: EventStreams
   readonly #bindings: BindingLog
+  readonly #logRing = createLogRing()
+  readonly #ruleLog: RuleLogWriter
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
   #worker!: WorkerLink
   #routes!: FollowedRoutes
   #policy!: PolicyService
+  #checks: UplinkChecks | null = null
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
   #endLog: () => void = () => {}
@@ -95,28 +102,36 @@ class Gateway implements RunningGateway {
     const wallTime = createWallClock(monotonic)
     this.#streams = new EventStreams({ hub: this.#hub, timeouts: this.#timeouts, capacity: config.limits.flows, wallTime })
     this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
+    this.#ruleLog = new RuleLogWriter({
+      ring: this.#logRing, ruleset: () => this.#policy.ruleset, interfaces: ['', ...interfaceNames(config)], wallTime, log, name: config.name, nflog: config.log.nflog,
+    })
   }
 
   async start(): Promise<void> {
     this.#routes = await openFollowedRoutes(this.#config)
     try {
+      verifyChecks(this.#config)
       this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
-      this.#host = await openHost(this.#config, this.#log)
+      this.#host = await openHost(this.#config, this.#log, reachOf(this.#policy.ruleset, this.#config.lan))
     } catch (error) {
       this.#routes.close()
       throw error
     }
     try {
       this.#bindings.start()
+      this.#ruleLog.start()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
+      this.#policy.onRules = (ruleset) => this.#host.useReach(reachOf(ruleset, this.#config.lan))
+      this.#checks = new UplinkChecks(this.#host.uplinks, this.#host.wanNamespace, this.#log, (number, fails) => void this.#policy.setFailed(number, fails))
       await this.#followRoutes()
       await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
       throw error
     }
+    this.#checks?.start()
     this.#endLog = logDeterministic(this.#config, this.#log)
     this.#state = 'ready'
     this.ready = Promise.resolve()
@@ -139,22 +154,26 @@ class Gateway implements RunningGateway {
   async #shutDown(): Promise<void> {
     this.#endLog()
     this.#routes.close()
+    this.#checks?.stop()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
+    await this.#ruleLog.stop()
     this.#host.closeDevices(this.#worker?.hasClosedDevices ?? false)
     await this.#host.undo()
     this.#host.close()
   }
 
   #workerSettings(): Omit<WorkerSettings, 'wake'> {
-    const { limits, timeouts, mssClamp, busyPoll, fault, nat } = this.#config
+    const { limits, timeouts, mssClamp, busyPoll, fault, nat, deadFlows } = this.#config
     return {
       ...this.#host.workerSettings(),
       table: this.#table,
       stats: this.#stats,
       events: this.#ring,
+      logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
+      deadFlows,
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
@@ -164,11 +183,11 @@ class Gateway implements RunningGateway {
   }
 
   #hear(message: FromWorker): void {
-    if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
+    if (message.type === 'ask') this.#host.uplinks[message.index]!.resolveNeighbour(message.address)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
-      if (message.side === 'lan') this.#stop(this.#host.lanLost(message.errno))
-      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
+      if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
+      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno, wan: this.#host.uplinks[message.zone - ZONE_WAN]!.name }, 'the WAN device failed')
     }
   }
 
@@ -190,12 +209,14 @@ class Gateway implements RunningGateway {
     return describeStatus({
       config: this.#config,
       host: this.#host,
+      health: (uplink) => this.#checks?.of(uplink) ?? null,
       stats: this.#stats,
       header: this.#columns.header,
       capacity: this.#columns.capacity,
       state: this.#state,
       events: { readers: this.#streams.readers, lost: this.#hub.missed },
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
+      log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
@@ -226,16 +247,18 @@ class Gateway implements RunningGateway {
     this.#capturing = true
     const snapLength = request.snaplen === 0 ? PACKET_MAX : request.snaplen
     const ring = createCaptureRing(CAPTURE_RING_BYTES, snapLength)
-    const sides = request.side === 'both' ? (['lan', 'wan'] as const) : [request.side]
-    const names = { lan: this.#config.lan, wan: this.#config.wan }
+    const all = [
+      { side: ZONE_LAN, name: this.#config.lan, description: 'LAN side of tsnat' },
+      ...this.#config.wans.map((wan, index) => ({ side: ZONE_WAN + index, name: wan.interface, description: 'WAN side of tsnat' })),
+    ]
+    const interfaces = all.filter(({ side }) => request.side === 'both' || (request.side === 'lan') === (side === ZONE_LAN))
     const end = AbortSignal.any([signal, this.#aborted.signal])
-    this.#worker.send({ type: 'capture', ring, lan: sides.includes('lan'), wan: sides.includes('wan') })
+    this.#worker.send({ type: 'capture', ring, zones: interfaces.map(({ side }) => side) })
     try {
-      const interfaces = sides.map((side) => ({ side: CAPTURE_SIDES[side], name: names[side], description: `${side.toUpperCase()} side of tsnat` }))
       yield* captureStream(ring, interfaces, request, snapLength, end)
     } finally {
       this.#capturing = false
-      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, lan: false, wan: false })
+      if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, zones: [] })
     }
   }
 

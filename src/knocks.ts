@@ -15,25 +15,26 @@ import * as tcp from './stack/wire/tcp.js'
 export class Knocks {
   readonly #slab: Slab
   readonly #syns: UnsolicitedSyns
-  readonly #wan: Attachment
+  /** By zone. */
+  readonly #attachments: readonly Attachment[]
   readonly #reports: Reports
   readonly #clock: Clock
   readonly #packet = new Packet()
 
-  constructor(slab: Slab, syns: UnsolicitedSyns, wan: Attachment, reports: Reports, clock: Clock) {
+  constructor(slab: Slab, syns: UnsolicitedSyns, attachments: readonly Attachment[], reports: Reports, clock: Clock) {
     this.#slab = slab
     this.#syns = syns
-    this.#wan = wan
+    this.#attachments = attachments
     this.#reports = reports
     this.#clock = clock
   }
 
-  /** A packet from outside to an outside address was refused with this drop code. */
-  hear(packet: Packet, drop: number): void {
+  /** A packet from outside, that came by the WAN `from` to an outside address, was refused with this drop code. */
+  hear(packet: Packet, drop: number, from: Attachment): void {
     const isSyn = (packet.tcpFlags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN
     if (!isSyn || (drop !== Drop['no-flow'] && drop !== Drop['filtered'])) return
     // So that the way back is known when its time is over. In a flood, which displaces what is held, nobody is asked for.
-    if (this.#syns.hold(packet, this.#clock.now)) this.#wan.canReach(this.#wan.linkTo(packet.source), this.#clock.now)
+    if (this.#syns.hold(packet, from.zone, this.#clock.now)) from.canReach(from.linkTo(packet.source), this.#clock.now)
   }
 
   /** The inside opened a connection: a SYN of the other end that came before is forgotten (simultaneous open). */
@@ -48,7 +49,7 @@ export class Knocks {
     const { held } = this.#syns
     for (let block = this.#syns.takeDue(this.#clock.now); block !== NO_BLOCK; block = this.#syns.takeDue(this.#clock.now)) {
       parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), this.#packet)
-      this.#reports.send(this.#packet, this.#wan, icmp4.UNREACHABLE, icmp4.CODE_PORT)
+      this.#reports.send(this.#packet, this.#attachments[held.ownerOf(block)]!, icmp4.UNREACHABLE, icmp4.CODE_PORT)
       flush()
       held.release(block)
     }

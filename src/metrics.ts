@@ -49,7 +49,7 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   const perInterface = (name: string, help: string, value: Reading, kind: 'gauge' | 'counter' = 'counter'): void =>
     metric(kind, name, help, ['side', 'interface'], () => [
       [value(status.lan), 'lan', status.lan.name],
-      [value(status.wan), 'wan', status.wan.name],
+      ...status.wans.map((wan) => [value(wan), 'wan', wan.name] as const),
     ])
 
   metric('gauge', 'info', 'Always 1; name and version of this instance.', ['name', 'version'], () => [[1, status.name, status.version]])
@@ -72,8 +72,14 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('counter', 'events_lost_total', 'Events that the data plane could not hand over.', [], () => [[status.events.lost]])
   metric('counter', 'bindings_logged_total', 'Lines of the log of bindings.', [], () => [[status.bindings.logged]])
   metric('counter', 'bindings_lost_total', 'Lines of the log of bindings that were lost.', [], () => [[status.bindings.lost]])
+  metric('counter', 'rule_log_lines_total', 'Lines of the log that LOG and NFLOG rules wrote.', [], () => [[status.log.lines]])
+  metric('counter', 'rule_log_packets_total', 'Packets that NFLOG rules wrote to capture files.', [], () => [[status.log.packets]])
+  metric('counter', 'rule_log_lost_total', 'Packets that rules logged and that were lost.', [], () => [[status.log.lost]])
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
+  )
+  metric('gauge', 'wan_usable', '1 while new flows can leave by the WAN.', ['interface'], () =>
+    status.wans.map(({ state, name }) => [state === 'ready' ? 1 : 0, name] as const),
   )
   perInterface('interface_up', '1 while the interface is up.', ({ up }) => (up ? 1 : 0), 'gauge')
   perInterface('interface_mtu_bytes', 'MTU of the interface.', ({ mtu }) => mtu, 'gauge')

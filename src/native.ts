@@ -60,6 +60,17 @@ export interface NativeAddon {
   packetSetFilter(fd: number, filter: Uint8Array): void
   /** Drops counted by the kernel on a packet socket since the last call (PACKET_STATISTICS). */
   packetDrops(fd: number): number
+  /**
+   * Writes the hardware address of a packet socket's interface to `mac`, as much of it as there is room for.
+   * @returns ARPHRD_*: 1 for Ethernet
+   */
+  packetHardware(fd: number, mac: Uint8Array): number
+  /**
+   * A non-blocking TCP socket, close-on-exec, that is not connected yet: bound to an interface and to a source address (int32), not
+   * to a port. It stays in the network namespace of the calling thread.
+   * @throws EADDRNOTAVAIL when the kernel does not have the address. An interface that is gone shows at connect(2), as ENODEV
+   */
+  streamOpen(ifindex: number, source: number): number
   close(fd: number): void
   /** eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC), to interrupt `poll` from another thread. */
   eventOpen(): number

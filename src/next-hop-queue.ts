@@ -4,17 +4,18 @@ import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
 import type { Reports } from './reports.js'
 import { FAILED } from './route/neighbours.js'
-import type { WaitingPackets } from './route/waiting.js'
+import type { HeldPackets } from './stack/held.js'
 import type { Packet } from './stack/parse.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 
 export class NextHopQueue {
-  readonly waiting: WaitingPackets
+  /** Where the waiting packets of all links are kept. */
+  readonly held: HeldPackets
   readonly #reports: Reports
   readonly #clock: Clock
 
-  constructor(waiting: WaitingPackets, reports: Reports, clock: Clock) {
-    this.waiting = waiting
+  constructor(held: HeldPackets, reports: Reports, clock: Clock) {
+    this.held = held
     this.#reports = reports
     this.#clock = clock
   }
@@ -29,6 +30,6 @@ export class NextHopQueue {
       this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST)
       return Drop['next-hop-unresolved']
     }
-    return this.waiting.add(link, packet.at, packet.length, owner, generation, identification) ? 0 : Drop['next-hop-queue-full']
+    return to.waiting!.add(link, packet.at, packet.length, owner, generation, identification) ? 0 : Drop['next-hop-queue-full']
   }
 }

@@ -29,6 +29,7 @@ export class OwnHost {
     if (link < 0) return Drop['no-route']
     if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, from)
     turnEcho(this.#slab.view, packet)
+    if (this.#reports.rules?.letOut(packet.at, packet.length, from) === false) return Drop['rule']
     return from.egress.pushWithin(packet.at, packet.length, from.mtu, link)
   }
 

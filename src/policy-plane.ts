@@ -14,6 +14,7 @@ import { Evaluator } from './policy/engine/evaluator.js'
 import { BUILT_IN_CHAINS, type Rule, type Ruleset, TABLE_NAMES, type TableName } from './policy/model.js'
 import { SetStore } from './policy/sets/set-store.js'
 import { assembleRuleset, type ChainHead, type CounterEdit, type FromPolicy, type ToPolicy } from './policy-protocol.js'
+import { CHECKS_FAIL } from './route/hops.js'
 import { PolicyRouter } from './route/router.js'
 
 /** Rules compiled in one step: well below a millisecond. */
@@ -122,7 +123,7 @@ export class PolicyPlane<E extends Environment = Environment> {
         this.onChange()
         return
       case 'device-dead':
-        this.router.setDeviceDead(message.device, message.dead)
+        this.router.setDeviceDead(message.device, message.dead, CHECKS_FAIL)
         this.onChange()
         return
       case 'sync':

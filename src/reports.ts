@@ -5,12 +5,25 @@
 import type { Attachment } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
+import type { RejectKind } from './policy/model.js'
 import type { Slab } from './stack/batch.js'
 import type { Packet } from './stack/parse.js'
-import { ERROR_MAX, mayReportError, writeError } from './stack/reply.js'
+import { ERROR_MAX, mayReportError, mayReset, RESET_LENGTH, writeError, writeReset } from './stack/reply.js'
 import type { Scratch } from './stack/scratch.js'
 import type { TokenBucket } from './stack/token-bucket.js'
+import * as icmp4 from './stack/wire/icmp4.js'
 import { STAT_DROPS, STAT_ERRORS_WITHHELD } from './stats.js'
+
+/** Codes of ICMP type 3, by the words of iptables. */
+const REJECT_CODES: Readonly<Record<Exclude<RejectKind, 'tcp-reset'>, number>> = {
+  'icmp-net-unreachable': icmp4.CODE_NET,
+  'icmp-host-unreachable': icmp4.CODE_HOST,
+  'icmp-port-unreachable': icmp4.CODE_PORT,
+  'icmp-proto-unreachable': icmp4.CODE_PROTOCOL,
+  'icmp-net-prohibited': icmp4.CODE_NET_PROHIBITED,
+  'icmp-host-prohibited': icmp4.CODE_HOST_PROHIBITED,
+  'icmp-admin-prohibited': icmp4.CODE_ADMIN_PROHIBITED,
+}
 
 export interface ReportsParts {
   readonly slab: Slab
@@ -21,12 +34,20 @@ export interface ReportsParts {
   readonly stats: Float64Array
 }
 
+/** Rules for what the gateway itself sends. */
+export interface OwnPacketRules {
+  /** Whether the packet at `at`, which answers another one, may leave by `to`. */
+  letOut(at: number, length: number, to: Attachment): boolean
+}
+
 export class Reports {
   readonly #slab: Slab
   readonly #scratch: Scratch
   readonly #limit: TokenBucket
   readonly #clock: Clock
   readonly #stats: Float64Array
+  /** Null while there are none. */
+  rules: OwnPacketRules | null = null
 
   constructor(parts: ReportsParts) {
     this.#slab = parts.slab
@@ -52,6 +73,32 @@ export class Reports {
       return
     }
     const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
-    from.egress.push(at, writeError(this.#slab, at, room, packet, type, code, word, source), link)
+    const length = writeError(this.#slab, at, room, packet, type, code, word, source)
+    this.#push(at, length, from, link)
+  }
+
+  /** Answers a packet that a rule rejects, as the rule says. */
+  reject(packet: Packet, from: Attachment, kind: RejectKind): void {
+    if (kind === 'tcp-reset') this.reset(packet, from)
+    else this.send(packet, from, icmp4.UNREACHABLE, REJECT_CODES[kind])
+  }
+
+  /** Queues the RST that answers a TCP segment, which came from `from` (RFC 9293 3.10.7.1). */
+  reset(packet: Packet, from: Attachment): void {
+    if (!mayReset(packet)) return
+    const link = from.linkTo(packet.source)
+    if (!from.canReach(link, this.#clock.now)) return
+    const at = this.#scratch.take(RESET_LENGTH)
+    if (at < 0) {
+      this.#stats[STAT_DROPS + Drop['scratch-full']]!++
+      return
+    }
+    writeReset(this.#slab, at, packet)
+    this.#push(at, RESET_LENGTH, from, link)
+  }
+
+  #push(at: number, length: number, to: Attachment, link: number): void {
+    if (this.rules === null || this.rules.letOut(at, length, to)) to.egress.push(at, length, link)
+    else this.#stats[STAT_DROPS + Drop['rule']]!++
   }
 }

@@ -1,37 +1,33 @@
 /**
- * The data plane's thread: a loop that never returns to Node's event loop. It sleeps in poll(2) on the two devices and an
+ * The data plane's thread: a loop that never returns to Node's event loop. It sleeps in poll(2) on the devices and an
  * eventfd by which the main thread calls; messages are then taken from the port by hand.
  */
 import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import type { Attachment } from './attachment.js'
+import { type Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { DataPlane, type DataPlaneDevices } from './data-plane.js'
 import { systemRandom } from './nat/random.js'
 import { native } from './native.js'
 import type { NeighbourTable } from './route/neighbours.js'
-import { ARP_REGION, ArpEndpoint } from './stack/arp-endpoint.js'
 import type { Region, Slab } from './stack/batch.js'
 import { CaptureProducer } from './stack/device/capture-ring.js'
 import type { Device } from './stack/device/device.js'
-import { FaultDevice } from './stack/device/fault.js'
-import { PacketDevice } from './stack/device/packet.js'
 import { PcapDevice } from './stack/device/pcap.js'
 import { TunDevice } from './stack/device/tun.js'
 import { useBulkSum } from './stack/wire/checksum.js'
 import { publishStats } from './publish-stats.js'
-import { STAT_KERNEL_DROPS, STAT_WAN } from './stats.js'
-import type { FaultSettings, FromWorker, ToWorker, WanHandle, WorkerSettings, WorkerStart } from './worker-protocol.js'
+import { SIDE_STATS, STAT_KERNEL_DROPS } from './stats.js'
+import type { FromWorker, ToWorker, WorkerSettings, WorkerStart } from './worker-protocol.js'
+import { withFaults, WorkerWan } from './worker-wan.js'
 
-const CAPTURE_LAN = 0
-const CAPTURE_WAN = 1
 /** Bytes from which the native checksum is faster than the one in JavaScript, measured. */
 const BULK_SUM_BYTES = 192
 /** Sleep until something comes. The main thread wakes this one twice a second, so that no timer has to be set for each packet. */
 const FOR_EVER = -1
 
+/** Places among what is polled: the eventfd, then the attachments by zone. */
 const WAKE = 0
 const LAN = 1
-const WAN = 2
 
 const wallClockMicroseconds = (): number => (performance.timeOrigin + performance.now()) * 1000
 
@@ -40,14 +36,11 @@ class Worker implements DataPlaneDevices {
   readonly #port: MessagePort
   readonly #plane: DataPlane
   readonly #native = native()
-  readonly #fds = new Int32Array(3)
-  readonly #ready = new Int32Array(3)
+  readonly #fds: Int32Array
+  readonly #ready: Int32Array
   readonly random = systemRandom()
   #lanTap!: PcapDevice
-  #wanTap!: PcapDevice
-  #wanExtra!: Region
-  #arp: ArpEndpoint | null = null
-  #kernelDropsFd = -1
+  readonly #wans: readonly WorkerWan[]
   #kernelDropsAt = 0
   /** Milliseconds, as read this turn. */
   readonly #clock = new Float64Array(1)
@@ -64,31 +57,44 @@ class Worker implements DataPlaneDevices {
   constructor(settings: WorkerSettings, port: MessagePort) {
     this.#settings = settings
     this.#port = port
+    this.#wans = settings.wans.map(({ linkAddresses }, index) => new WorkerWan({
+      index, linkAddresses, fault: settings.fault.wan, wallClock: wallClockMicroseconds,
+      listener: {
+        onNeighbour: (address, high, low) => this.#plane.learnNeighbour(index, address, high, low),
+        onSilence: (address) => this.#plane.failNeighbour(index, address, this.#now),
+      },
+    }))
     this.#plane = new DataPlane(settings, this)
     this.#plane.policy.answer = (message) => this.#tell({ type: 'policy', message })
-    this.#fds[WAKE] = settings.wake
-    this.#fds[LAN] = this.#plane.pipeline.lan.device.fd
-    this.#fds[WAN] = this.#plane.pipeline.wan.device.fd
+    const { lan, wans } = this.#plane.pipeline
+    this.#fds = Int32Array.from([settings.wake, lan.device.fd, ...wans.map(({ device }) => device.fd)])
+    this.#ready = new Int32Array(this.#fds.length)
   }
 
-  get wanHasNeighbours(): boolean {
-    const { wan } = this.#settings
-    return wan.kind === 'packet' && wan.packet.mac !== null
+  wanHasNeighbours(index: number): boolean {
+    const { handle } = this.#settings.wans[index]!
+    return handle.kind === 'packet' && handle.packet.mac !== null
   }
 
   lan(_slab: Slab, extra: Region): Device {
-    this.#lanTap = new PcapDevice(new TunDevice(this.#settings.lan.tun), CAPTURE_LAN, wallClockMicroseconds)
+    this.#lanTap = new PcapDevice(new TunDevice(this.#settings.lan.tun), ZONE_LAN, wallClockMicroseconds)
     return withFaults(this.#lanTap, this.#settings.fault.lan, extra)
   }
 
-  wan(slab: Slab, extra: Region, neighbours: NeighbourTable): Device {
-    this.#wanExtra = extra
-    return this.#openWan(this.#settings.wan, slab, neighbours)
+  wan(index: number, slab: Slab, extra: Region, neighbours: NeighbourTable): Device {
+    const wan = this.#wans[index]!
+    wan.place(slab, extra, neighbours)
+    return wan.open(this.#settings.wans[index]!.handle)
   }
 
-  ask(address: number): void {
-    if (this.#arp !== null) this.#arp.ask(address, this.#now)
-    else this.#tell({ type: 'ask', address })
+  readClock(clock: Float64Array): void {
+    this.#native.readClock(clock)
+  }
+
+  ask(index: number, address: number): void {
+    const { arp } = this.#wans[index]!
+    if (arp !== null) arp.ask(address, this.#now)
+    else this.#tell({ type: 'ask', index, address })
   }
 
   run(): void {
@@ -96,13 +102,15 @@ class Worker implements DataPlaneDevices {
     policy.environment.zoneSeconds = new Date().getTimezoneOffset() * -60
     this.#tick()
     this.#takePolicy()
-    this.#arp?.announce()
-    this.#plane.askForGateways(this.#settings.wanSettings)
+    this.#settings.wans.forEach(({ settings }, index) => {
+      this.#wans[index]!.arp?.announce()
+      this.#plane.askForGateways(index, settings)
+    })
     this.#tell({ type: 'ready' })
     while (this.#running) this.#turn()
     this.#publish()
     pipeline.lan.device.close()
-    pipeline.wan.device.close()
+    for (const { device } of pipeline.wans) device.close()
     this.#tell({ type: 'stopped' })
   }
 
@@ -114,8 +122,8 @@ class Worker implements DataPlaneDevices {
     const exact = this.#clock[0]!
     if (woken > 0) {
       this.#busyUntil = exact + this.#settings.busyPoll / 1000
-      if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan, LAN)
-      if (this.#ready[WAN] !== 0) this.#pump(pipeline.wan, WAN)
+      if (this.#ready[LAN] !== 0) this.#pump(pipeline.lan)
+      for (let index = 0; index < pipeline.wans.length; index++) if (this.#ready[LAN + 1 + index] !== 0) this.#pump(pipeline.wans[index]!)
       if (this.#ready[WAKE] !== 0) {
         this.#native.eventClear(this.#settings.wake)
         this.#hasMessages = true
@@ -133,52 +141,29 @@ class Worker implements DataPlaneDevices {
     const now = Math.floor(this.#clock[0]!)
     if (Math.floor(now / 1000) !== Math.floor(this.#now / 1000)) this.#plane.policy.environment.wallOffset = Date.now() - now
     this.#now = now
-    this.#arp?.tick(now)
+    for (let index = 0; index < this.#wans.length; index++) this.#wans[index]!.arp?.tick(now)
     return this.#plane.pipeline.tick(now)
   }
 
   #publish(): void {
     publishStats(this.#settings.stats, this.#plane.pipeline)
     const second = Math.floor(this.#now / 1000)
-    if (this.#kernelDropsFd < 0 || second === this.#kernelDropsAt) return
+    if (second === this.#kernelDropsAt) return
     this.#kernelDropsAt = second
-    this.#settings.stats[STAT_WAN + STAT_KERNEL_DROPS]! += this.#native.packetDrops(this.#kernelDropsFd)
+    const { stats } = this.#settings
+    for (const { zone } of this.#plane.pipeline.wans) stats[zone * SIDE_STATS + STAT_KERNEL_DROPS]! += this.#wans[zone - ZONE_WAN]!.takeKernelDrops()
   }
 
   #tell(message: FromWorker): void {
     this.#port.postMessage(message)
   }
 
-  #openWan(handle: WanHandle, slab: Slab, neighbours: NeighbourTable): Device {
-    const { linkAddresses, fault } = this.#settings
-    this.#arp = null
-    this.#kernelDropsFd = -1
-    let device: Device
-    if (handle.kind === 'packet') {
-      const packet = new PacketDevice(handle.packet, neighbours)
-      this.#kernelDropsFd = packet.fd
-      if (linkAddresses !== null && handle.packet.mac !== null) {
-        const region = { start: this.#wanExtra.end - ARP_REGION * 2, end: this.#wanExtra.end }
-        this.#arp = new ArpEndpoint(slab, region, packet, handle.packet.mac, linkAddresses, {
-          onNeighbour: (address, high, low) => this.#plane.learnNeighbour(address, high, low),
-          onSilence: (address) => this.#plane.failNeighbour(address, this.#now),
-        })
-      }
-      device = packet
-    } else {
-      device = new TunDevice(handle.plain)
-    }
-    this.#wanTap = new PcapDevice(device, CAPTURE_WAN, wallClockMicroseconds)
-    return withFaults(this.#wanTap, fault.wan, { start: this.#wanExtra.start, end: this.#wanExtra.end - ARP_REGION * 2 })
-  }
-
-  #pump(from: Attachment, index: number): void {
+  #pump(from: Attachment): void {
     const received = this.#plane.pipeline.pump(from)
     if (received >= 0) return
-    const side = index === LAN ? 'lan' : 'wan'
-    this.#tell({ type: 'device-lost', side, errno: -received })
+    this.#tell({ type: 'device-lost', zone: from.zone, errno: -received })
     // A TUN does not come back under its descriptor: asking it again would spin. poll skips negative ones.
-    if (index === LAN) this.#fds[LAN] = -1
+    if (from.zone === ZONE_LAN) this.#fds[LAN] = -1
   }
 
   /** Rules, sets and routes that are in effect from the first packet on. */
@@ -204,15 +189,16 @@ class Worker implements DataPlaneDevices {
     const { pipeline } = plane
     switch (message.type) {
       case 'wan':
-        plane.setWan(message.settings)
-        plane.askForGateways(message.settings)
+        plane.setWan(message.index, message.settings)
+        plane.askForGateways(message.index, message.settings)
         return
       case 'wan-device': {
-        const device = this.#openWan(message.handle, plane.slab, plane.neighbours)
-        pipeline.wan.replaceDevice(device)
-        plane.neighbours.forgetAll()
-        this.#fds[WAN] = device.fd
-        this.#arp?.announce()
+        const wan = this.#wans[message.index]!
+        const device = wan.open(message.handle)
+        pipeline.wans[message.index]!.replaceDevice(device)
+        wan.forgetNeighbours()
+        this.#fds[LAN + 1 + message.index] = device.fd
+        wan.arp?.announce()
         return
       }
       case 'lan-mtu':
@@ -222,16 +208,16 @@ class Worker implements DataPlaneDevices {
         plane.setPorts(message.ports, message.forwards)
         return
       case 'neighbour':
-        if (message.mac === null) plane.failNeighbour(message.address, this.#now)
-        else plane.learnNeighbour(message.address, message.mac.high, message.mac.low)
+        if (message.mac === null) plane.failNeighbour(message.index, message.address, this.#now)
+        else plane.learnNeighbour(message.index, message.address, message.mac.high, message.mac.low)
         return
       case 'delete':
         this.#tell({ type: 'deleted', id: message.id, flows: plane.closeFlows(message.flows) })
         return
       case 'capture': {
         const producer = message.ring === null ? undefined : new CaptureProducer(message.ring)
-        this.#lanTap.sink = message.lan ? producer : undefined
-        this.#wanTap.sink = message.wan ? producer : undefined
+        this.#lanTap.sink = message.zones.includes(ZONE_LAN) ? producer : undefined
+        for (const { zone } of pipeline.wans) this.#wans[zone - ZONE_WAN]!.tap.sink = message.zones.includes(zone) ? producer : undefined
         return
       }
       case 'policy':
@@ -242,9 +228,6 @@ class Worker implements DataPlaneDevices {
     }
   }
 }
-
-const withFaults = (device: Device, fault: FaultSettings | null, storage: Region): Device =>
-  fault === null ? device : new FaultDevice(device, { ...fault, storage })
 
 useBulkSum((bytes, at, length, initial) => native().checksum(bytes, at, length, initial), BULK_SUM_BYTES)
 const { settings, port } = workerData as WorkerStart

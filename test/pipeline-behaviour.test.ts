@@ -330,7 +330,7 @@ describe('the life of a mapping', () => {
     leave(gateway, 'udp', HOST, REMOTE)
     enter(gateway, 'udp', end(Q, 1), 5000)
     const other = '203.0.113.2'
-    gateway.plane.setWan({ up: true, mtu: 1500, addresses: [0xcb007102 | 0], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: 0xcb007102 | 0 }] })
+    gateway.setWan(0, { up: true, mtu: 1500, addresses: [0xcb007102 | 0], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: 0xcb007102 | 0 }] })
     expect(gateway.flows).toBe(0)
     expect(enter(gateway, 'udp', end(Q, 1), 5000)).toBeNull()
     expect(leave(gateway, 'udp', HOST, REMOTE)).toBe(5000)

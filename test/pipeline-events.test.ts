@@ -97,7 +97,7 @@ describe('events of flows', () => {
   it('tell the end of flows whose address is gone', async () => {
     const { gateway, heard } = setUp()
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.setWan({ up: true, mtu: 1500, addresses: [ip('203.0.113.2')], routes: [] })
+    gateway.setWan(0, { up: true, mtu: 1500, addresses: [ip('203.0.113.2')], routes: [] })
     expect(kinds(printed(await heard()))).toEqual(['[NEW] udp 17 30', '[DESTROY] udp 17 30'])
   })
 
@@ -117,7 +117,7 @@ describe('events of flows', () => {
     const options: MemoryGatewayOptions = { ...LINUX, neighbours: true }
     const { gateway, heard } = setUp(options)
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.failNeighbour(ip(P), gateway.now)
+    gateway.plane.failNeighbour(0, ip(P), gateway.now)
     expect(gateway.flows).toBe(0)
     expect(await heard()).toEqual([])
   })
@@ -126,7 +126,7 @@ describe('events of flows', () => {
     const { gateway, heard } = setUp({ ...LINUX, neighbours: true })
     gateway.fromLan(buildUdp(UDP)).fromLan(buildUdp(UDP))
     gateway.advance(1)
-    gateway.plane.learnNeighbour(ip(P), 0x0242, 5)
+    gateway.plane.learnNeighbour(0, ip(P), 0x0242, 5)
     expect(gateway.toWan()).toHaveLength(2)
     const events = await heard()
     expect(events.map((event) => event.type)).toEqual(['new'])

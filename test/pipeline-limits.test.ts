@@ -119,7 +119,7 @@ describe('a limit for a rule', () => {
     gateway.fromWan(packet('udp', end(Q, 54), end(A, 5000)))
     expect(gateway.toLan()).toEqual([])
     // A change of the WAN's addresses does not concern it.
-    gateway.plane.setWan({ up: true, mtu: 1500, addresses: [], routes: [] })
+    gateway.setWan(0, { up: true, mtu: 1500, addresses: [], routes: [] })
     expect(gateway.flows).toBe(1)
   })
 })

@@ -13,8 +13,8 @@ const setUp = (options: MemoryGatewayOptions = {}) => {
   const gateway = new MemoryGateway({
     neighbours: true, routes: [{ destination: 0, prefixLength: 0, gateway: ip(ROUTER), source: ip(E) }], ...options,
   })
-  const resolve = (address = ROUTER): void => gateway.plane.learnNeighbour(ip(address), 0x0242, 5)
-  const fail = (address = ROUTER): void => gateway.plane.failNeighbour(ip(address), gateway.now)
+  const resolve = (address = ROUTER): void => gateway.plane.learnNeighbour(0, ip(address), 0x0242, 5)
+  const fail = (address = ROUTER): void => gateway.plane.failNeighbour(0, ip(address), gateway.now)
   return { gateway, resolve, fail }
 }
 
@@ -40,8 +40,8 @@ describe('packets whose next hop has no Ethernet address yet', () => {
     const { gateway, resolve } = setUp()
     gateway.fromLan(udp(1))
     resolve()
-    const { lan, wan } = gateway.plane.pipeline
-    expect([lan.rxPackets, lan.rxBytes, wan.egress.packets]).toEqual([1, 28, 1])
+    const { lan, wans: [wan] } = gateway.plane.pipeline
+    expect([lan.rxPackets, lan.rxBytes, wan!.egress.packets]).toEqual([1, 28, 1])
   })
 
   it('RTR-7: on silence the senders are told 3/1, and no flow remains of which nothing has passed', () => {
@@ -204,7 +204,7 @@ describe('packets whose next hop has no Ethernet address yet', () => {
 
   it('without room for another neighbour the sender is told that there is no way', () => {
     const { gateway } = setUp({ routes: [{ destination: 0, prefixLength: 0, gateway: null, source: ip(E) }] })
-    for (let n = 1; n < 65536; n++) gateway.plane.neighbours.indexOf(n)
+    for (let n = 1; n < 65536; n++) gateway.plane.pipeline.wans[0]!.neighbours!.indexOf(n)
     gateway.fromLan(udp(1))
     expect(icmp(only(gateway.toLan()))).toBe('3/0')
     expect(gateway.drops).toEqual({ 'no-route': 1 })

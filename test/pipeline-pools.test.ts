@@ -101,7 +101,7 @@ describe('a pool of addresses', () => {
     const gone = addressIn(before.get(host(256))!)
     const left = POOL.filter((address) => address !== gone)
     const wan = (addresses: readonly string[]): void =>
-      gateway.plane.setWan({ up: true, mtu: 1500, addresses: addresses.map(ip), routes: [{ destination: 0, prefixLength: 0, gateway: null, source: ip(E) }] })
+      gateway.setWan(0, { up: true, mtu: 1500, addresses: addresses.map(ip), routes: [{ destination: 0, prefixLength: 0, gateway: null, source: ip(E) }] })
     wan(left)
     const stayed = [...before.values()].filter((outside) => addressIn(outside) !== gone)
     expect(gateway.flows).toBe(stayed.length)

@@ -83,7 +83,7 @@ describe('a SYN from outside that nobody waits for', () => {
     const gateway = behaving({}, { neighbours: true })
     knock(gateway)
     expect(gateway.asked).toEqual([ip(P)])
-    gateway.plane.learnNeighbour(ip(P), 0x0242, 5)
+    gateway.plane.learnNeighbour(0, ip(P), 0x0242, 5)
     gateway.advance(6)
     expect(icmp(only(gateway.toWan()))).toBe('3/3')
   })

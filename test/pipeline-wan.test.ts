@@ -24,10 +24,10 @@ describe('changes of the WAN', () => {
   it('MASQ-3: flows of an address that is gone end, others stay; new ones take the new address', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.setWan({ ...DEFAULT, addresses: [ip(E), ip(E2)], routes: [{ ...DEFAULT.routes[0]!, source: ip(E2) }] })
+    gateway.setWan(0, { ...DEFAULT, addresses: [ip(E), ip(E2)], routes: [{ ...DEFAULT.routes[0]!, source: ip(E2) }] })
     gateway.fromLan(buildUdp(UDP)).fromLan(buildUdp({ ...UDP, sourcePort: 5001 }))
     expect(gateway.toWan().map(({ bytes }) => from(bytes))).toEqual([`${E}:5000`, `${E}:5000`, `${E2}:5001`])
-    gateway.plane.setWan({ ...DEFAULT, addresses: [ip(E2)], routes: [{ ...DEFAULT.routes[0]!, source: ip(E2) }] })
+    gateway.setWan(0, { ...DEFAULT, addresses: [ip(E2)], routes: [{ ...DEFAULT.routes[0]!, source: ip(E2) }] })
     expect(gateway.flows).toBe(1)
     gateway.fromWan(buildUdp(BACK))
     expect(gateway.toLan()).toEqual([])
@@ -41,8 +41,8 @@ describe('changes of the WAN', () => {
   it('a change that leaves the address leaves the flows', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.setWan({ ...DEFAULT, up: false })
-    gateway.plane.setWan({ ...DEFAULT, mtu: 1400 })
+    gateway.setWan(0, { ...DEFAULT, up: false })
+    gateway.setWan(0, { ...DEFAULT, mtu: 1400 })
     expect(gateway.flows).toBe(1)
     gateway.fromWan(buildUdp(BACK))
     expect(gateway.toLan()).toHaveLength(1)
@@ -52,13 +52,13 @@ describe('changes of the WAN', () => {
     const cases = [[{ up: false }, 'wan-down'], [{ routes: [] }, 'no-route'], [{ routes: [{ ...DEFAULT.routes[0]!, source: 0 }] }, 'no-address']] as const
     for (const [change, reason] of cases) {
       const gateway = new MemoryGateway()
-      gateway.plane.setWan({ ...DEFAULT, ...change })
+      gateway.setWan(0, { ...DEFAULT, ...change })
       gateway.fromLan(buildUdp(UDP))
       expect(icmp(only(gateway.toLan()))).toBe('3/0')
       expect(gateway.toWan()).toEqual([])
       expect(gateway.drops).toEqual({ [reason]: 1 })
       expect(gateway.flows).toBe(0)
-      gateway.plane.setWan(DEFAULT)
+      gateway.setWan(0, DEFAULT)
       gateway.fromLan(buildUdp(UDP))
       expect(gateway.toWan()).toHaveLength(1)
     }
@@ -70,7 +70,7 @@ describe('changes of the WAN', () => {
     gateway.fromWan(buildUdp(BACK))
     const quote = only(gateway.toLan())
     gateway.toWan()
-    gateway.plane.setWan({ ...DEFAULT, routes: [] })
+    gateway.setWan(0, { ...DEFAULT, routes: [] })
     gateway.fromLan(buildUdp(UDP))
     expect(icmp(only(gateway.toLan()))).toBe('3/0')
     gateway.fromLan(buildIcmpError({ source: A, destination: P, type: 3, code: 3, quote }))
@@ -79,7 +79,7 @@ describe('changes of the WAN', () => {
     // To the inside no route is needed.
     gateway.fromWan(buildUdp(BACK))
     expect(gateway.toLan()).toHaveLength(1)
-    gateway.plane.setWan(DEFAULT)
+    gateway.setWan(0, DEFAULT)
     gateway.fromLan(buildUdp(UDP))
     expect(gateway.toWan()).toHaveLength(1)
     expect(gateway.flows).toBe(1)
@@ -88,11 +88,11 @@ describe('changes of the WAN', () => {
   it('a flow follows a change of its route to another next hop', () => {
     const gateway = new MemoryGateway({ neighbours: true, routes: [{ ...DEFAULT.routes[0]!, gateway: ip('203.0.113.253') }] })
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.learnNeighbour(ip('203.0.113.253'), 1, 1)
+    gateway.plane.learnNeighbour(0, ip('203.0.113.253'), 1, 1)
     const [{ link: before }] = gateway.toWan() as unknown as [{ link: number }]
-    gateway.plane.setWan({ ...DEFAULT, routes: [{ ...DEFAULT.routes[0]!, gateway: ip('203.0.113.254') }] })
+    gateway.setWan(0, { ...DEFAULT, routes: [{ ...DEFAULT.routes[0]!, gateway: ip('203.0.113.254') }] })
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.learnNeighbour(ip('203.0.113.254'), 1, 2)
+    gateway.plane.learnNeighbour(0, ip('203.0.113.254'), 1, 2)
     const [{ link: after }] = gateway.toWan() as unknown as [{ link: number }]
     expect(after).not.toBe(before)
     expect(gateway.flows).toBe(1)
@@ -103,7 +103,7 @@ describe('changes of the WAN', () => {
     const packet = buildUdp({ ...UDP, df: true, payload: new Uint8Array(1472) })
     gateway.fromLan(packet)
     expect(gateway.toWan()).toHaveLength(1)
-    gateway.plane.setWan({ ...DEFAULT, mtu: 1400 })
+    gateway.setWan(0, { ...DEFAULT, mtu: 1400 })
     gateway.fromLan(packet)
     expect(gateway.toWan()).toEqual([])
     expect(icmp(only(gateway.toLan()))).toBe('3/4')
@@ -122,7 +122,7 @@ describe('changes of the WAN', () => {
   it('another device takes over with the counts of the one before, which is closed', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildUdp(UDP))
-    const { wan } = gateway.plane.pipeline
+    const wan = gateway.plane.pipeline.wans[0]!
     const next = new MemoryDevice({ name: 'next' })
     wan.replaceDevice(next)
     gateway.fromLan(buildUdp(UDP))
@@ -134,8 +134,8 @@ describe('changes of the WAN', () => {
 
   it('a neighbour that nobody has asked for changes nothing', () => {
     const gateway = new MemoryGateway({ neighbours: true })
-    gateway.plane.learnNeighbour(ip(P), 1, 1)
-    gateway.plane.failNeighbour(ip(P), gateway.now)
+    gateway.plane.learnNeighbour(0, ip(P), 1, 1)
+    gateway.plane.failNeighbour(0, ip(P), gateway.now)
     gateway.fromLan(buildUdp(UDP))
     expect(gateway.asked).toEqual([ip(P)])
   })

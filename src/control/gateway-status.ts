@@ -1,6 +1,7 @@
 /** Puts a status together from the host, the counters and the flow table's header. */
 import { getSystemErrorName } from 'node:util'
-import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
+import type { GatewayStatus, InterfaceStatus, WanStatus } from '../api/types.js'
+import { ZONE_LAN, ZONE_WAN } from '../attachment.js'
 import type { Config } from '../config.js'
 import { formatPorts } from '../host/port-set.js'
 import { HEADER_CLASSES, HEADER_COUNT, HEADER_EXPIRED, HEADER_OPENED } from '../nat/flow-table.js'
@@ -8,15 +9,19 @@ import { CLASS_TCP_SYN_RECV, CLASS_TCP_SYN_SENT, TIMEOUT_NAMES } from '../nat/ti
 import type { Offloads } from '../stack/device/device.js'
 import { formatIpv4, formatMac } from '../stack/wire/address.js'
 import {
-  dropsByName, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAN, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RULES, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
-  STAT_TX_ERRORS, STAT_TX_PACKETS, STAT_WAN,
+  dropsByName, SIDE_STATS, STAT_ERRORS_WITHHELD, STAT_FRAGMENT_BYTES, STAT_GAVE_WAY, STAT_KERNEL_DROPS, STAT_LAST_ERRNO, STAT_REFUSED, STAT_RULES, STAT_RX_BYTES, STAT_RX_PACKETS, STAT_SOURCES, STAT_TX_BYTES,
+  STAT_TX_ERRORS, STAT_TX_PACKETS,
 } from '../stats.js'
 import { version } from '../version.js'
 import type { Host } from './host.js'
+import type { HealthState } from './health/index.js'
+import type { Uplink } from './uplink.js'
 
 export interface StatusSources {
   readonly config: Config
   readonly host: Host
+  /** What the checks of a WAN have found; null where it has none. */
+  readonly health: (uplink: Uplink) => HealthState | null
   readonly stats: Float64Array
   /** Header of the flow table. */
   readonly header: Int32Array
@@ -24,11 +29,13 @@ export interface StatusSources {
   readonly state: GatewayStatus['state']
   readonly events: GatewayStatus['events']
   readonly bindings: GatewayStatus['bindings']
+  readonly log: GatewayStatus['log']
   /** Seconds. */
   readonly uptime: number
 }
 
-const counters = (stats: Float64Array, base: number): Pick<InterfaceStatus, 'rx' | 'tx' | 'kernelDrops'> => {
+const counters = (stats: Float64Array, zone: number): Pick<InterfaceStatus, 'rx' | 'tx' | 'kernelDrops'> => {
+  const base = zone * SIDE_STATS
   const errno = stats[base + STAT_LAST_ERRNO]!
   return {
     rx: { packets: stats[base + STAT_RX_PACKETS]!, bytes: stats[base + STAT_RX_BYTES]! },
@@ -43,8 +50,8 @@ const counters = (stats: Float64Array, base: number): Pick<InterfaceStatus, 'rx'
 }
 
 /** With the raw driver, packets may also be lost between the data plane and the raw sockets. */
-const wanCounters = (stats: Float64Array, raw: Host['rawCounters']): ReturnType<typeof counters> => {
-  const own = counters(stats, STAT_WAN)
+const wanCounters = (stats: Float64Array, { index, rawCounters: raw }: Uplink): ReturnType<typeof counters> => {
+  const own = counters(stats, ZONE_WAN + index)
   if (raw === null) return own
   return {
     rx: own.rx,
@@ -67,15 +74,46 @@ const countByProtocol = (header: Int32Array): Pick<GatewayStatus['flows'], 'tcp'
   return { tcp: count('tcp'), udp: count('udp'), icmp: count('icmp'), sctp: count('sctp'), gre: count('gre'), other: count('generic') }
 }
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, uptime }: StatusSources): GatewayStatus => {
+const healthStatus = (state: HealthState | null): WanStatus['health'] => state === null ? null : {
+  alive: state.alive, since: new Date(state.since).toISOString(), error: state.error, milliseconds: state.milliseconds,
+}
+
+const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, ports }: { config: Config; stats: Float64Array; ports: string }): WanStatus => {
+  const { state, settings, config: wan, hasOffloads: offload } = uplink
+  const troubles = health === null || health.alive ? uplink.troubles : [...uplink.troubles, `its checks fail: ${health.error ?? 'no answer'}`]
+  const outward = settings.routes.find(({ prefixLength }) => prefixLength === 0)
+  const nextHop = outward?.gateway ?? null
+  const mac = nextHop === null ? null : (uplink.neighbour(nextHop)?.mac ?? null)
+  return {
+    name: uplink.name,
+    ifindex: state.ifindex,
+    up: state.up,
+    mtu: state.mtu,
+    addresses: wan.address === 'shared'
+      ? state.addresses.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)
+      : [...wan.address.owned],
+    offloads: offloadStatus(offload, { checksum: offload, tcp: offload, udp: offload }),
+    ...wanCounters(stats, uplink),
+    state: troubles.length === 0 ? 'ready' : 'degraded',
+    reasons: troubles,
+    health: healthStatus(health),
+    weight: wan.weight,
+    metric: wan.metric,
+    driver: config.wanDriver,
+    addressMode: wan.address === 'shared' ? 'shared' : 'owned',
+    address: outward === undefined || outward.source === 0 ? null : formatIpv4(outward.source),
+    nextHop: nextHop === null ? null : formatIpv4(nextHop),
+    neighbour: mac === null ? null : formatMac(mac.high, mac.low),
+    ports,
+    pool: config.nat.pool,
+  }
+}
+
+export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
-  const { wanState, wanSettings, tun } = host
-  const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
-  const nextHop = outward?.gateway ?? null
-  const mac = nextHop === null ? null : (host.neighbour(nextHop)?.mac ?? null)
+  const { tun } = host
   const byProtocol = countByProtocol(header)
-  const offload = host.wanHasOffloads
   return {
     name: config.name,
     version: version(),
@@ -90,30 +128,13 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       mtu: host.lanMtu,
       addresses: [config.lanAddress],
       offloads: offloadStatus(tun.vnetHeader, tun.offloads),
-      ...counters(stats, STAT_LAN),
+      ...counters(stats, ZONE_LAN),
       kernelDrops: host.lanKernelDrops,
       gatewayAddress: formatIpv4(host.gatewayAddress),
       netns: config.netns ?? null,
       capture: captureText(config.capture),
     },
-    wan: {
-      name: config.wan,
-      ifindex: wanState.ifindex,
-      up: wanState.up,
-      mtu: wanState.mtu,
-      addresses: typeof config.wanAddress === 'string'
-        ? wanState.addresses.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)
-        : [...config.wanAddress.owned],
-      offloads: offloadStatus(offload, { checksum: offload, tcp: offload, udp: offload }),
-      ...wanCounters(stats, host.rawCounters),
-      driver: config.wanDriver,
-      addressMode: config.wanAddress === 'shared' ? 'shared' : 'owned',
-      address: outward === undefined || outward.source === 0 ? null : formatIpv4(outward.source),
-      nextHop: nextHop === null ? null : formatIpv4(nextHop),
-      neighbour: mac === null ? null : formatMac(mac.high, mac.low),
-      ports: formatPorts(host.ports),
-      pool: config.nat.pool,
-    },
+    wans: host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) })),
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,
@@ -138,6 +159,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
     },
     events,
     bindings,
+    log,
     drops: dropsByName(stats),
   }
 }

@@ -16,6 +16,7 @@ import {
 } from '../policy/iproute/index.js'
 import { editsOf, type NamedSet, NO_SETS, takeElements, takeMembers } from '../policy/ipset/index.js'
 import { emptyRuleset, withCounters } from '../policy/iptables/index.js'
+import type { Ruleset } from '../policy/model.js'
 import { LIST_KIND } from '../policy/sets/edits.js'
 import { ruleMessages, type ToPolicy } from '../policy-protocol.js'
 import type { Device } from '../route/connected.js'
@@ -68,6 +69,14 @@ export class PolicyService {
 
   get seed(): number {
     return this.#options.seed
+  }
+
+  /** Told of other rules before they take effect, which waits for it. */
+  onRules: (ruleset: Ruleset) => Promise<void> = () => Promise.resolve()
+
+  /** The rules as they are now. */
+  get ruleset(): Ruleset {
+    return this.#state.ruleset
   }
 
   /** As it is now. Counters, and elements of sets that rules change, may be older. */
@@ -157,7 +166,10 @@ export class PolicyService {
     const link = this.#link
     if (link === null) return after
     if (counted !== null) await link.setCounters(counted.counters)
-    else if (before.ruleset !== state.ruleset) await link.useRules(state.ruleset, setNumbers(state))
+    else if (before.ruleset !== state.ruleset) {
+      await this.onRules(state.ruleset)
+      await link.useRules(state.ruleset, setNumbers(state))
+    }
     const rest = [...setMessages(edits), ...tableMessages(state.ip, changes, false)]
     if (rest.length === 0) return after
     link.send(rest)

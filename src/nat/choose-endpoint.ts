@@ -39,6 +39,15 @@ import { SharedEndpoints } from './shared-endpoints.js'
  */
 const EXHAUSTED_SLOTS = 256
 
+/** Ports that a rule asks for. */
+export interface AskedPorts {
+  /** Inclusive; both 0 for any of the port's class. */
+  readonly first: number
+  readonly last: number
+  /** The port that the packet has is no better than others. */
+  readonly isRandom: boolean
+}
+
 export interface EndpointChooserParts {
   readonly table: FlowTable
   readonly mappings: Mappings
@@ -155,6 +164,34 @@ export class EndpointChooser {
       ? this.#chooseComputed(plan, index)
       : this.#blocks !== null ? this.#chooseAddress(behaviour) : this.#chooseUnbound(zone, behaviour)
     return port === -1 ? -Drop['ports-exhausted'] : port
+  }
+
+  /**
+   * Chooses a port of the address in `rewrite` as netfilter does for a rule: unique is the whole of what replies have, so that flows to
+   * different remotes may share a port. Its own one where that may be, else a random one.
+   * @param now seconds
+   * @returns the port or identifier, or -(drop code)
+   */
+  chooseAsked(packet: Packet, rewrite: Rewrite, { first, last, isRandom }: AskedPorts, now: number): number {
+    this.#packet = packet
+    this.#rewrite = rewrite
+    this.#isShared = true
+    this.#isRemembered = false
+    this.#now = now
+    const { protocol, ports } = packet
+    const wanted = ports >>> 16
+    const isIcmp = protocol === PROTOCOL_ICMP
+    if (isByAddress(protocol)) return this.isTaken(packet, rewrite, 0) ? -Drop['ports-exhausted'] : 0
+    const isAllowed = isIcmp ? this.#keepIdentifiers && this.#ports.hasIdentifier(wanted) : this.#ports.has(wanted)
+    const isAsked = last === 0 || (wanted >= first && wanted <= last)
+    if (!isRandom && isAllowed && isAsked && this.#isFree(wanted)) return wanted
+    const portClass = isIcmp ? CLASS_IDENTIFIER : netfilterClassOfPort(wanted)
+    const key = this.#key(last === 0 ? portClass : (first << 16) | last)
+    if (this.#isExhausted(key)) return -Drop['ports-exhausted']
+    const port = last === 0
+      ? this.#ports.draw(portClass, ANY_PARITY, this.#random, this.#isFree)
+      : this.#ports.drawWithin(first, last - first + 1, ANY_PARITY, this.#random, this.#isFree)
+    return this.#note(key, port) < 0 ? -Drop['ports-exhausted'] : port
   }
 
   /** A flow from inside was opened with what was chosen last, as the first of its mapping or sharing its port. */

@@ -9,7 +9,7 @@ import * as ipv4 from '../stack/wire/ipv4.js'
 import * as sctp from '../stack/wire/sctp.js'
 import * as tcp from '../stack/wire/tcp.js'
 import { BEHAVIOUR_MASK, SHARED, UNTRANSLATED } from './behaviour.js'
-import type { EndpointChooser } from './choose-endpoint.js'
+import type { AskedPorts, EndpointChooser } from './choose-endpoint.js'
 import { type FlowTable, FLOW_OPENED, FLOW_WORDS, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
 import type { Mappings } from './mappings.js'
 import { below, type RandomSource } from './random.js'
@@ -133,7 +133,25 @@ export class FlowOpener {
     return flow * 2
   }
 
-  /** The port of the remote as the inside sees it: its own; when its reply key is taken, another one of its class; or -1. */
+  /**
+   * Opens the flow of `packet` as rules say: to the destination in `rewrite`, from the source there.
+   * @param asked ports that it may have; null: its own, if no other flow is known by it
+   * @returns the original side, or -(drop code)
+   */
+  openByRules(packet: Packet, zone: number, rewrite: Rewrite, asked: AskedPorts | null, now: number): number {
+    const table = this.#table
+    const flow = table.take()
+    if (flow < 0) return -Drop['table-full']
+    const port = asked === null ? this.#remotePort(packet, rewrite) : this.#chooser.chooseAsked(packet, rewrite, asked, now)
+    if (port < 0) {
+      table.giveBack(flow)
+      return -Drop['ports-exhausted']
+    }
+    this.#commit(flow, packet, zone, rewrite, port, now)
+    return flow * 2
+  }
+
+  /** The port of the remote as the inside sees it, or that of a source that stays: its own; when its reply key is taken, another one of its class; or -1. */
   #remotePort(packet: Packet, rewrite: Rewrite): number {
     const own = packet.ports >>> 16
     if (!this.#chooser.isTaken(packet, rewrite, own)) return own

@@ -35,13 +35,13 @@ export class UnsolicitedSyns {
 
   /**
    * Holds a SYN. One that is held already keeps its deadline. Returns whether it is held now and no other had to be dropped for it.
-   * @param now milliseconds
+   * @param zone that it came from, the owner of its block; @param now milliseconds
    */
-  hold(packet: Packet, now: number): boolean {
+  hold(packet: Packet, zone: number, now: number): boolean {
     if (this.#find(packet.source, packet.destination, packet.ports) >= 0) return false
     const isFull = this.#tail - this.#head === CAPACITY
     if (isFull) this.#drop(this.#head++)
-    const block = this.held.hold(packet.at, packet.length, 0, 0)
+    const block = this.held.hold(packet.at, packet.length, zone, 0)
     if (block === NO_BLOCK) return false
     const place = this.#tail++ & (CAPACITY - 1)
     const at = place * WORDS

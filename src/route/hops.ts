@@ -27,18 +27,25 @@ export const flowHash = (key: RouteKey, seed: number): number => {
   return mix(hash, key.protocol)
 }
 
+/** Why an interface is not to be used. */
+export const LINK_DOWN = 1
+export const CHECKS_FAIL = 2
+export type DeadCause = typeof LINK_DOWN | typeof CHECKS_FAIL
+
 /** Interfaces and gateways that are not to be used. */
 export class DeadHops {
-  readonly #devices = new Set<number>()
+  /** With the causes, bits. */
+  readonly #devices = new Map<number, number>()
   /** By interface; most have none. */
   readonly #gateways = new Map<number, Set<number>>()
 
-  /** An interface that is down or gone takes all its next hops with it. @returns whether that is news */
-  setDevice(device: number, dead: boolean): boolean {
-    if (this.#devices.has(device) === dead) return false
-    if (dead) this.#devices.add(device)
-    else this.#devices.delete(device)
-    return true
+  /** An interface that is down or gone, or whose checks fail, takes all its next hops with it. @returns whether that is news */
+  setDevice(device: number, dead: boolean, cause: DeadCause = LINK_DOWN): boolean {
+    const before = this.#devices.get(device) ?? 0
+    const causes = dead ? before | cause : before & ~cause
+    if (causes === 0) this.#devices.delete(device)
+    else this.#devices.set(device, causes)
+    return (before === 0) !== (causes === 0)
   }
 
   /** A gateway that does not answer. @returns whether that is news */

@@ -4,7 +4,7 @@
  * All changes come between two packets, from the thread that owns it. A few prefixes are changed in place; a whole set is built by
  * another thread and taken over at once, so that lookups never wait for a million routes to be read.
  */
-import { DeadHops } from './hops.js'
+import { type DeadCause, DeadHops } from './hops.js'
 import type { RouteStep } from './lookup.js'
 import { RouteLookup, RouteResult } from './lookup.js'
 import type { Rule } from './rules.js'
@@ -68,9 +68,9 @@ export class PolicyRouter {
     this.#changed(rules, interfaces)
   }
 
-  /** An interface goes down or comes up, with all next hops on it. */
-  setDeviceDead(device: number, dead: boolean): void {
-    if (this.#dead.setDevice(device, dead)) this.#nextGeneration()
+  /** An interface goes down or comes up, or its checks fail or succeed again, with all next hops on it. */
+  setDeviceDead(device: number, dead: boolean, cause?: DeadCause): void {
+    if (this.#dead.setDevice(device, dead, cause)) this.#nextGeneration()
   }
 
   /** A gateway stops answering, or answers again. */

@@ -6,10 +6,11 @@
  */
 import type { Slab } from './batch.js'
 import { isInvalidDestination, isInvalidSource } from './address-class.js'
-import { LATER_FRAGMENT, type Packet } from './parse.js'
+import { LATER_FRAGMENT, type Packet, WHOLE } from './parse.js'
 import * as checksum from './wire/checksum.js'
 import * as icmp4 from './wire/icmp4.js'
 import * as ipv4 from './wire/ipv4.js'
+import * as tcp from './wire/tcp.js'
 import * as vnet from './wire/vnet.js'
 
 /** Bytes of an ICMP error at most. */
@@ -44,6 +45,37 @@ export const writeError = (slab: Slab, at: number, room: number, packet: Packet,
   bytes.copyWithin(icmpAt + icmp4.ERROR_HEADER, packet.at, packet.at + quoted)
   icmp4.setChecksum(view, icmpAt, checksum.finish(checksum.sum(bytes, icmpAt, icmpLength, 0)))
   return ipv4.HEADER_MIN + icmpLength
+}
+
+/** Bytes of a RST. */
+export const RESET_LENGTH = ipv4.HEADER_MIN + tcp.HEADER_MIN
+
+/** Whether a RST may answer this packet: a whole TCP segment that is none itself. */
+export const mayReset = (packet: Packet): boolean =>
+  packet.protocol === ipv4.PROTOCOL_TCP && packet.fragment === WHOLE && (packet.tcpFlags & tcp.RST) === 0 && !isInvalidSource(packet.source)
+
+/**
+ * Writes the RST of RFC 9293 3.10.7.1 that answers the segment `packet` at `at`: it seems to come from whom the segment was for. It has
+ * {@link RESET_LENGTH} bytes.
+ */
+export const writeReset = ({ view, bytes }: Slab, at: number, packet: Packet): void => {
+  const { transport, tcpFlags, ports } = packet
+  const to = at + ipv4.HEADER_MIN
+  const dataLength = packet.length - packet.headerLength - tcp.headerLength(view, transport)
+  const isAcknowledging = (tcpFlags & tcp.ACK) !== 0
+  const length = dataLength + ((tcpFlags & tcp.SYN) !== 0 ? 1 : 0) + ((tcpFlags & tcp.FIN) !== 0 ? 1 : 0)
+  vnet.clear(view, at - vnet.LENGTH)
+  ipv4.writeHeader(view, at, 0, RESET_LENGTH, 0, ipv4.FLAG_DONT_FRAGMENT, TTL, ipv4.PROTOCOL_TCP, packet.destination, packet.source)
+  view.setInt32(to, (ports << 16) | (ports >>> 16))
+  tcp.setSequence(view, to, isAcknowledging ? tcp.acknowledgment(view, transport) : 0)
+  tcp.setAcknowledgment(view, to, isAcknowledging ? 0 : tcp.sequence(view, transport) + length)
+  tcp.setHeaderLength(view, to, tcp.HEADER_MIN)
+  tcp.setFlags(view, to, isAcknowledging ? tcp.RST : tcp.RST | tcp.ACK)
+  tcp.setWindow(view, to, 0)
+  tcp.setChecksum(view, to, 0)
+  tcp.setUrgentPointer(view, to, 0)
+  const initial = checksum.pseudoHeader(packet.destination, packet.source, ipv4.PROTOCOL_TCP, tcp.HEADER_MIN)
+  tcp.setChecksum(view, to, checksum.finish(checksum.sum(bytes, to, tcp.HEADER_MIN, initial)))
 }
 
 /** Turns a packet that was addressed to the gateway back to its sender, in place. Options of the header are kept. */

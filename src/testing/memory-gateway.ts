@@ -1,8 +1,10 @@
 /**
- * The whole data plane between two memory devices, with a clock that stands still until it is moved: what goes into one side
- * comes out of the other, translated. No privilege, no kernel, no waiting.
+ * The whole data plane between memory devices, with a clock that stands still until it is moved: what goes into one side
+ * comes out of another, translated. No privilege, no kernel, no waiting.
  */
+import { numberOfZone } from '../attachment.js'
 import { DataPlane } from '../data-plane.js'
+import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -11,6 +13,7 @@ import type { RandomSource } from '../nat/random.js'
 import { type Profile, type ProfileName, PROFILES } from '../nat/profiles.js'
 import type { LimitSettings, NatSettings } from '../nat/settings.js'
 import type { Route } from '../route/table.js'
+import { Origin, type PrefixRoutes, type RouteInfo, RouteType, Scope, Table } from '../route/types.js'
 import { emptyRuleset, restoreRuleset } from '../policy/iptables/index.js'
 import type { Ruleset } from '../policy/model.js'
 import { ruleMessages } from '../policy-protocol.js'
@@ -18,11 +21,28 @@ import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
 import { parseIpv4 } from '../stack/wire/address.js'
 import { allocateStats, dropsByName } from '../stats.js'
-import type { PortRange } from '../worker-protocol.js'
+import type { DeadFlows, PortRange, WanSettings } from '../worker-protocol.js'
+
+/** One of several WANs. */
+export interface MemoryWan {
+  /** Flows leave from the first. */
+  addresses: string[]
+  /** Those that no kernel has: pings to them are answered. Default none. */
+  ownedAddresses?: string[]
+  /** Default: everything is on the link. */
+  routes?: Route[]
+  /** Bytes. Default 1500. */
+  mtu?: number
+  offloads?: Offloads
+  /** It needs Ethernet addresses of its neighbours. Default false. */
+  neighbours?: boolean
+}
 
 export interface MemoryGatewayOptions {
   /** The gateway's own address on the LAN. Default 10.0.0.1. */
   lanAddress?: string
+  /** Several WANs; then what follows here of one WAN has no effect. */
+  wans?: readonly MemoryWan[]
   /** The WAN's addresses; flows leave from the first. Default 203.0.113.1. */
   wanAddresses?: string[]
   /** Those of the WAN's addresses that no kernel has: pings to them are answered. Default none. */
@@ -33,6 +53,7 @@ export interface MemoryGatewayOptions {
   wanMtu?: number
   /** External ports. Default 1-65535. */
   ports?: readonly PortRange[]
+  deadFlows?: DeadFlows
   /** The settings that the others are laid over. Default: `behave`, with netfilter's mapping and filtering. */
   profile?: ProfileName
   /** Mapping and filtering by protocol. */
@@ -82,51 +103,104 @@ export const behaviourOf = ({ profile, behaviours, nat, timeouts, limits }: Memo
   }
 }
 
+/** The WANs of the options: the only one, where they name no other. */
+const wansOf = ({ wans, wanAddresses, ownedAddresses, routes, wanMtu, wanOffloads, neighbours }: MemoryGatewayOptions): readonly MemoryWan[] =>
+  wans ?? [{
+    addresses: wanAddresses ?? ['203.0.113.1'],
+    ...(ownedAddresses === undefined ? {} : { ownedAddresses }), ...(routes === undefined ? {} : { routes }),
+    ...(wanMtu === undefined ? {} : { mtu: wanMtu }), ...(wanOffloads === undefined ? {} : { offloads: wanOffloads }),
+    ...(neighbours === undefined ? {} : { neighbours }),
+  }]
+
+const settingsOf = ({ addresses, routes, mtu }: MemoryWan): WanSettings => {
+  const own = addresses.map(address)
+  return { up: true, mtu: mtu ?? 1500, addresses: own, routes: routes ?? [{ destination: 0, prefixLength: 0, gateway: null, source: own[0] ?? 0 }] }
+}
+
+/** Routes of all WANs, those of the first before those of others. */
+export const mainTable = (wans: readonly WanSettings[]): readonly PrefixRoutes[] => {
+  const prefixes = new Map<string, PrefixRoutes & { readonly routes: RouteInfo[] }>()
+  wans.forEach(({ routes }, index) => {
+    for (const { destination, prefixLength: length, gateway } of routes) {
+      const key = `${destination}/${length}`
+      const prefix = prefixes.get(key) ?? { table: Table.main, destination, length, routes: [] }
+      prefixes.set(key, prefix)
+      const hops = [{ gateway, device: numberOfZone(index + 1), weight: 1, onlink: false, ownGateway: false }]
+      const scope = gateway === null ? Scope.link : Scope.global
+      prefix.routes.push({ type: RouteType.unicast, tos: 0, metric: index, scope, origin: Origin.kernel, source: 0, mtu: 0, mtuLocked: false, hops })
+    }
+  })
+  return [...prefixes.values()]
+}
+
 export class MemoryGateway {
   readonly lan: MemoryDevice
-  readonly wan: MemoryDevice
+  readonly wans: readonly MemoryDevice[]
   readonly plane: DataPlane
   readonly stats = allocateStats()
   /** Addresses of neighbours that the gateway has asked for, oldest first. */
   readonly asked: number[] = []
+  /** The same by WAN. */
+  readonly askedAt: readonly number[][]
   /** Where the data plane tells of flows and mappings, while an EventConsumer wants it. */
   readonly eventRing = createEventRing(1024)
+  /** Where the data plane writes what rules log; for a RuleLogReader. */
+  readonly logRing = createLogRing(LOG_RING_MIN)
   /** Milliseconds. */
   #now = 1_000_000
   #ruleset = emptyRuleset()
+  readonly #wanSettings: WanSettings[]
+  #prefixes: readonly PrefixRoutes[] = []
 
   constructor(options: MemoryGatewayOptions = {}) {
     this.lan = new MemoryDevice({ name: 'lan', offloads: options.lanOffloads ?? NO_OFFLOADS })
-    this.wan = new MemoryDevice({ name: 'wan', offloads: options.wanOffloads ?? NO_OFFLOADS })
+    const wans = wansOf(options)
+    this.wans = wans.map(({ offloads }, index) => new MemoryDevice({ name: `wan${index}`, offloads: offloads ?? NO_OFFLOADS }))
+    this.askedAt = wans.map(() => [])
     const behaviour = behaviourOf(options)
-    const addresses = (options.wanAddresses ?? ['203.0.113.1']).map(address)
     this.plane = new DataPlane(
       {
         table: allocateFlowTable(behaviour.limits.flows),
         stats: this.stats,
         events: this.eventRing,
-        wanSettings: {
-          up: true,
-          mtu: options.wanMtu ?? 1500,
-          addresses,
-          routes: options.routes ?? [{ destination: 0, prefixLength: 0, gateway: null, source: addresses[0] ?? 0 }],
-        },
+        logs: this.logRing,
+        wans: wans.map((wan) => ({ settings: settingsOf(wan), ownedAddresses: (wan.ownedAddresses ?? []).map(address) })),
         ports: options.ports ?? [[1, 65535]],
         behaviour,
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp ?? true,
-        ownedAddresses: (options.ownedAddresses ?? []).map(address),
+        ...(options.deadFlows === undefined ? {} : { deadFlows: options.deadFlows }),
         lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
       },
       {
         lan: () => this.lan,
-        wan: () => this.wan,
-        wanHasNeighbours: options.neighbours ?? false,
-        ask: (neighbour) => this.asked.push(neighbour),
+        wan: (index) => this.wans[index]!,
+        wanHasNeighbours: (index) => wans[index]!.neighbours ?? false,
+        ask: (index, neighbour) => {
+          this.asked.push(neighbour)
+          this.askedAt[index]!.push(neighbour)
+        },
         random: seededRandom(options.seed ?? 1),
       },
     )
+    this.#wanSettings = wans.map(settingsOf)
+    this.#route()
     this.plane.pipeline.tick(this.#now)
+  }
+
+  /** A WAN changes: its addresses, routes, MTU or state. */
+  setWan(index: number, settings: WanSettings): void {
+    this.#wanSettings[index] = settings
+    this.plane.setWan(index, settings)
+    this.#route()
+  }
+
+  /** The main table has the routes of the WANs, as the control plane makes it. */
+  #route(): void {
+    const before = this.#prefixes
+    this.#prefixes = mainTable(this.#wanSettings)
+    const gone = before.map((prefix) => ({ ...prefix, routes: [] }))
+    this.plane.policy.handle({ type: 'routing', update: { routes: [...gone, ...this.#prefixes], rules: null, interfaces: null } })
   }
 
   /** Moves the clock on and lets everything end that is over. */
@@ -165,9 +239,14 @@ export class MemoryGateway {
     return this.#pump()
   }
 
-  /** A packet arrives from outside. */
+  /** A packet arrives from outside, by the first WAN. */
   fromWan(bytes: Uint8Array, vnet?: Partial<VnetHeader>): this {
-    this.wan.push(bytes, vnet)
+    return this.fromWanAt(0, bytes, vnet)
+  }
+
+  /** A packet arrives from outside. @param index of the WAN, 0 for the first */
+  fromWanAt(index: number, bytes: Uint8Array, vnet?: Partial<VnetHeader>): this {
+    this.wans[index]!.push(bytes, vnet)
     return this.#pump()
   }
 
@@ -176,9 +255,19 @@ export class MemoryGateway {
     return this.lan.takeSent()
   }
 
-  /** What went out to the outside since the last call. */
+  /** What went out by the first WAN since the last call. */
   toWan(): SentPacket[] {
-    return this.wan.takeSent()
+    return this.toWanAt(0)
+  }
+
+  /** What went out by a WAN since the last call. @param index 0 for the first */
+  toWanAt(index: number): SentPacket[] {
+    return this.wans[index]!.takeSent()
+  }
+
+  /** The device of the first WAN. */
+  get wan(): MemoryDevice {
+    return this.wans[0]!
   }
 
   /** Live flows. */
@@ -194,7 +283,9 @@ export class MemoryGateway {
   #pump(): this {
     const { pipeline } = this.plane
     while (this.lan.pending > 0) pipeline.pump(pipeline.lan)
-    while (this.wan.pending > 0) pipeline.pump(pipeline.wan)
+    this.wans.forEach((wan, index) => {
+      while (wan.pending > 0) pipeline.pump(pipeline.wans[index]!)
+    })
     return this
   }
 }

@@ -8,7 +8,8 @@ import { behaviourOf } from '../../src/testing/memory-gateway.js'
 import type { Offloads } from '../../src/stack/device/device.js'
 import type { SentPacket, VnetHeader } from '../../src/stack/device/memory.js'
 import { allocateStats } from '../../src/stats.js'
-import { seededRandom } from '../../src/testing/memory-gateway.js'
+import { mainTable, seededRandom } from '../../src/testing/memory-gateway.js'
+import type { WanSettings } from '../../src/worker-protocol.js'
 import { E, G, ip } from '../stack/support.js'
 import { GuardedDevice } from './guarded-device.js'
 
@@ -58,23 +59,28 @@ export class FuzzPlane {
       {
         table: allocateFlowTable(options.flows),
         stats: allocateStats(),
-        wanSettings: wanSettings(true, options.wanMtu, true),
+        wans: [{ settings: wanSettings(true, options.wanMtu, true), ownedAddresses: options.owned === true ? [ip(E)] : null }],
         ports: options.ports,
         behaviour: behaviourOf({ ...(options.behaviours === undefined ? {} : { behaviours: options.behaviours }), nat: { otherProtocols: options.otherProtocols ?? 'refuse' }, limits: { flows: options.flows, fragmentBytes: options.fragmentBytes } }),
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp,
         lan: { mtu: options.lanMtu, address: ip(G) },
-        ownedAddresses: options.owned === true ? [ip(E)] : null,
       },
       {
         lan: () => this.lan,
         wan: () => this.wan,
-        wanHasNeighbours: options.neighbours,
-        ask: (address) => this.#asked.add(address),
+        wanHasNeighbours: () => options.neighbours,
+        ask: (_, address) => this.#asked.add(address),
         random: seededRandom(1),
       },
     )
+    this.#route(wanSettings(true, options.wanMtu, true))
     this.plane.pipeline.tick(this.#now)
+  }
+
+  #route(settings: WanSettings): void {
+    const gone = mainTable([wanSettings(true, 1500, true)]).map((prefix) => ({ ...prefix, routes: [] }))
+    this.plane.policy.handle({ type: 'routing', update: { routes: [...gone, ...mainTable([settings])], rules: null, interfaces: null } })
   }
 
   /** Does one step. Returns '' or what was written that must not be. */
@@ -86,7 +92,7 @@ export class FuzzPlane {
         const device = this[step.kind]
         for (const { bytes, vnet } of step.packets) device.push({ bytes: Buffer.from(bytes, 'base64'), vnet })
         while (device.pending > 0) {
-          if (pipeline.pump(pipeline[step.kind]) <= 0) throw new Error('a packet does not fit the receive region')
+          if (pipeline.pump(step.kind === 'lan' ? pipeline.lan : pipeline.wans[0]!) <= 0) throw new Error('a packet does not fit the receive region')
           const trespass = device.trespass()
           if (trespass !== '') return trespass
         }
@@ -97,15 +103,16 @@ export class FuzzPlane {
         while (pipeline.tick(this.#now));
         return ''
       case 'learn':
-        for (const address of this.#asked) this.plane.learnNeighbour(address, 0x0242, address)
+        for (const address of this.#asked) this.plane.learnNeighbour(0, address, 0x0242, address)
         this.#asked.clear()
         return ''
       case 'fail':
-        for (const address of this.#asked) this.plane.failNeighbour(address, this.#now)
+        for (const address of this.#asked) this.plane.failNeighbour(0, address, this.#now)
         this.#asked.clear()
         return ''
       case 'settings':
-        this.plane.setWan(wanSettings(step.up, step.mtu, step.routed))
+        this.plane.setWan(0, wanSettings(step.up, step.mtu, step.routed))
+        this.#route(wanSettings(step.up, step.mtu, step.routed))
         return ''
       case 'close':
         if (step.flow < this.plane.table.used) this.plane.closeFlows(Int32Array.of(step.flow, this.plane.table.generationOf(step.flow)))
@@ -118,6 +125,6 @@ export class FuzzPlane {
   }
 }
 
-const wanSettings = (up: boolean, mtu: number, routed: boolean) => ({
+const wanSettings = (up: boolean, mtu: number, routed: boolean): WanSettings => ({
   up, mtu, addresses: [ip(E)], routes: routed ? [{ destination: 0, prefixLength: 0, gateway: null, source: ip(E) }] : [],
 })

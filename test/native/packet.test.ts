@@ -239,6 +239,17 @@ describe.skipIf(!privileged)('packet socket', () => {
     expect(bench.packet(0)).toEqual(out.packet(0))
   })
 
+  it('tells the kind and the address of its interface', () => {
+    pair()
+    const mac = new Uint8Array(6)
+    expect(native().packetHardware(packetOpen('va', false, nothing), mac)).toBe(1)
+    expect([...mac]).toEqual(MAC_A)
+    const short = new Uint8Array(2)
+    native().packetHardware(packetOpen('vb', false, nothing), short)
+    expect([...short]).toEqual(MAC_B.slice(0, 2))
+    expect(thrownBy(() => native().packetHardware(9999, mac))).toMatchObject({ code: 'EBADF', syscall: 'getsockname' })
+  })
+
   it('says what was wrong when it cannot be opened', () => {
     expect(thrownBy(() => packetOpen('lo', false, Buffer.alloc(9)))).toMatchObject({ code: 'EINVAL', errno: 22, syscall: 'setsockopt SO_ATTACH_FILTER' })
     expect(thrownBy(() => packetOpen('lo', false, instruction(0xffff, 0, 0, 0)))).toMatchObject({ code: 'EINVAL', syscall: 'setsockopt SO_ATTACH_FILTER' })

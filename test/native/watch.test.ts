@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -55,6 +56,15 @@ describe('watch', () => {
     native().watchClose(watch!)
     await settle()
     expect(calls).toBe(0)
+  })
+
+  it('gives its own descriptor back at close', () => {
+    const open = (): number => readdirSync('/proc/self/fd').length
+    const before = open()
+    const more = Array.from({ length: 8 }, () => native().watchOpen(fd, () => {}))
+    expect(open()).toBe(before + 8)
+    for (const one of more) native().watchClose(one)
+    expect(open()).toBe(before)
   })
 
   it('refuses objects that are no watches, and callbacks that are no functions', () => {

@@ -120,6 +120,16 @@ export class GatewayLab {
     return (await namespace.run('ip', words.split(' '), { check: true })).stdout
   }
 
+  /**
+   * Deletes the neighbours that the namespace knows now on a device. Whoever needs one asks for it again at once, as tsnat does,
+   * so an empty table is not waited for (`ip neigh flush` does, and gives up).
+   */
+  async forgetNeighbours(namespace: LabNamespace, device = 'eth0'): Promise<void> {
+    const known = JSON.parse(await this.ip(namespace, `-json neigh show dev ${device}`) || '[]') as { dst: string }[]
+    // One that is gone meanwhile is forgotten as well.
+    for (const { dst } of known) await namespace.run('ip', ['neigh', 'del', dst, 'dev', device])
+  }
+
   /** Connects an interface, made here, to the switch. */
   async plug(namespace: LabNamespace, device: string, address: string, mac?: string): Promise<void> {
     const port = `p-${namespace.name.split('-').at(-1)}-${device}`

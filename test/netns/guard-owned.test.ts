@@ -33,7 +33,7 @@ const works = async (): Promise<void> => {
   expect(await page()).toContain(`${OWNED} `)
   expect(await fetchPage(client, `http://${REMOTE}/`)).toContain(`${OWNED} `)
   expect((await client.run('ping', ['-c', '1', '-W', '1', REMOTE])).code).toBe(0)
-  await lab.ip(server, 'neigh flush dev eth0')
+  await lab.forgetNeighbours(server)
   for (const [size, ...from] of [['56'], ['4000'], ['56', '-I', REMOTE]]) {
     expect((await server.run('ping', ['-c', '1', '-W', '2', '-s', size!, ...from, OWNED])).stdout).toContain('1 received')
   }
@@ -64,7 +64,7 @@ describe('an owned address', () => {
   it('with the kernel\'s default route for a next hop', async () => {
     await lab.up(...owned(OWNED))
     await works()
-    expect((await lab.status()).wan.nextHop).toBe(SERVER)
+    expect((await lab.status()).wans[0]!.nextHop).toBe(SERVER)
   })
 
   it('may use every port, and keeps the client\'s', async () => {

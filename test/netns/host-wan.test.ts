@@ -176,7 +176,7 @@ describe('neighbours', () => {
     await until(() => reports.at(-1)?.state === 'failed', last)
     peer.run('ip addr add 198.51.100.66/24 dev p0')
     await until(() => last() === '198.51.100.66 02:00:00:00:00:99', last)
-    host.run('ip neigh flush dev eth0')
+    host.run('ip neigh del 198.51.100.66 dev eth0')
     host.run('ip link set eth0 down')
     await until(() => reports.at(-1)?.state === 'failed', last)
     host.run('ip link set eth0 up')

@@ -93,18 +93,19 @@ const gateway = (lan: Traffic, wan: Traffic, offloads: Offloads) => {
     made.push(device)
     return device
   }
+  const replayWan = replay(wan)
   const plane = new DataPlane(
     {
       table: allocateFlowTable(1 << 17),
       stats,
-      wanSettings: { up: true, mtu: 1500, addresses: [WAN], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: WAN }] },
+      wans: [{ settings: { up: true, mtu: 1500, addresses: [WAN], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: WAN }] } }],
       ports: [[1, 65535]],
       behaviour: behaviourOf({}),
       forwards: [],
       mssClamp: true,
       lan: { mtu: 1500, address: 0x0a000001 },
     },
-    { lan: replay(lan), wan: replay(wan), wanHasNeighbours: false, ask: () => {}, random: seededRandom(3) },
+    { lan: replay(lan), wan: (_, slab) => replayWan(slab), wanHasNeighbours: () => false, ask: () => {}, random: seededRandom(3) },
   )
   const [lanDevice, wanDevice] = made as [ReplayDevice, ReplayDevice]
   const { pipeline } = plane
@@ -126,7 +127,7 @@ export const udpPackets = (flows: number, direction: 'out' | 'in', df = true): C
     { packets: list(count, (index) => udpTo(index % flows)) },
     ALL_OFFLOADS,
   )
-  const [from, out] = direction === 'out' ? [pipeline.lan, wanDevice] : [pipeline.wan, lanDevice]
+  const [from, out] = direction === 'out' ? [pipeline.lan, wanDevice] : [pipeline.wans[0]!, lanDevice]
   const { perBatch } = lanDevice
   return {
     name: `UDP packet of 64 bytes, ${direction === 'out' ? 'LAN to WAN' : 'WAN to LAN'}, ${flows} ${flows === 1 ? 'flow' : 'flows'}${df ? '' : ', DF unset'}`,
@@ -150,7 +151,7 @@ const established = (flows: number) => {
   const { plane, pipeline } = made
   const acknowledgments = new ReplayDevice(plane.slab, pipeline.lan.region, list(count, (index) => segmentFrom(index % flows, tcp.ACK, 1)), NO_VNET, ALL_OFFLOADS)
   const batches = Math.ceil(count / acknowledgments.perBatch)
-  for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.wan)
+  for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.wans[0]!)
   pipeline.lan.replaceDevice(acknowledgments)
   for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.lan)
   return made
@@ -162,8 +163,8 @@ export const tcpPackets = (flows: number, direction: 'out' | 'in'): Case => {
   const { plane, pipeline } = established(flows)
   const isOut = direction === 'out'
   const packets = list(count, (index) => (isOut ? segmentFrom : segmentTo)(index % flows, tcp.ACK | tcp.PSH, 1, 6))
-  const from = isOut ? pipeline.lan : pipeline.wan
-  const to = isOut ? pipeline.wan : pipeline.lan
+  const from = isOut ? pipeline.lan : pipeline.wans[0]!
+  const to = isOut ? pipeline.wans[0]! : pipeline.lan
   const device = new ReplayDevice(plane.slab, from.region, packets, NO_VNET, ALL_OFFLOADS)
   const out = new ReplayDevice(plane.slab, { start: 0, end: 0 }, [], NO_VNET, ALL_OFFLOADS)
   from.replaceDevice(device)
@@ -186,7 +187,7 @@ export const superpackets = (offloads: boolean): Case => {
   const device = new ReplayDevice(plane.slab, pipeline.lan.region, list(7, () => bytes), header, NO_OFFLOADS)
   pipeline.lan.replaceDevice(device)
   const out = new ReplayDevice(plane.slab, { start: 0, end: 0 }, [], NO_VNET, offloads ? ALL_OFFLOADS : NO_OFFLOADS)
-  pipeline.wan.replaceDevice(out)
+  pipeline.wans[0]!.replaceDevice(out)
   const expected = device.perBatch * (offloads ? 1 : SEGMENTS)
   return {
     name: `TCP superpacket of ${bytes.length} bytes, ${offloads ? 'passed on whole' : `cut into ${SEGMENTS} and summed here`}`,

@@ -5,8 +5,8 @@ import type { Config } from '../../config.js'
 import { paint } from '../terminal.js'
 import type { TerminalStream } from '../terminal.js'
 
-/** Fields that every line has and that the readable form does not repeat. */
-const USUAL: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'name', 'err'])
+/** Fields that every line has, or whose words are in its message: the readable form does not repeat them. */
+const USUAL: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'name', 'err', 'packet'])
 const COLOURS = { trace: 'gray', debug: 'gray', info: 'green', warn: 'yellow', error: 'red', fatal: 'red' } as const
 
 const field = (value: unknown): string => (typeof value === 'string' && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value))

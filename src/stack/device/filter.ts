@@ -9,7 +9,9 @@
 const LOAD_WORD = 0x20
 const LOAD_HALF = 0x28
 const LOAD_BYTE = 0x30
+const LOAD_WORD_INDEXED = 0x40
 const LOAD_HALF_INDEXED = 0x48
+const LOAD_BYTE_INDEXED = 0x50
 const TAX = 0x07
 const ALU_AND = 0x54
 const ALU_LSH = 0x64
@@ -173,3 +175,37 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
   program.push({ code: RETURN, k: 0 })
   return assemble(program)
 }
+
+/**
+ * What answers a probe of a link: ARP replies of a neighbour, echo replies with our identifier from the target, and
+ * destination-unreachable about packets to the target. Addresses are int32.
+ */
+export const probeFilter = (neighbour: number, target: number, identifier: number): Uint8Array => assemble([
+  { code: LOAD_HALF, k: SKF_PROTOCOL },
+  { code: JUMP_EQUAL, k: ETHERTYPE_ARP, yes: 'arp' },
+  { code: JUMP_EQUAL, k: ETHERTYPE_IPV4, no: 'reject' },
+  { code: LOAD_BYTE, k: NETWORK + 9 },
+  { code: JUMP_EQUAL, k: 1, no: 'reject' },
+  { code: LOAD_HALF, k: NETWORK + 6 },
+  { code: JUMP_SET, k: 0x1fff, yes: 'reject' },
+  { code: LOAD_BYTE, k: NETWORK },
+  { code: ALU_AND, k: 15 },
+  { code: ALU_LSH, k: 2 },
+  { code: TAX, k: 0 },
+  { code: LOAD_BYTE_INDEXED, k: NETWORK },
+  { code: JUMP_EQUAL, k: 0, yes: 'echo-reply' },
+  { code: JUMP_EQUAL, k: 3, no: 'reject' },
+  // The destination in the quoted header.
+  { code: LOAD_WORD_INDEXED, k: NETWORK + 24 },
+  { code: JUMP_EQUAL, k: target, yes: 'accept', no: 'reject' },
+  { code: LOAD_HALF_INDEXED, k: NETWORK + 4, label: 'echo-reply' },
+  { code: JUMP_EQUAL, k: identifier, no: 'reject' },
+  { code: LOAD_WORD, k: NETWORK + 12 },
+  { code: JUMP_EQUAL, k: target, yes: 'accept', no: 'reject' },
+  { code: LOAD_HALF, k: NETWORK + 6, label: 'arp' },
+  { code: JUMP_EQUAL, k: 2, no: 'reject' },
+  { code: LOAD_WORD, k: NETWORK + 14 },
+  { code: JUMP_EQUAL, k: neighbour, yes: 'accept', no: 'reject' },
+  { code: RETURN, k: ACCEPT_ALL, label: 'accept' },
+  { code: RETURN, k: 0, label: 'reject' },
+])

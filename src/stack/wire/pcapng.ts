@@ -17,6 +17,7 @@ const BLOCK_PACKET = 6
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d
 
 const OPTION_END = 0
+const OPTION_COMMENT = 1
 const SECTION_HARDWARE = 2
 const SECTION_OS = 3
 const SECTION_APPLICATION = 4
@@ -139,11 +140,13 @@ export interface EnhancedPacket {
   bytes: Uint8Array
   /** Packets of this interface that are missing between the one before and this one. */
   dropped?: number
+  /** Text for people, as many as there are. */
+  comments?: readonly string[]
 }
 
 export const enhancedPacket = (packet: EnhancedPacket): Uint8Array => {
-  const { interfaceId, timestamp, direction, originalLength, bytes, dropped } = packet
-  const options: Option[] = []
+  const { interfaceId, timestamp, direction, originalLength, bytes, dropped, comments = [] } = packet
+  const options: Option[] = comments.flatMap((comment) => text(OPTION_COMMENT, comment))
   if (direction !== undefined) options.push(uint32(PACKET_FLAGS, direction === 'in' ? FLAG_IN : FLAG_OUT))
   if (dropped !== undefined && dropped > 0) options.push(uint64(PACKET_DROPS, dropped))
   return block(BLOCK_PACKET, 20 + bytes.length, options, (view, body) => {

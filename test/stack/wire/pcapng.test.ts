@@ -57,6 +57,14 @@ describe('pcapng', () => {
     )
   })
 
+  it('writes a packet with comments', () => {
+    expectBytes(
+      pcapng.enhancedPacket({ interfaceId: 0, timestamp: 0, direction: 'in', originalLength: 0, bytes: new Uint8Array(0), comments: ['é: ', 'ab'] }),
+      `06000000 3c000000 00000000 00000000 00000000 00000000 00000000
+       0100 0400 c3a93a20 0100 0200 61620000 0200 0400 01000000 0000 0000 3c000000`,
+    )
+  })
+
   it('writes statistics', () => {
     expectBytes(
       pcapng.interfaceStatistics({ interfaceId: 1, timestamp: 5, received: 10, dropped: 3 }),

@@ -1,0 +1,6 @@
+export { HealthChecker } from './checker.js'
+export type { HealthCheckerOptions } from './checker.js'
+export { checkTarget, verifyCheck } from './target.js'
+export type { CheckTarget } from './target.js'
+export { HEALTH_DEFAULTS } from './types.js'
+export type { CheckType, Clock, HealthCheck, HealthState, Outcome, Probe, ProbeLink } from './types.js'

@@ -1,0 +1,313 @@
+/**
+ * The hooks of netfilter: where packets meet the rules.
+ *
+ *     arrive   PREROUTING   raw ─► (flow) ─► mangle ─► nat: where it goes     before it is routed
+ *     local    INPUT        mangle ─► filter                                  it is for the gateway itself
+ *     pass     FORWARD      mangle ─► filter                                  it is for somebody else; its TTL counts as lowered
+ *     leave    POSTROUTING  mangle ─► nat: what it leaves as                  before it is sent
+ *     letOut   OUTPUT       raw ─► mangle ─► filter, then POSTROUTING         the gateway itself answers a packet
+ *
+ * `meet…` begins a packet; then its hooks are called in order. Each returns 0, or the drop code of a packet that must not go on, whose
+ * sender was told if a rule said so. Rules see a packet as the kernel's do: from `pass` on with its new destination, and with the source
+ * that it came with until it has left.
+ *
+ * A packet of a flow need not meet the rules when what comes out is known: `store` says whether it may be kept with its side. What is
+ * kept is that packets of the side pass as they are. Whatever else comes out of rules (a drop, another TOS) is worked out for each.
+ */
+import { type Attachment, numberOfZone } from '../attachment.js'
+import { Drop } from '../drop.js'
+import type { RandomSource } from '../nat/random.js'
+import { FLOW_MARK, FLOW_WORDS, type FlowTable, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../nat/flow-table.js'
+import type { PolicyPlane } from '../policy-plane.js'
+import type { HookEnvironment } from './environment.js'
+import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
+import { type HookName, HOOK_NAMES, STATE } from '../policy/model.js'
+import type { Reports } from '../reports.js'
+import type { Slab } from '../stack/batch.js'
+import { clampMss, MSS_OVERHEAD } from '../stack/mss.js'
+import { LATER_FRAGMENT, Packet, parse } from '../stack/parse.js'
+import * as icmp4 from '../stack/wire/icmp4.js'
+import * as ipv4 from '../stack/wire/ipv4.js'
+import * as tcp from '../stack/wire/tcp.js'
+import { EPOCH_MASK } from '../epoch.js'
+import { setTos, setTtl } from './changes.js'
+import { describeFlow, describeNoFlow, describePacket, natStates } from './describe.js'
+import type { RuleLog } from './log-ring.js'
+import { DestinationRequest, SourceRequest } from './nat-request.js'
+import { StoredPaths } from './paths.js'
+
+const hookNumber = (name: HookName): number => HOOK_NAMES.indexOf(name)
+const PREROUTING = hookNumber('PREROUTING')
+const INPUT = hookNumber('INPUT')
+const FORWARD = hookNumber('FORWARD')
+const OUTPUT = hookNumber('OUTPUT')
+const POSTROUTING = hookNumber('POSTROUTING')
+
+/** Flags of segments that are told apart by more than their flow: those of a stored outcome have none of them. */
+const WATCHED = tcp.FIN | tcp.SYN | tcp.RST | tcp.URG | tcp.ECE | tcp.CWR
+/** What an outcome depends on and that nobody tells when it changes. */
+const UNTOLD = DEPENDS_PACKET | DEPENDS_SETS
+/** No limit of the segment size. */
+const ANY_MSS = 0xffff
+
+export interface HooksParts {
+  readonly slab: Slab
+  readonly table: FlowTable
+  readonly policy: PolicyPlane<HookEnvironment>
+  readonly reports: Reports
+  readonly log: RuleLog
+  /** Idle seconds by timeout class. */
+  readonly timeouts: Int32Array
+  readonly random: RandomSource
+}
+
+export class Hooks {
+  readonly #slab: Slab
+  readonly #table: FlowTable
+  readonly #policy: PolicyPlane<HookEnvironment>
+  readonly #reports: Reports
+  readonly #timeouts: Int32Array
+  readonly #meta = new PacketMeta()
+  readonly #own = new Packet()
+  readonly #outcome: Outcome
+  readonly #paths: StoredPaths
+  /** What rules said of the destination of the packet in hand. */
+  readonly destination: DestinationRequest
+  /** Whether they said something. */
+  hasDestination = false
+  /** What they said of its source. */
+  readonly source: SourceRequest
+  /** No rule is there: the hooks need not be called. */
+  isIdle = true
+  /** Flags of TCP segments that meet the rules whatever is stored. */
+  watchedFlags = 0
+  readonly #log: RuleLog
+  /** The type of service that the packet in hand has by now. */
+  #tos = 0
+
+  constructor(parts: HooksParts) {
+    this.#slab = parts.slab
+    this.#table = parts.table
+    this.#policy = parts.policy
+    this.#reports = parts.reports
+    this.#log = parts.log
+    this.#timeouts = parts.timeouts
+    this.#outcome = parts.policy.evaluator.outcome
+    this.#paths = new StoredPaths(parts.table, parts.policy.evaluator.ruleset)
+    this.destination = new DestinationRequest(parts.random)
+    this.source = new SourceRequest(parts.random)
+  }
+
+  /** Other rules are in use. */
+  rulesChanged(): void {
+    const policy = this.#policy
+    this.isIdle = policy.isIdle
+    this.#reports.rules = policy.isIdle ? null : this
+    this.watchedFlags = policy.isIdle ? 0 : WATCHED
+    this.#paths.use(policy.evaluator.ruleset)
+    this.hasDestination = false
+    this.source.clear()
+  }
+
+  /** Only what rules say is translated: none of tsnat's own masquerade. */
+  get rulesTranslate(): boolean {
+    return this.#policy.hasPostroutingNat
+  }
+
+  /** The packet is not to be tracked, said the table raw. */
+  get isUntracked(): boolean {
+    return this.#outcome.notrack
+  }
+
+  /** What routing has to know of the packet in hand, beside its header. */
+  get mark(): number {
+    return this.isIdle ? 0 : this.#outcome.mark
+  }
+
+  /** A packet of no flow. @param canOpen it may open one */
+  meetNew(packet: Packet, canOpen: boolean): void {
+    this.#begin(packet, -1)
+    describeNoFlow(packet, this.#meta, canOpen ? STATE.NEW : STATE.INVALID)
+  }
+
+  /** A packet of a known flow. */
+  meetKnown(packet: Packet, side: number): void {
+    this.#paths.settle(side)
+    this.#begin(packet, side)
+    describeFlow(this.#meta, this.#table, side, false, this.#timeouts)
+  }
+
+  /** An ICMP error about a packet of the other side. */
+  meetRelated(packet: Packet, side: number): void {
+    this.#begin(packet, -1)
+    describeFlow(this.#meta, this.#table, side, true, this.#timeouts)
+  }
+
+  #begin(packet: Packet, side: number): void {
+    describePacket(this.#slab.view, packet, this.#meta, this.#table, side)
+    this.#policy.environment.look(packet)
+    this.hasDestination = false
+    this.source.clear()
+    this.#tos = this.#meta.tos
+  }
+
+  /** PREROUTING. */
+  arrive(packet: Packet, from: Attachment): number {
+    const outcome = this.#run(PREROUTING, ALL_TABLES, packet, from, null)
+    if (outcome.notrack) describeNoFlow(packet, this.#meta, STATE.UNTRACKED)
+    if (outcome.nat !== null) {
+      this.destination.fill(outcome.nat, packet, from.firstAddress)
+      this.hasDestination = true
+      outcome.nat = null
+    }
+    this.#applyTos(packet)
+    if (outcome.ttl !== packet.ttl) setTtl(this.#slab.view, packet, outcome.ttl)
+    return this.#judge(packet, from)
+  }
+
+  /** The packet goes to this address and port from now on. For a packet that opens a flow. */
+  redirected(address: number, port: number): void {
+    const meta = this.#meta
+    meta.destination = meta.replySource = address
+    if (meta.protocol !== ipv4.PROTOCOL_ICMP) {
+      if (meta.hasPorts) meta.destinationPort = port
+      meta.replySourcePort = port
+    }
+    meta.state |= natStates(meta)
+  }
+
+  /** The packet of a known flow goes where its flow does. */
+  #redirectKnown(packet: Packet, side: number): void {
+    const meta = this.#meta
+    const { sides } = this.#table
+    const to = (side ^ 1) * SIDE_WORDS
+    meta.destination = sides[to + SIDE_SOURCE]!
+    if (meta.hasPorts && packet.protocol !== ipv4.PROTOCOL_ICMP) meta.destinationPort = sides[to + SIDE_PORTS]! >>> 16
+  }
+
+  /** INPUT. */
+  local(packet: Packet, from: Attachment): number {
+    this.#run(INPUT, AFTER_TRACKING, packet, from, null)
+    this.#applyTos(packet)
+    return this.#judge(packet, from)
+  }
+
+  /** FORWARD. @param side of its flow; -1 for one that opens a flow, or has none */
+  pass(packet: Packet, side: number, from: Attachment, to: Attachment): number {
+    if (side >= 0) this.#redirectKnown(packet, side)
+    this.#outcome.ttl = packet.ttl - 1
+    this.#meta.ttl = packet.ttl - 1
+    this.#run(FORWARD, AFTER_TRACKING, packet, from, to)
+    return this.#judge(packet, from)
+  }
+
+  /** POSTROUTING. */
+  leave(packet: Packet, from: Attachment, to: Attachment): number {
+    const outcome = this.#run(POSTROUTING, AFTER_TRACKING, packet, null, to)
+    if (outcome.nat !== null) {
+      this.source.fill(outcome.nat, packet, this.#meta.destination)
+      outcome.nat = null
+    }
+    this.#applyTos(packet)
+    if (outcome.ttl !== packet.ttl - 1) setTtl(this.#slab.view, packet, outcome.ttl + 1)
+    if ((outcome.mss !== ANY_MSS || outcome.clampsMss) && (packet.tcpFlags & tcp.SYN) !== 0) {
+      clampMss(this.#slab.view, packet, Math.min(outcome.mss, outcome.clampsMss ? Math.min(from.mtu, to.mtu) - MSS_OVERHEAD : ANY_MSS))
+    }
+    return this.#judge(packet, from)
+  }
+
+  /**
+   * OUTPUT and POSTROUTING of an answer of the gateway's own, an ICMP error, a RST or an echo reply. It ends what is known of the packet
+   * that it answers, which goes no further.
+   */
+  letOut(at: number, length: number, to: Attachment): boolean {
+    const packet = this.#own
+    const { view } = this.#slab
+    if (parse(view, at, length, packet) !== 0) return true
+    this.#begin(packet, -1)
+    describeNoFlow(packet, this.#meta, packet.icmpType === icmp4.ECHO_REPLY ? STATE.ESTABLISHED : STATE.RELATED)
+    this.#run(OUTPUT, ALL_TABLES, packet, null, to)
+    if (this.#outcome.verdict === ACCEPT) this.#run(POSTROUTING, AFTER_TRACKING, packet, null, to)
+    if (this.#outcome.verdict !== ACCEPT) return false
+    this.#applyTos(packet)
+    if (this.#outcome.ttl !== packet.ttl) setTtl(view, packet, this.#outcome.ttl)
+    return true
+  }
+
+  /** A flow was opened by the packet in hand. */
+  opened(flow: number): void {
+    this.#saveMark(flow)
+  }
+
+  /**
+   * What came out for the packet in hand, of this side, is done. Returns true when later ones need not ask: they pass as they are, and
+   * count for the rules that this one met.
+   */
+  store(packet: Packet, side: number): boolean {
+    const outcome = this.#outcome
+    this.#saveMark(side >> 1)
+    const isPlain = (outcome.depends & UNTOLD) === 0 && (packet.tcpFlags & WATCHED) === 0 && packet.fragment !== LATER_FRAGMENT &&
+      outcome.tosKeep === 0xff && outcome.tosFlip === 0 && outcome.ttlSet < 0 && outcome.ttlDelta === 0
+    return isPlain && this.#paths.store(side, outcome.path, outcome.pathLength, packet.length)
+  }
+
+  /** Something that rules may look at has changed of the flow: its sides ask again. */
+  flowChanged(flow: number): void {
+    if (this.isIdle) return
+    const at = flow * 2 * SIDE_WORDS + SIDE_HOP
+    this.#table.sides[at]! &= ~EPOCH_MASK
+    this.#table.sides[at + SIDE_WORDS]! &= ~EPOCH_MASK
+  }
+
+  /** The flow ends. */
+  flowEnds(flow: number): void {
+    this.#paths.settle(flow * 2)
+    this.#paths.settle(flow * 2 + 1)
+  }
+
+  /** Brings the counters of rules up to date, of flows `from` … `to - 1`. */
+  settle(from: number, to: number): void {
+    this.#paths.settleAll(from, to)
+  }
+
+  #run(hook: number, part: number, packet: Packet, from: Attachment | null, to: Attachment | null): Outcome {
+    const meta = this.#meta
+    const outcome = this.#outcome
+    meta.inInterface = from === null ? 0 : numberOfZone(from.zone)
+    meta.outInterface = to === null ? 0 : numberOfZone(to.zone)
+    meta.tos = this.#tos
+    if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
+    this.#policy.evaluator.evaluate(hook, meta, part)
+    if (outcome.logCount > 0) {
+      this.#log.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
+      outcome.logCount = 0
+    }
+    return outcome
+  }
+
+  #judge(packet: Packet, from: Attachment): number {
+    switch (this.#outcome.verdict) {
+      case ACCEPT: return 0
+      case TPROXY: return Drop['no-socket']
+      case REJECT:
+        this.#reports.reject(packet, from, this.#outcome.rejectKind)
+        return Drop['rule-rejected']
+      default: return Drop['rule']
+    }
+  }
+
+  #applyTos(packet: Packet): void {
+    const { tos } = this.#outcome
+    if (tos === this.#tos) return
+    setTos(this.#slab.view, packet.at, tos)
+    this.#tos = tos
+  }
+
+  #saveMark(flow: number): void {
+    const at = flow * FLOW_WORDS + FLOW_MARK
+    const mark = this.#outcome.connmark | 0
+    if (this.#table.flows[at] === mark) return
+    this.#table.flows[at] = mark
+    this.flowChanged(flow)
+  }
+}
