@@ -12,7 +12,8 @@ const run = async () => {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => gateway.stop())
 
   const timer = setInterval(() => {
-    const { state, lan, wan, flows } = gateway.status()
+    const { state, lan, wans, flows } = gateway.status()
+    const [wan] = wans
     console.log(`${state}: ${flows.count} flows, ${lan.name} ${lan.rx.packets} packets in, ${wan.name} (${wan.address ?? 'no address'}) ${wan.tx.packets} out`)
   }, 1000)
   const reason = await gateway.closed

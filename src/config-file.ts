@@ -1,6 +1,6 @@
 /** Reads configuration files: YAML with line and column in every complaint, and flags laid over it. */
 import { readFileSync } from 'node:fs'
-import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
 import type { Document } from 'yaml'
 import { parseConfig } from './config.js'
 import type { Config, ConfigPlace, LocateConfig } from './config.js'
@@ -31,7 +31,7 @@ const readText = (path: string): string => {
   }
 }
 
-/** Offset of the key that `path` ends with; when the key is not there, of the nearest mapping above that is. */
+/** Offset of the key, or the element of a list, that `path` ends with; when the key is not there, of the nearest mapping above that is. */
 const offsetOf = (document: Document, path: readonly PropertyKey[]): number | undefined => {
   let node: unknown = document.contents
   let offset = isNode(node) ? node.range?.[0] : undefined
@@ -41,6 +41,9 @@ const offsetOf = (document: Document, path: readonly PropertyKey[]): number | un
       if (pair === undefined) return offset
       if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset
       node = pair.value
+    } else if (isSeq(node) && isNode(node.items[Number(step)])) {
+      node = node.items[Number(step)]
+      if (isNode(node)) offset = node.range?.[0] ?? offset
     } else {
       return offset
     }

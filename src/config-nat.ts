@@ -11,7 +11,7 @@ export interface Conflict {
   hint: string
 }
 
-type Checked = Pick<Config, 'nat' | 'wanAddress'>
+type Checked = Pick<Config, 'nat' | 'wans'>
 
 const REUSED = 'a mapping that is used again has one port, so that each flow cannot have its own'
 const isPerFlow = (mapping: NatSettings['udp']['mapping']): boolean => mapping === 'shared' || mapping === 'address-and-port-dependent'
@@ -34,15 +34,16 @@ const fullyRandom = (nat: NatSettings): Conflict | undefined => {
   return undefined
 }
 
-const deterministic = ({ nat, wanAddress }: Checked): Conflict | undefined => {
+const deterministic = ({ nat, wans }: Checked): Conflict | undefined => {
   const settings = nat.deterministic
   if (settings === null) return undefined
   const path = ['nat', 'deterministic']
-  if (wanAddress === 'shared') {
+  const [first] = wans
+  if (first === undefined || first.address === 'shared' || wans.some(({ address }) => address === 'shared')) {
     const hint = 'give tsnat addresses of its own: wanAddress: {owned: [198.51.100.7/24]}, and perhaps nat.pool'
     return { path, message: 'deterministic NAT needs all ports of its addresses, but they are shared with the host', hint }
   }
-  const fault = deterministicFault(settings, nat.pool === null ? wanAddress.owned.length : parsePool(nat.pool)!.length)
+  const fault = deterministicFault(settings, nat.pool === null ? first.address.owned.length : parsePool(nat.pool)!.length)
   return fault === null ? undefined : { path, message: `nat.deterministic: ${fault}`, hint: 'more outside addresses, fewer hosts, or other values of reserved, dynamic and perHost' }
 }
 

@@ -6,20 +6,22 @@ import { z } from 'zod'
 import { FORWARD, parseForward } from './forward-text.js'
 import { DEPENDENCES, MAPPINGS } from './nat/behaviour.js'
 import { PROFILE_NAMES } from './nat/profiles.js'
-import { BINDING_LOGS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, RULES_MAX, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
+import { BINDING_LOGS, DEAD_FLOWS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, RULES_MAX, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
+import { WANS_MAX } from './stats.js'
 import { parseSyslogTarget } from './syslog-target.js'
 
 const integer = (minimum: number, maximum: number) => {
   const error = `must be a whole number from ${minimum} to ${maximum}`
   return z.int({ error }).min(minimum, { error }).max(maximum, { error })
 }
-const ratio = () => {
-  const error = 'must be a number from 0 to 1'
-  return z.number({ error }).min(0, { error }).max(1, { error })
+const between = (minimum: number, maximum: number) => {
+  const error = `must be a number from ${minimum} to ${maximum}`
+  return z.number({ error }).min(minimum, { error }).max(maximum, { error })
 }
+const ratio = () => between(0, 1)
 const text = (pattern: RegExp, error: string) => z.string({ error }).regex(pattern, { error })
 const checked = (pattern: RegExp, valid: (value: string) => boolean, error: string) => text(pattern, error).refine(valid, { error })
 const flag = () => z.boolean({ error: 'must be true or false' })
@@ -29,10 +31,10 @@ const seconds = () => integer(1, 2_592_000)
 const section = <T extends z.core.$ZodShape>(shape: T) => z.strictObject(shape, { error: 'must be a mapping of keys to values' })
 const list = <T extends z.ZodType>(item: T) => z.array(item, { error: 'must be a list' }).min(1, { error: 'must not be an empty list' })
 
-const interfaceName = () => {
-  const error = 'must be an interface name: 1 to 15 characters, no "/", ":" or space'
-  return checked(/^[^/\s:]{1,15}$/, (name) => name !== '.' && name !== '..', error)
-}
+const INTERFACE_NAME = 'must be an interface name: 1 to 15 characters, no "/", ":" or space'
+const interfaceName = () => checked(/^[^/\s:]{1,15}$/, (name) => name !== '.' && name !== '..', INTERFACE_NAME)
+const WAN = `must be an interface name, or a list of at most ${WANS_MAX} names and mappings`
+const WAN_ENTRY = 'must be an interface name, or a mapping with the key "interface"'
 const NETNS = 'must be the name, path or process id of a network namespace'
 const PREFIX = 'must be an IPv4 address with prefix length, such as 198.51.100.7/24'
 const LAN_ADDRESS = 'must be a host address with prefix length 8 to 30, and not the first of its subnet, such as 10.77.0.2/24'
@@ -54,6 +56,43 @@ const isPortSet = (value: string): boolean =>
   value.split(',').every((range) => {
     const [first, last = first] = range.split('-').map(Number)
     return first! >= 1 && first! <= last! && last! <= 65535
+  })
+
+const host = () => checked(/^[\d.]+$/, (value) => parseIpv4(value) !== null, 'must be an IPv4 address')
+
+const wanAddress = () =>
+  z.union(
+    [
+      z.literal('shared'),
+      section({
+        owned: list(checked(CIDR, (value) => parsePrefix(value) !== null, PREFIX))
+          .describe('Addresses that only tsnat has. It answers ARP for them; the kernel must not have them.'),
+        gateway: host().optional().describe('Next hop of all traffic; without it, the default route of the WAN interface says it.'),
+      }),
+    ],
+    { error: 'must be "shared" or a mapping with the key "owned"' },
+  )
+
+const wanCheck = () =>
+  section({
+    type: oneOf('icmp', 'tcp', 'http', 'arp', 'none').describe('What is sent: a ping, a connection, a GET request, an ARP request.'),
+    target: text(/^\S+$/, 'must be an address, ADDRESS:PORT or URL').optional()
+      .describe('To whom: an address (icmp, arp; the gateway when absent), ADDRESS:PORT (tcp), a URL whose host is an address (http).'),
+    interval: between(0.1, 86_400).default(5).describe('Seconds from the beginning of an attempt to that of the next.'),
+    timeout: between(0.01, 3600).default(2).describe('Seconds until an attempt without answer has failed.'),
+    fails: integer(1, 1000).default(3).describe('Failures in a row after which the WAN is dead.'),
+    passes: integer(1, 1000).default(3).describe('Answers in a row after which it is alive again.'),
+    expect: integer(100, 599).optional().describe('Status of an http answer; any from 200 to 399 when absent.'),
+  })
+
+const wanSection = () =>
+  section({
+    interface: interfaceName().describe('Its name.'),
+    address: wanAddress().optional().describe('As wanAddress, for this WAN.'),
+    gateway: host().optional().describe('Next hop of what leaves by it; without it, the default route of the interface says it.'),
+    weight: integer(1, 256).optional().describe('Its share of new flows beside other WANs with a weight; without any, the first that works has all.'),
+    metric: integer(0, 0xffffffff).optional().describe('Of WANs without weight, that with the lowest is used; in their order when absent.'),
+    check: wanCheck().optional().describe('How it is found out whether it works, beyond the state of its interface.'),
   })
 
 const network = () => checked(CIDR, (value) => parsePrefix(value) !== null, 'must be a network, such as 10.77.0.0/24')
@@ -124,26 +163,18 @@ export const schema = section({
   name: text(/^[a-z0-9-]{1,15}$/, 'must be 1 to 15 characters out of a-z, 0-9 and "-"')
     .default('default')
     .describe('Name of this instance. Each instance has its own control socket, interfaces and tables.'),
-  wan: interfaceName().describe('Interface towards the Internet. Its address, routes and neighbours are followed live.'),
+  wan: z
+    .union([interfaceName(), list(z.union([interfaceName(), wanSection()], { error: WAN_ENTRY })).max(WANS_MAX)], {
+      error: ({ input }) => (typeof input === 'string' ? INTERFACE_NAME : WAN),
+    })
+    .describe('Interface towards the Internet, or a list of them. Addresses, routes and neighbours are followed live.'),
   wanDriver: oneOf('packet', 'raw')
     .default('packet')
     .describe('"packet": AF_PACKET socket with offloads. "raw": raw IP sockets, slower, the kernel routes; only with a shared address.'),
-  wanAddress: z
-    .union(
-      [
-        z.literal('shared'),
-        section({
-          owned: list(checked(CIDR, (value) => parsePrefix(value) !== null, PREFIX))
-            .describe('Addresses that only tsnat has. It answers ARP for them; the kernel must not have them.'),
-          gateway: checked(/^[\d.]+$/, (value) => parseIpv4(value) !== null, 'must be an IPv4 address')
-            .optional()
-            .describe('Next hop of all traffic; without it, the default route of the WAN interface says it.'),
-        }),
-      ],
-      { error: 'must be "shared" or a mapping with the key "owned"' },
-    )
-    .default('shared')
-    .describe('"shared": flows leave from the kernel\'s own address. "owned": from addresses that only tsnat has.'),
+  wanAddress: wanAddress().optional().describe('Which addresses flows leave from; of several WANs, by the first. Default "shared".'),
+  deadFlows: oneOf(...DEAD_FLOWS)
+    .default('reset')
+    .describe('TCP flows of a WAN that works no more: "reset" tells both ends at once, "icmp" tells the inside host at its next packet, "leave" lets them wait.'),
   ports: checked(PORT_LIST, isPortSet, PORTS)
     .optional()
     .describe(
@@ -295,3 +326,6 @@ export const schema = section({
     .default(50)
     .describe('Microseconds that the worker looks for more packets before it sleeps; more CPU for less delay. Without effect on a machine with one processor.'),
 })
+
+/** What was given, checked key by key, but not yet over its profile. */
+export type CheckedConfig = z.output<typeof schema>

@@ -4,7 +4,8 @@
  */
 import { z } from 'zod'
 import { type Conflict, natConflict } from './config-nat.js'
-import { schema } from './config-schema.js'
+import { type CheckedConfig, schema } from './config-schema.js'
+import { type UplinkConfig, uplinksOf, wanConflict } from './config-wan.js'
 import { ExitCode, TsnatError } from './errors.js'
 import { parseForward } from './forward-text.js'
 import { instanceDirectory } from './host/run-directory.js'
@@ -14,8 +15,8 @@ import { nearest } from './nearest.js'
 
 /** What a file, the flags or a program may give; everything but `wan` has a default. */
 export type ConfigInput = z.input<typeof schema>
-/** A checked configuration with all defaults filled in, those of its profile, too. */
-export type Config = Omit<z.output<typeof schema>, 'socket' | keyof Profile> & Profile & { socket: string }
+/** A checked configuration with all defaults filled in, those of its profile, too. `wan` and `wanAddress` have become `wans`. */
+export type Config = Omit<CheckedConfig, 'socket' | 'wan' | 'wanAddress' | keyof Profile> & Profile & { socket: string; wans: readonly UplinkConfig[] }
 
 const isMapping = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -54,7 +55,8 @@ export const configJsonSchema = (): Record<string, unknown> => {
 const schemaAt = (path: readonly PropertyKey[]): JsonSchema => {
   const mapping = (node: JsonSchema): JsonSchema => node.anyOf?.find((one) => one.properties !== undefined) ?? node
   let node = configJsonSchema() as JsonSchema
-  for (const step of path) node = (typeof step === 'number' ? node.items : mapping(node).properties?.[String(step)]) ?? {}
+  const items = (node: JsonSchema): JsonSchema | undefined => node.items ?? node.anyOf?.find((one) => one.items !== undefined)?.items
+  for (const step of path) node = (typeof step === 'number' ? items(node) : mapping(node).properties?.[String(step)]) ?? {}
   return path.length === 0 ? node : { ...mapping(node), ...(node.description === undefined ? {} : { description: node.description }) }
 }
 
@@ -112,15 +114,7 @@ const explain = (found: z.core.$ZodIssue, input: unknown, locate: LocateConfig):
 }
 
 /** Rules between keys. */
-const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat, forwards }: z.output<typeof schema>): Conflict | undefined => {
-  if (lan === wan) {
-    const hint = 'wan is an interface that exists, lan the TUN to create: give them different names'
-    return { path: ['lan'], message: `lan and wan are both "${lan}"`, hint }
-  }
-  if (wanDriver === 'raw' && wanAddress !== 'shared') {
-    const hint = 'raw sockets cannot answer ARP: use wanDriver "packet", or wanAddress "shared"'
-    return { path: ['wanDriver'], message: 'wanDriver "raw" cannot have an owned address', hint }
-  }
+const conflict = ({ wanDriver, capture, netns, nat, forwards }: CheckedConfig): Conflict | undefined => {
   const unbounded = nat.rules.findIndex(({ translate, from }) => translate === false && from === undefined)
   if (unbounded >= 0) {
     const hint = 'write the network of the inside hosts whose addresses go out as they are: from: 10.77.0.0/24'
@@ -135,15 +129,9 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat, forwar
     const hint = 'the kernel answers pings of its addresses itself, beside a raw socket: use wanDriver "packet", or leave that forward out'
     return { path: ['forwards', String(forwards.indexOf(pings))], message: `wanDriver "raw" cannot forward pings ("${pings}")`, hint }
   }
-  if (typeof capture !== 'object') return undefined
-  if (netns !== undefined) {
-    const hint = 'with netns all traffic of that namespace enters the TUN: leave out capture'
-    return { path: ['capture'], message: 'capture by iif and netns cannot go together', hint }
-  }
-  const own = capture.iif.find((name) => name === wan || name === lan)
-  if (own === undefined) return undefined
-  const message = `capture.iif names "${own}", the ${own === wan ? 'WAN' : 'TUN'} itself`
-  return { path: ['capture'], message, hint: 'name the interfaces that the inside hosts are on' }
+  if (typeof capture !== 'object' || netns === undefined) return undefined
+  const hint = 'with netns all traffic of that namespace enters the TUN: leave out capture'
+  return { path: ['capture'], message: 'capture by iif and netns cannot go together', hint }
 }
 
 /**
@@ -154,9 +142,11 @@ const conflict = ({ lan, wan, wanDriver, wanAddress, capture, netns, nat, forwar
 export const parseConfig = (input: unknown, locate: LocateConfig = () => undefined): Config => {
   const result = schema.safeParse(input)
   if (!result.success) throw explain(result.error.issues[0]!, input, locate)
-  const { nat, timeouts, limits, profile } = result.data
-  const config = { ...result.data, ...over({ nat, timeouts, limits }, PROFILES[profile]), socket: result.data.socket ?? `${instanceDirectory(result.data.name)}/control.sock` }
-  const clash = conflict(result.data) ?? natConflict(config)
+  const { wan, wanAddress, ...rest } = result.data
+  const { nat, timeouts, limits, profile } = rest
+  const wans = uplinksOf({ wan, wanAddress })
+  const config = { ...rest, ...over({ nat, timeouts, limits }, PROFILES[profile]), wans, socket: rest.socket ?? `${instanceDirectory(rest.name)}/control.sock` }
+  const clash = conflict(result.data) ?? wanConflict(result.data, wans) ?? natConflict(config)
   if (clash !== undefined) {
     const place = locate(clash.path)
     throw new TsnatError(`${prefix(place)}${clash.message}`, {

@@ -3,7 +3,7 @@
  * worker.ts, the path of a packet in pipeline.ts.
  */
 import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN } from './attachment.js'
-import { closeAddressesExcept } from './nat/expire.js'
+import { closeAddresses } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { AddressPool } from './nat/address-pool.js'
 import { behaviourColumn, ENDPOINT_INDEPENDENT } from './nat/behaviour.js'
@@ -280,11 +280,13 @@ export class DataPlane {
     wan.sources = settings.sources ?? null
     this.policy.router.setDeviceDead(numberOfZone(wan.zone), !settings.up)
     this.#epoch.next()
+    const before = this.#admission.addresses
     this.#wanSettings[index] = settings
     this.#admission.addresses = new Set(this.#wanSettings.flatMap(({ addresses }) => addresses))
     this.#addresses.setPresent(this.#admission.addresses)
     const kept = this.#wanSettings.filter(({ enabled, up }) => !this.#forgetsWhenDown || (enabled ?? up))
-    closeAddressesExcept(this.table, new Set(kept.flatMap(({ addresses }) => addresses)))
+    const stay = new Set(kept.flatMap(({ addresses }) => addresses))
+    closeAddresses(this.table, new Set([...before, ...settings.addresses].filter((address) => !stay.has(address))))
   }
 
   /** A flow ends. When its mapping ends with it, the outside port rests, if strangers could have sent to it (RFC 6888 REQ-8). */

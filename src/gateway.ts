@@ -25,8 +25,10 @@ import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
 import { RuleLogWriter } from './control/rule-log.js'
-import { createWallClock } from './control/wall-clock.js'
+import { reachOf } from './control/rule-reach.js'
+import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { Tracer } from './control/tracer.js'
+import { createWallClock } from './control/wall-clock.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
 import { createLogRing } from './hooks/log-ring.js'
@@ -85,6 +87,7 @@ class Gateway implements RunningGateway {
   #worker!: WorkerLink
   #routes!: FollowedRoutes
   #policy!: PolicyService
+  #checks: UplinkChecks | null = null
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
   #endLog: () => void = () => {}
@@ -116,8 +119,9 @@ class Gateway implements RunningGateway {
   async start(): Promise<void> {
     this.#routes = await openFollowedRoutes(this.#config)
     try {
+      verifyChecks(this.#config)
       this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
-      this.#host = await openHost(this.#config, this.#log)
+      this.#host = await openHost(this.#config, this.#log, reachOf(this.#policy.ruleset, this.#config.lan))
     } catch (error) {
       this.#routes.close()
       throw error
@@ -128,12 +132,15 @@ class Gateway implements RunningGateway {
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
+      this.#policy.onRules = (ruleset) => this.#host.useReach(reachOf(ruleset, this.#config.lan))
+      this.#checks = new UplinkChecks(this.#host.uplinks, this.#host.wanNamespace, this.#log, (number, fails) => void this.#policy.setFailed(number, fails))
       await this.#followRoutes()
       await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
       throw error
     }
+    this.#checks?.start()
     this.#endLog = logDeterministic(this.#config, this.#log)
     this.#state = 'ready'
     this.ready = Promise.resolve()
@@ -157,6 +164,7 @@ class Gateway implements RunningGateway {
     this.#endLog()
     this.#tracer.close()
     this.#routes.close()
+    this.#checks?.stop()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
@@ -167,7 +175,7 @@ class Gateway implements RunningGateway {
   }
 
   #workerSettings(): Omit<WorkerSettings, 'wake'> {
-    const { limits, timeouts, mssClamp, busyPoll, fault, nat } = this.#config
+    const { limits, timeouts, mssClamp, busyPoll, fault, nat, deadFlows } = this.#config
     return {
       ...this.#host.workerSettings(),
       table: this.#table,
@@ -175,7 +183,7 @@ class Gateway implements RunningGateway {
       events: this.#ring,
       logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
-      deadFlows: 'reset',
+      deadFlows,
       mssClamp,
       // With one processor, looking for packets would keep from it those who make them.
       busyPoll: availableParallelism() > 1 ? busyPoll : 0,
@@ -185,13 +193,13 @@ class Gateway implements RunningGateway {
   }
 
   #hear(message: FromWorker): void {
-    if (message.type === 'ask') this.#host.resolveNeighbour(message.address)
+    if (message.type === 'ask') this.#host.uplinks[message.index]!.resolveNeighbour(message.address)
     else if (message.type === 'traced') this.#tracer.answered(message.id, message.trace)
     else if (message.type === 'traces') this.#tracer.passed(message.batch)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
       if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
-      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno }, 'the WAN device failed')
+      else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno, wan: this.#host.uplinks[message.zone - ZONE_WAN]!.name }, 'the WAN device failed')
     }
   }
 
@@ -213,6 +221,7 @@ class Gateway implements RunningGateway {
     return describeStatus({
       config: this.#config,
       host: this.#host,
+      health: (uplink) => this.#checks?.of(uplink) ?? null,
       stats: this.#stats,
       header: this.#columns.header,
       capacity: this.#columns.capacity,
@@ -252,7 +261,7 @@ class Gateway implements RunningGateway {
     const ring = createCaptureRing(CAPTURE_RING_BYTES, snapLength)
     const all = [
       { side: ZONE_LAN, name: this.#config.lan, description: 'LAN side of tsnat' },
-      { side: ZONE_WAN, name: this.#config.wan, description: 'WAN side of tsnat' },
+      ...this.#config.wans.map((wan, index) => ({ side: ZONE_WAN + index, name: wan.interface, description: 'WAN side of tsnat' })),
     ]
     const interfaces = all.filter(({ side }) => request.side === 'both' || (request.side === 'lan') === (side === ZONE_LAN))
     const end = AbortSignal.any([signal, this.#aborted.signal])

@@ -49,7 +49,7 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   const perInterface = (name: string, help: string, value: Reading, kind: 'gauge' | 'counter' = 'counter'): void =>
     metric(kind, name, help, ['side', 'interface'], () => [
       [value(status.lan), 'lan', status.lan.name],
-      [value(status.wan), 'wan', status.wan.name],
+      ...status.wans.map((wan) => [value(wan), 'wan', wan.name] as const),
     ])
 
   metric('gauge', 'info', 'Always 1; name and version of this instance.', ['name', 'version'], () => [[1, status.name, status.version]])
@@ -77,6 +77,9 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('counter', 'rule_log_lost_total', 'Packets that rules logged and that were lost.', [], () => [[status.log.lost]])
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
+  )
+  metric('gauge', 'wan_usable', '1 while new flows can leave by the WAN.', ['interface'], () =>
+    status.wans.map(({ state, name }) => [state === 'ready' ? 1 : 0, name] as const),
   )
   perInterface('interface_up', '1 while the interface is up.', ({ up }) => (up ? 1 : 0), 'gauge')
   perInterface('interface_mtu_bytes', 'MTU of the interface.', ({ mtu }) => mtu, 'gauge')

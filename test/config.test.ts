@@ -27,9 +27,9 @@ describe('parseConfig', () => {
   it('needs no more than the WAN interface and fills in every default', () => {
     expect(parseConfig({ wan: 'eth0' })).toEqual({
       name: 'default',
-      wan: 'eth0',
+      wans: [{ interface: 'eth0', address: 'shared', gateway: null, weight: null, metric: null, check: null }],
       wanDriver: 'packet',
-      wanAddress: 'shared',
+      deadFlows: 'reset',
       lan: 'tun0',
       lanAddress: '10.77.0.2/24',
       capture: 'default',
@@ -49,9 +49,8 @@ describe('parseConfig', () => {
   it('takes every key', () => {
     const full = {
       name: 'lab-2',
-      wan: 'enp3s0.100',
       wanDriver: 'packet',
-      wanAddress: { owned: ['198.51.100.7/24', '198.51.100.8/24'], gateway: '198.51.100.1' },
+      deadFlows: 'icmp',
       ports: '512-599,1024,36864-60999',
       lan: 'tsnat0',
       lanAddress: '192.168.5.6/29',
@@ -85,7 +84,10 @@ describe('parseConfig', () => {
       socket: '/tmp/x.sock',
       busyPoll: 50,
     }
-    expect(parseConfig(full)).toEqual(full)
+    const address = { owned: ['198.51.100.7/24', '198.51.100.8/24'] }
+    expect(parseConfig({ ...full, wan: 'enp3s0.100', wanAddress: { ...address, gateway: '198.51.100.1' } })).toEqual({
+      ...full, wans: [{ interface: 'enp3s0.100', address, gateway: '198.51.100.1', weight: null, metric: null, check: null }],
+    })
   })
 
   it('fills in the other probabilities of a fault', () => {
@@ -238,7 +240,7 @@ describe('loadConfig', () => {
     const path = file('wan: eth1\nlimits:\n  flows: 1000\n  fragmentBytes: 70000\ncapture:\n  iif: [a, b]\n')
     const config = loadConfig(path, { limits: { flows: 5 }, capture: 'none', wan: 'eth2' })
     expect(config.limits).toMatchObject({ flows: 5, fragmentBytes: 70000 })
-    expect(config).toMatchObject({ capture: 'none', wan: 'eth2' })
+    expect(config).toMatchObject({ capture: 'none', wans: [{ interface: 'eth2' }] })
   })
 
   it('gives line and column of a bad value, of an unknown key, and of bad YAML', () => {
@@ -259,7 +261,7 @@ describe('loadConfig', () => {
 
   it('takes an empty file', () => {
     const path = file('# nothing\n')
-    expect(loadConfig(path, { wan: 'eth0' }).wan).toBe('eth0')
+    expect(loadConfig(path, { wan: 'eth0' }).wans[0]!.interface).toBe('eth0')
     expect(failure(() => loadConfig(path)).code).toBe('CONFIG_NO_WAN')
   })
 

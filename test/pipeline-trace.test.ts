@@ -88,6 +88,12 @@ class Traced {
 const rulesOf = ({ steps }: TraceRecord): string[] =>
   steps.flatMap((step) => (step.step === 'rule' && step.matched ? [`${step.table} ${step.chain} ${step.number}`] : step.step === 'policy' ? [`${step.table} ${step.chain}`] : []))
 
+/** What is told before the gateway answers: its answer meets OUTPUT and POSTROUTING. */
+const beforeAnswer = (record: TraceRecord): TraceRecord => {
+  const answer = record.steps.findIndex(({ step }) => step === 'answer')
+  return answer < 0 ? record : { ...record, steps: record.steps.slice(0, answer) }
+}
+
 describe('a packet that is traced as it passes', () => {
   it('CT-11: meets the hooks in the order of netfilter, and each step is told', () => {
     const traced = new Traced().follow()
@@ -172,7 +178,7 @@ tun0  10.0.0.2:40000 > 198.51.100.10:443 tcp SYN, length 44, TTL 64, TOS 0x00
     const record = side === 'lan' ? traced.fromLan(bytes) : traced.fromWan(bytes)
     expect(record).toMatchObject({ result: 'dropped', reason })
     expect(record.steps.at(-1)).toMatchObject({ step: 'drop', reason })
-    expect(rulesOf(record).at(-1) ?? '').toBe(last)
+    expect(rulesOf(beforeAnswer(record)).at(-1) ?? '').toBe(last)
     expect(traced.gateway.drops).toEqual({ [reason]: 1 })
   })
 
@@ -184,9 +190,27 @@ tun0  10.0.0.2:40000 > 198.51.100.10:443 tcp SYN, length 44, TTL 64, TOS 0x00
     ])
     const ping = traced.fromLan(buildIcmpEcho({ source: HOST, destination: '10.0.0.1', identifier: 1 }))
     expect(ping.result).toBe('local')
-    expect(rulesOf(ping).slice(-2)).toEqual(['filter INPUT', 'nat INPUT'])
+    expect(rulesOf(beforeAnswer(ping)).slice(-2)).toEqual(['filter INPUT', 'nat INPUT'])
     expect(answers(ping)).toMatchObject([{ name: 'echo-reply' }])
     expect(answers(traced.fromLan(buildUdp({ source: HOST, destination: '10.0.0.1', sourcePort: 1, destinationPort: 2 })))).toMatchObject([{ name: 'port-unreachable' }])
+  })
+
+  it.each(['live', 'dry'])('has its answers led through OUTPUT, where a rule may drop them: %s', (kind) => {
+    const traced = new Traced({}, '*mangle\n-A FORWARD -j MARK --set-mark 5\nCOMMIT\n*filter\n-A OUTPUT -p icmp --icmp-type 3/13 -j DROP\n-A FORWARD -p udp --dport 99 -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n').follow()
+    const record = kind === 'dry' ? traced.ask({ protocol: 'udp', dport: '99', mark: '9' }) : traced.fromLan(buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 99 }))
+    expect(textOf(record, true)).toContain(`\
+      = FORWARD policy ACCEPT
+    filter
+      + FORWARD 1: -p udp -m udp --dport 99 -j REJECT --reject-with icmp-admin-prohibited
+  changed: mark ${kind === 'dry' ? '0x9' : '0x0'} -> 0x5
+  the sender is told: ICMP 3/13, communication-prohibited
+  OUTPUT
+    filter
+      + OUTPUT 1: -p icmp -m icmp --icmp-type 3/13 -j DROP
+  a rule drops that answer
+  dropped: rule-rejected: a rule says REJECT; the sender is told as it asks
+`)
+    expect(traced.gateway.toLan()).toEqual([])
   })
 
   it('may wait for its next hop', () => {

@@ -128,29 +128,42 @@ export interface LimitStatus {
   gaveWay: number
 }
 
+export interface WanStatus extends InterfaceStatus {
+  /** 'degraded' while new flows cannot leave by it. */
+  state: 'ready' | 'degraded'
+  /** Why it is degraded, one line each. */
+  reasons: string[]
+  /** What its checks find; null where it has none. `error` is what the last attempt missed, `milliseconds` the last round trip. */
+  health: { alive: boolean; since: string; error: string | null; milliseconds: number | null } | null
+  /** As configured. */
+  weight: number | null
+  metric: number | null
+  driver: 'packet' | 'raw'
+  addressMode: 'shared' | 'owned'
+  /** Address that flows leave from, null while there is none. */
+  address: string | null
+  nextHop: string | null
+  /** MAC of the next hop, null when unknown or not Ethernet. */
+  neighbour: string | null
+  /** The same on all WANs. */
+  ports: string
+  /** Outside addresses that inside hosts are spread over, `203.0.113.9-203.0.113.12`; null: that of the route. */
+  pool: string | null
+}
+
 export interface GatewayStatus {
   name: string
   version: string
   pid: number
-  /** 'starting' until packets flow; 'degraded' when the WAN has no address, is down or has no route. */
+  /** 'starting' until packets flow; 'degraded' when each WAN has no address, is down or has no route. */
   state: 'starting' | 'ready' | 'degraded' | 'stopping'
   /** Why it is degraded, one line each. */
   reasons: string[]
   /** Seconds since start. */
   uptime: number
   lan: InterfaceStatus & { gatewayAddress: string; netns: string | null; capture: string }
-  wan: InterfaceStatus & {
-    driver: 'packet' | 'raw'
-    addressMode: 'shared' | 'owned'
-    /** Address that flows leave from, null while there is none. */
-    address: string | null
-    nextHop: string | null
-    /** MAC of the next hop, null when unknown or not Ethernet. */
-    neighbour: string | null
-    ports: string
-    /** Outside addresses that inside hosts are spread over, `203.0.113.9-203.0.113.12`; null: that of the route. */
-    pool: string | null
-  }
+  /** In their order; at least one. */
+  wans: WanStatus[]
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; sctp: number; gre: number; other: number; opened: number; expired: number; refused: number }
   limits: LimitStatus
   /** Readers of the event stream; events that the data plane could not hand over, to readers or to the log. */

@@ -1,5 +1,5 @@
 /** The status of a gateway as a few lines for people. */
-import type { GatewayStatus, InterfaceStatus, OffloadStatus } from '../api/types.js'
+import type { GatewayStatus, InterfaceStatus, WanStatus, OffloadStatus } from '../api/types.js'
 import { paint } from './terminal.js'
 import type { TerminalStream } from './terminal.js'
 
@@ -57,6 +57,23 @@ const interfaceLines = ({ up, rx, tx, offloads, kernelDrops }: InterfaceStatus, 
   `offloads: ${offloadText(offloads)}`,
 ]
 
+const healthText = ({ alive, since, milliseconds }: NonNullable<WanStatus['health']>): string =>
+  `${alive ? 'alive' : 'dead'} since ${since}${milliseconds === null ? '' : `, last answer after ${milliseconds.toFixed(1)} ms`}`
+
+/** @param isOneOf there are several, so that trouble of this one is not that of the gateway */
+const wanLines = (wan: WanStatus, isOneOf: boolean, stream: TerminalStream): string[] => {
+  const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
+  const preference = `${wan.weight === null ? '' : `, weight ${wan.weight}`}${wan.metric === null ? '' : `, metric ${wan.metric}`}`
+  return [
+    `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver${preference}`,
+    ...(wan.health === null ? [] : [healthText(wan.health)]),
+    ...(isOneOf ? wan.reasons.map((reason) => `${paint(stream, 'red', '!')} ${reason}`) : []),
+    `${wan.addressMode} address, ports ${wan.ports}`,
+    ...(wan.pool === null ? [] : [`pool ${wan.pool}`]),
+    ...interfaceLines(wan, stream),
+  ]
+}
+
 const stateText = (state: GatewayStatus['state'], stream: TerminalStream): string =>
   paint(stream, state === 'ready' ? 'green' : state === 'degraded' ? 'red' : 'yellow', state)
 
@@ -84,9 +101,8 @@ const logLines = ({ bindings, log }: GatewayStatus): string[] => [
 
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
-  const { lan, wan, flows, events } = status
+  const { lan, wans, flows, events } = status
   const bold = (text: string): string => paint(stream, 'bold', text)
-  const next = wan.nextHop === null ? '' : ` via ${wan.nextHop}${wan.neighbour === null ? '' : ` (${wan.neighbour})`}`
   const block = (title: string, lines: readonly string[]): string =>
     lines.map((line, i) => `  ${i === 0 ? bold(title.padEnd(6)) : ' '.repeat(6)} ${line}\n`).join('')
   const age = `up ${durationText(status.uptime)}, pid ${status.pid}, version ${status.version}`
@@ -99,12 +115,7 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
       `${lan.name} ${lan.addresses.join(' ')}, gateway ${lan.gatewayAddress}, MTU ${lan.mtu}, capture ${lan.capture}${where}`,
       ...interfaceLines(lan, stream),
     ]),
-    block('WAN', [
-      `${wan.name} ${wan.address ?? 'no address'}${next}, MTU ${wan.mtu}, ${wan.driver} driver`,
-      `${wan.addressMode} address, ports ${wan.ports}`,
-      ...(wan.pool === null ? [] : [`pool ${wan.pool}`]),
-      ...interfaceLines(wan, stream),
-    ]),
+    ...wans.map((wan) => block('WAN', wanLines(wan, wans.length > 1, stream))),
     block('flows', [
       `${grouped(flows.count)} of ${grouped(flows.capacity)} ` +
         `(TCP ${grouped(flows.tcp)}, UDP ${grouped(flows.udp)}, ICMP ${grouped(flows.icmp)}${rareText(flows)})`,

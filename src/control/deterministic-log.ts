@@ -9,7 +9,7 @@ import { deterministicPlan } from './outside-plan.js'
 const DAY = 86_400_000
 
 /** Begins to log, when deterministic NAT is configured. @returns ends it */
-export const logDeterministic = (config: Pick<Config, 'wanAddress' | 'nat'>, log: Logger): (() => void) => {
+export const logDeterministic = (config: Pick<Config, 'wans' | 'nat'>, log: Logger): (() => void) => {
   const plan = deterministicPlan(config)
   if (plan === null) return () => {}
   const say = (): void => log.info({ deterministic: plan.record(new Date()) }, 'deterministic NAT')

@@ -23,7 +23,7 @@ export const LAN_NUMBER = 2
 export const numberOfWan = (place: number): number => LAN_NUMBER + 1 + place
 
 /** Names of the interfaces in the order of their numbers from 1 on. */
-export const interfaceNames = ({ lan, wan }: Pick<Config, 'lan' | 'wan'>): string[] => ['lo', lan, wan]
+export const interfaceNames = ({ lan, wans }: Pick<Config, 'lan' | 'wans'>): string[] => ['lo', lan, ...wans.map((wan) => wan.interface)]
 
 /** What the configuration says of a WAN. */
 export interface FollowedWan extends Pick<TableWan, 'name' | 'gateway' | 'weight' | 'metric'> {
@@ -49,13 +49,12 @@ export interface FollowedRoutesListener {
   problem(error: TsnatError): void
 }
 
-/** The WAN as configured. */
-export const followedWans = (config: Pick<Config, 'wan' | 'wanAddress'>): FollowedWan[] => {
-  const gateway = config.wanAddress === 'shared' ? undefined : config.wanAddress.gateway
-  return [{ name: config.wan, owned: ownedAddresses(config), gateway: gateway === undefined ? null : parseIpv4(gateway), weight: null, metric: null }]
-}
+/** The WANs as configured. */
+export const followedWans = ({ wans }: Pick<Config, 'wans'>): FollowedWan[] => wans.map((wan) => ({
+  name: wan.interface, owned: ownedAddresses(wan), gateway: wan.gateway === null ? null : parseIpv4(wan.gateway), weight: wan.weight, metric: wan.metric,
+}))
 
-type FollowConfig = Pick<Config, 'wan' | 'wanAddress' | 'lan' | 'lanAddress' | 'netns' | 'importKernelRoutes'>
+type FollowConfig = Pick<Config, 'wans' | 'lan' | 'lanAddress' | 'netns' | 'importKernelRoutes'>
 
 /** What a gateway of this configuration follows. Nothing on the host is changed. @throws NetlinkError, TsnatError when there is no such namespace */
 export const openFollowedRoutes = async (config: FollowConfig): Promise<FollowedRoutes> => {

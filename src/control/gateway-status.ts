@@ -1,6 +1,6 @@
 /** Puts a status together from the host, the counters and the flow table's header. */
 import { getSystemErrorName } from 'node:util'
-import type { GatewayStatus, InterfaceStatus } from '../api/types.js'
+import type { GatewayStatus, InterfaceStatus, WanStatus } from '../api/types.js'
 import { ZONE_LAN, ZONE_WAN } from '../attachment.js'
 import type { Config } from '../config.js'
 import { formatPorts } from '../host/port-set.js'
@@ -14,10 +14,14 @@ import {
 } from '../stats.js'
 import { version } from '../version.js'
 import type { Host } from './host.js'
+import type { HealthState } from './health/index.js'
+import type { Uplink } from './uplink.js'
 
 export interface StatusSources {
   readonly config: Config
   readonly host: Host
+  /** What the checks of a WAN have found; null where it has none. */
+  readonly health: (uplink: Uplink) => HealthState | null
   readonly stats: Float64Array
   /** Header of the flow table. */
   readonly header: Int32Array
@@ -46,8 +50,8 @@ const counters = (stats: Float64Array, zone: number): Pick<InterfaceStatus, 'rx'
 }
 
 /** With the raw driver, packets may also be lost between the data plane and the raw sockets. */
-const wanCounters = (stats: Float64Array, raw: Host['rawCounters']): ReturnType<typeof counters> => {
-  const own = counters(stats, ZONE_WAN)
+const wanCounters = (stats: Float64Array, { index, rawCounters: raw }: Uplink): ReturnType<typeof counters> => {
+  const own = counters(stats, ZONE_WAN + index)
   if (raw === null) return own
   return {
     rx: own.rx,
@@ -70,15 +74,46 @@ const countByProtocol = (header: Int32Array): Pick<GatewayStatus['flows'], 'tcp'
   return { tcp: count('tcp'), udp: count('udp'), icmp: count('icmp'), sctp: count('sctp'), gre: count('gre'), other: count('generic') }
 }
 
-export const describeStatus = ({ config, host, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
+const healthStatus = (state: HealthState | null): WanStatus['health'] => state === null ? null : {
+  alive: state.alive, since: new Date(state.since).toISOString(), error: state.error, milliseconds: state.milliseconds,
+}
+
+const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, ports }: { config: Config; stats: Float64Array; ports: string }): WanStatus => {
+  const { state, settings, config: wan, hasOffloads: offload } = uplink
+  const troubles = health === null || health.alive ? uplink.troubles : [...uplink.troubles, `its checks fail: ${health.error ?? 'no answer'}`]
+  const outward = settings.routes.find(({ prefixLength }) => prefixLength === 0)
+  const nextHop = outward?.gateway ?? null
+  const mac = nextHop === null ? null : (uplink.neighbour(nextHop)?.mac ?? null)
+  return {
+    name: uplink.name,
+    ifindex: state.ifindex,
+    up: state.up,
+    mtu: state.mtu,
+    addresses: wan.address === 'shared'
+      ? state.addresses.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)
+      : [...wan.address.owned],
+    offloads: offloadStatus(offload, { checksum: offload, tcp: offload, udp: offload }),
+    ...wanCounters(stats, uplink),
+    state: troubles.length === 0 ? 'ready' : 'degraded',
+    reasons: troubles,
+    health: healthStatus(health),
+    weight: wan.weight,
+    metric: wan.metric,
+    driver: config.wanDriver,
+    addressMode: wan.address === 'shared' ? 'shared' : 'owned',
+    address: outward === undefined || outward.source === 0 ? null : formatIpv4(outward.source),
+    nextHop: nextHop === null ? null : formatIpv4(nextHop),
+    neighbour: mac === null ? null : formatMac(mac.high, mac.low),
+    ports,
+    pool: config.nat.pool,
+  }
+}
+
+export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const reasons = state === 'starting' ? [] : host.troubles
-  const { wanState, wanSettings, tun } = host
-  const outward = wanSettings.routes.find(({ prefixLength }) => prefixLength === 0)
-  const nextHop = outward?.gateway ?? null
-  const mac = nextHop === null ? null : (host.neighbour(nextHop)?.mac ?? null)
+  const { tun } = host
   const byProtocol = countByProtocol(header)
-  const offload = host.wanHasOffloads
   return {
     name: config.name,
     version: version(),
@@ -99,24 +134,7 @@ export const describeStatus = ({ config, host, stats, header, capacity, state, e
       netns: config.netns ?? null,
       capture: captureText(config.capture),
     },
-    wan: {
-      name: config.wan,
-      ifindex: wanState.ifindex,
-      up: wanState.up,
-      mtu: wanState.mtu,
-      addresses: typeof config.wanAddress === 'string'
-        ? wanState.addresses.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)
-        : [...config.wanAddress.owned],
-      offloads: offloadStatus(offload, { checksum: offload, tcp: offload, udp: offload }),
-      ...wanCounters(stats, host.rawCounters),
-      driver: config.wanDriver,
-      addressMode: config.wanAddress === 'shared' ? 'shared' : 'owned',
-      address: outward === undefined || outward.source === 0 ? null : formatIpv4(outward.source),
-      nextHop: nextHop === null ? null : formatIpv4(nextHop),
-      neighbour: mac === null ? null : formatMac(mac.high, mac.low),
-      ports: formatPorts(host.ports),
-      pool: config.nat.pool,
-    },
+    wans: host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) })),
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,

@@ -71,6 +71,9 @@ export class PolicyService {
     return this.#options.seed
   }
 
+  /** Told of other rules before they take effect, which waits for it. */
+  onRules: (ruleset: Ruleset) => Promise<void> = () => Promise.resolve()
+
   /** The rules as they are now. */
   get ruleset(): Ruleset {
     return this.#state.ruleset
@@ -163,7 +166,10 @@ export class PolicyService {
     const link = this.#link
     if (link === null) return after
     if (counted !== null) await link.setCounters(counted.counters)
-    else if (before.ruleset !== state.ruleset) await link.useRules(state.ruleset, setNumbers(state))
+    else if (before.ruleset !== state.ruleset) {
+      await this.onRules(state.ruleset)
+      await link.useRules(state.ruleset, setNumbers(state))
+    }
     const rest = [...setMessages(edits), ...tableMessages(state.ip, changes, false)]
     if (rest.length === 0) return after
     link.send(rest)

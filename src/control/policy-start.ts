@@ -56,7 +56,7 @@ export const openPolicy = async (config: Config, log: Logger, now: () => number,
   await service.setLinks(devices, routes)
   const texts = readPolicy(config)
   // An interface that is not there is told of by the checks of the host.
-  const isMissing = native().interfaceIndex(config.wan) === 0
+  const isMissing = config.wans.some((wan) => native().interfaceIndex(wan.interface) === 0)
   service.load(isMissing ? { ...texts, ipBatch: null } : texts)
   return service
 }

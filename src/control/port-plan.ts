@@ -1,5 +1,5 @@
 /**
- * Which outside ports are tsnat's: those that are allowed and those of the forwards, without what sockets of the host hold
+ * Which outside ports are tsnat's, on all WANs: those that are allowed and those of the forwards, without what sockets of the host hold
  * on a shared address. The host's sockets come and go, so it is asked again from time to time (`refresh`).
  */
 import type { Logger } from 'pino'
@@ -7,12 +7,16 @@ import type { Config } from '../config.js'
 import { parseForward } from '../forward-text.js'
 import { canReservePorts } from '../host/changes.js'
 import type { NetworkNamespace } from '../host/namespace.js'
-import { formatPorts, intersectPorts, parsePorts, type PortSet, unitePorts } from '../host/port-set.js'
+import { formatPorts, intersectPorts, parsePorts, type PortSet, subtractPorts, unitePorts } from '../host/port-set.js'
 import { defaultPorts, type HostPorts, hostPorts, localPortRange, PORT_PROTOCOLS, type PortProtocol, usablePorts } from '../host/ports.js'
 import type { Forward } from '../nat/forwards.js'
+import type { PortRange } from '../worker-protocol.js'
 import { byProtocol, forwardedPorts, usableForwards } from './forward-plan.js'
+import { NO_REACH, type RuleReach } from './rule-reach.js'
 
 const ALL_PORTS = '1-65535'
+
+export const rangesOf = (ports: PortSet): PortRange[] => ports.map(({ first, last }) => [first, last] as const)
 
 /** Ports of all protocols together. */
 const unite = (ports: HostPorts): PortSet => PORT_PROTOCOLS.reduce<PortSet>((sum, name) => unitePorts(sum, ports[name]), [])
@@ -20,7 +24,7 @@ const unite = (ports: HostPorts): PortSet => PORT_PROTOCOLS.reduce<PortSet>((sum
 export class PortPlan {
   readonly #log: Logger
   readonly #namespace: NetworkNamespace
-  /** The kernel has the WAN's addresses too. */
+  /** The kernel has the addresses of a WAN too. */
   readonly #isShared: boolean
   /** Ports that may be used, before those that the host's sockets hold are taken out. */
   readonly #allowed: PortSet
@@ -33,11 +37,13 @@ export class PortPlan {
   /** Ports that are tsnat's and not a socket's of the host, by protocol, and those of either protocol. */
   guarded: HostPorts = byProtocol(() => [])
   any: PortSet = []
+  /** What rules make tsnat's. Takes effect with the next `refresh`. */
+  reach: RuleReach = NO_REACH
 
-  constructor(config: Pick<Config, 'ports' | 'forwards' | 'wanAddress'>, namespace: NetworkNamespace, log: Logger) {
+  constructor(config: Pick<Config, 'ports' | 'forwards' | 'wans'>, namespace: NetworkNamespace, log: Logger) {
     this.#log = log
     this.#namespace = namespace
-    this.#isShared = config.wanAddress === 'shared'
+    this.#isShared = config.wans.some(({ address }) => address === 'shared')
     this.#forwards = config.forwards.map((text) => parseForward(text)!)
     if (config.ports !== undefined) this.#allowed = parsePorts(config.ports)
     else if (!this.#isShared) this.#allowed = parsePorts(ALL_PORTS)
@@ -46,23 +52,25 @@ export class PortPlan {
 
   /** Ports that packets may come to. */
   get heard(): PortSet {
-    return unitePorts(this.#allowed, unite(forwardedPorts(this.#forwards)))
+    const { ports, sources } = this.reach
+    return [unite(forwardedPorts(this.#forwards)), unite(ports), sources].reduce(unitePorts, this.#allowed)
   }
 
   /** Takes out what sockets of the host hold on these addresses. Returns true when that changed something. */
   refresh(kernelAddresses: readonly number[]): boolean {
+    let held: HostPorts = byProtocol(() => [])
     if (this.#isShared) {
-      const held = hostPorts(this.#namespace, kernelAddresses)
-      this.usable = usablePorts(this.#allowed, unite(held))
+      held = hostPorts(this.#namespace, kernelAddresses)
+      this.usable = usablePorts(unitePorts(this.#allowed, this.reach.sources), unite(held))
       this.forwards = usableForwards(this.#forwards, held)
       this.#reportTaken(held)
     } else {
-      this.usable = this.#allowed
+      this.usable = unitePorts(this.#allowed, this.reach.sources)
       this.forwards = this.#forwards
     }
     const forwarded = forwardedPorts(this.forwards)
     const before = this.guarded
-    const after = byProtocol((name) => unitePorts(this.usable, forwarded[name]))
+    const after = byProtocol((name) => [forwarded[name], subtractPorts(this.reach.ports[name], held[name])].reduce(unitePorts, this.usable))
     if (PORT_PROTOCOLS.every((name) => formatPorts(after[name]) === formatPorts(before[name]))) return false
     this.guarded = after
     this.any = unite(after)

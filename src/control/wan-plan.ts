@@ -1,7 +1,8 @@
 /**
- * From what the kernel says of the WAN to what the data plane gets: which addresses flows may have, and for each route the
+ * From what the kernel says of a WAN to what the data plane gets: which addresses flows may have, and for each route the
  * next hop and the source.
  */
+import type { UplinkConfig } from '../config-wan.js'
 import type { Config } from '../config.js'
 import { ExitCode, TsnatError } from '../errors.js'
 import type { Network } from '../host/guard-rules.js'
@@ -33,6 +34,10 @@ export const requireUnowned = (state: WanState, exclusive: readonly number[]): v
   })
 }
 
+/** A route to everywhere by a next hop that the configuration names. */
+const defaultBy = (gateway: number | null, source: (nextHop: number) => number): Route[] =>
+  gateway === null ? [] : [{ destination: 0, prefixLength: 0, gateway, source: source(gateway) }]
+
 /** Routes of addresses that the kernel does not have: their subnets on the link, all else by the gateway. */
 const ownedRoutes = (state: WanState, owned: readonly InterfaceAddress[], gateway: number | null): Route[] => {
   const source = (nextHop: number): number => chooseSource(owned, nextHop)
@@ -42,41 +47,40 @@ const ownedRoutes = (state: WanState, owned: readonly InterfaceAddress[], gatewa
   const kernels = state.routes.map(({ destination, prefixLength, gateway: via }) => ({
     destination, prefixLength, gateway: via, source: source(via ?? destination),
   }))
-  const byGateway = gateway === null ? [] : [{ destination: 0, prefixLength: 0, gateway, source: source(gateway) }]
-  return [...byGateway, ...links, ...kernels]
+  return [...defaultBy(gateway, source), ...links, ...kernels]
 }
 
-/** Everything the data plane needs to know of the WAN in this state. */
-export const planWan = (state: WanState, config: Pick<Config, 'wanAddress' | 'nat'>): WanSettings => {
-  const owned = ownedAddresses(config)
-  if (owned !== null) {
-    const gatewayText = config.wanAddress === 'shared' ? undefined : config.wanAddress.gateway
-    const gateway = gatewayText === undefined ? null : parseIpv4(gatewayText)
-    return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: exclusiveAddresses(config)!, routes: ownedRoutes(state, owned, gateway), sources: owned }
-  }
+/** Everything the data plane needs to know of a WAN in this state. */
+export const planWan = (state: WanState, wan: UplinkConfig, config: Pick<Config, 'wans' | 'nat'>): WanSettings => {
+  const { up, enabled, mtu } = state
+  const gateway = wan.gateway === null ? null : parseIpv4(wan.gateway)
+  const owned = ownedAddresses(wan)
+  if (owned !== null) return { up, enabled, mtu, addresses: exclusiveAddresses(config, wan)!, routes: ownedRoutes(state, owned, gateway), sources: owned }
   const usable = state.addresses.filter(({ scope }) => scope < SCOPE_LINK)
-  const routes = state.routes.map(({ destination, prefixLength, gateway }) => ({
-    destination, prefixLength, gateway, source: chooseSource(usable, gateway ?? destination),
-  }))
-  return { up: state.up, enabled: state.enabled, mtu: state.mtu, addresses: usable.map(({ address }) => address), routes, sources: usable }
+  const source = (nextHop: number): number => chooseSource(usable, nextHop)
+  const kernels = state.routes.map(({ destination, prefixLength, gateway: via }) => ({ destination, prefixLength, gateway: via, source: source(via ?? destination) }))
+  return { up, enabled, mtu, addresses: usable.map(({ address }) => address), routes: [...defaultBy(gateway, source), ...kernels], sources: usable }
 }
 
-/** Addresses of the pool that the WAN does not have (int32): they are not used until it does. */
-export const missingFromPool = (settings: WanSettings, config: Pick<Config, 'nat'>): number[] => {
-  const present = new Set(settings.addresses)
+/** Addresses of the pool that no WAN has (int32): they are not used until one does. */
+export const missingFromPool = (wans: readonly WanSettings[], config: Pick<Config, 'nat'>): number[] => {
+  const present = new Set(wans.flatMap(({ addresses }) => addresses))
   return (poolAddresses(config) ?? []).filter((address) => !present.has(address))
 }
 
-/** Why no new flow can leave, one line each; empty when all is well. */
-export const troubles = (state: WanState, settings: WanSettings, config: Pick<Config, 'nat'>): string[] => {
+/** Why no new flow can leave by a WAN, one line each; empty when all is well. */
+export const troubles = (state: WanState, settings: WanSettings): string[] => {
   if (state.ifindex === 0) return [`interface ${state.name} does not exist`]
   const found: string[] = []
   if (!state.up) found.push(`interface ${state.name} is down or has no carrier`)
   if (settings.addresses.length === 0) found.push(`interface ${state.name} has no IPv4 address`)
   else if (!settings.routes.some(({ prefixLength }) => prefixLength === 0)) found.push(`no default route leaves by ${state.name}`)
-  const pool = poolAddresses(config)
-  if (pool !== null && settings.addresses.length > 0 && missingFromPool(settings, config).length === pool.length) {
-    found.push(`interface ${state.name} has none of the addresses of nat.pool`)
-  }
   return found
+}
+
+/** What keeps new flows from having an address of the pool, in one line; null when nothing does. */
+export const poolTrouble = (wans: readonly WanSettings[], names: readonly string[], config: Pick<Config, 'nat'>): string | null => {
+  const pool = poolAddresses(config)
+  if (pool === null || wans.every(({ addresses }) => addresses.length === 0) || missingFromPool(wans, config).length < pool.length) return null
+  return `${names.length === 1 ? `interface ${names[0]} has none` : `none of ${names.join(', ')} has any`} of the addresses of nat.pool`
 }

@@ -5,6 +5,7 @@
  *     local    INPUT        mangle ─► filter                                  it is for the gateway itself
  *     pass     FORWARD      mangle ─► filter                                  it is for somebody else; its TTL counts as lowered
  *     leave    POSTROUTING  mangle ─► nat: what it leaves as                  before it is sent
+ *     letOut   OUTPUT       raw ─► mangle ─► filter, then POSTROUTING         the gateway itself answers a packet
  *
  * `meet…` begins a packet; then its hooks are called in order. Each returns 0, or the drop code of a packet that must not go on, whose
  * sender was told if a rule said so. Rules see a packet as the kernel's do: from `pass` on with its new destination, and with the source
@@ -24,7 +25,8 @@ import { type HookName, HOOK_NAMES, STATE } from '../policy/model.js'
 import type { Reports } from '../reports.js'
 import type { Slab } from '../stack/batch.js'
 import { clampMss, MSS_OVERHEAD } from '../stack/mss.js'
-import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import { LATER_FRAGMENT, Packet, parse } from '../stack/parse.js'
+import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
 import type { Tracing } from '../trace/tracing.js'
@@ -39,6 +41,7 @@ const hookNumber = (name: HookName): number => HOOK_NAMES.indexOf(name)
 const PREROUTING = hookNumber('PREROUTING')
 const INPUT = hookNumber('INPUT')
 const FORWARD = hookNumber('FORWARD')
+const OUTPUT = hookNumber('OUTPUT')
 const POSTROUTING = hookNumber('POSTROUTING')
 
 /** Flags of segments that are told apart by more than their flow: those of a stored outcome have none of them. */
@@ -68,6 +71,7 @@ export class Hooks {
   readonly #timeouts: Int32Array
   readonly #tracing: Tracing
   readonly #meta = new PacketMeta()
+  readonly #own = new Packet()
   readonly #outcome: Outcome
   readonly #paths: StoredPaths
   /** What rules said of the destination of the packet in hand. */
@@ -104,6 +108,7 @@ export class Hooks {
   rulesChanged(): void {
     const policy = this.#policy
     this.isIdle = policy.isIdle
+    this.#reports.rules = policy.isIdle ? null : this
     this.watchedFlags = policy.isIdle ? 0 : WATCHED
     this.#paths.use(policy.evaluator.ruleset)
     this.hasDestination = false
@@ -229,6 +234,25 @@ export class Hooks {
     return this.#judge(packet, from)
   }
 
+  /**
+   * OUTPUT and POSTROUTING of an answer of the gateway's own, an ICMP error, a RST or an echo reply. It ends what is known of the packet
+   * that it answers, which goes no further.
+   */
+  letOut(at: number, length: number, to: Attachment): boolean {
+    const packet = this.#own
+    const { view } = this.#slab
+    if (parse(view, at, length, packet) !== 0) return true
+    this.#begin(packet, -1)
+    this.#meta.mark = 0
+    describeNoFlow(packet, this.#meta, packet.icmpType === icmp4.ECHO_REPLY ? STATE.ESTABLISHED : STATE.RELATED)
+    this.#run(OUTPUT, ALL_TABLES, packet, null, to)
+    if (this.#outcome.verdict === ACCEPT) this.#run(POSTROUTING, AFTER_TRACKING, packet, null, to)
+    if (this.#outcome.verdict !== ACCEPT) return false
+    this.#applyTos(packet)
+    if (this.#outcome.ttl !== packet.ttl) setTtl(view, packet, this.#outcome.ttl)
+    return true
+  }
+
   /** A flow was opened by the packet in hand. */
   opened(flow: number): void {
     this.#saveMark(flow)
@@ -273,7 +297,8 @@ export class Hooks {
     meta.tos = this.#tos
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
-    this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
+    // An answer of the gateway's has marks of its own.
+    if (packet !== this.#own) this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
     if (outcome.logCount > 0) {
       if (!outcome.isDry) this.#log.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
       outcome.logCount = 0

@@ -19,16 +19,19 @@ import { instanceDirectory, runDirectory } from './run-directory.js'
 export { referenceTo } from './journal-steps.js'
 export type { NamespaceReference, Step } from './journal-steps.js'
 
+/** What an instance occupies of a WAN. */
+export interface WanClaim {
+  namespace: string
+  interface: string
+  /** Ports on a shared address; null when it has addresses of its own. */
+  ports: string | null
+  /** Addresses of its own, without prefix length; empty on a shared address. */
+  addresses: string[]
+}
+
 /** What an instance occupies; others that want the same are refused. Namespaces by their identity. */
 export interface Claims {
-  wan: {
-    namespace: string
-    interface: string
-    /** Ports on a shared address; null when it has addresses of its own. */
-    ports: string | null
-    /** Addresses of its own, without prefix length; empty on a shared address. */
-    addresses: string[]
-  }
+  wans: WanClaim[]
   lan: { namespace: string; interface: string }
 }
 
@@ -39,7 +42,7 @@ export interface Instance {
 }
 
 interface JournalFile extends Instance {
-  version: 1
+  version: 2
   /** Start time of the process, in clock ticks since boot. */
   start: string
   steps: Step[]
@@ -70,7 +73,7 @@ const readJournal = (name: string): JournalFile | null => {
   }
   try {
     const file = JSON.parse(text) as JournalFile
-    if (file.version === 1 && Array.isArray(file.steps)) return file
+    if (file.version === 2 && Array.isArray(file.steps)) return file
   } catch {
     // Not JSON: reported below.
   }
@@ -167,7 +170,7 @@ export class Journal {
 
   private constructor(name: string, claims: Claims) {
     this.name = name
-    this.#file = { version: 1, name, pid: process.pid, start: processStart(process.pid) ?? '', claims, steps: [] }
+    this.#file = { version: 2, name, pid: process.pid, start: processStart(process.pid) ?? '', claims, steps: [] }
     write(this.#file)
   }
 

@@ -2,9 +2,9 @@
  * Capture of interfaces: what arrives on them goes into the TUN, and IPv4 is forwarded between them and it.
  *
  * One policy rule for each interface leads to table N, with the default route by the TUN. What the main table sends
- * elsewhere than through the WAN (to another captured interface, into a VPN) is none of tsnat's business: table N has a
+ * elsewhere than through a WAN (to another captured interface, into a VPN) is none of tsnat's business: table N has a
  * throw route for each such destination, which sends the lookup on to the main table. These follow the main table. What
- * leads through the WAN, its own subnet included, is captured: it must not leave with its private source address.
+ * leads through a WAN, its own subnet included, is captured: it must not leave with its private source address.
  *
  * What the kernel has to say of packets that came out of the TUN (host unreachable, fragmentation needed) goes back into it, so that
  * tsnat translates what it quotes: it is sent from the TUN's address, to which a rule of its own applies.
@@ -33,8 +33,8 @@ export interface CapturedInterfacesOptions {
   tun: string
   /** The kernel's end of the TUN, int32. */
   address: number
-  /** Null when the WAN is in another namespace. */
-  wan: string | null
+  /** None when they are in another namespace. */
+  wans: readonly string[]
   table: number
   priority: number
   /** Told of what could not be set but is not vital. */
@@ -129,13 +129,13 @@ export class CapturedInterfaces {
 
   /** Makes the throw routes what the main table asks for. */
   async #follow(): Promise<void> {
-    const { rtnetlink, namespace, wan, tun, table } = this.#options
+    const { rtnetlink, namespace, wans, tun, table } = this.#options
     this.#dirty = false
-    const captured = namespace.run(() => [wan, tun].map((name) => (name === null ? 0 : native().interfaceIndex(name))))
+    const captured = namespace.run(() => [...wans, tun].map((name) => native().interfaceIndex(name)))
     const staysOut = (route: Route): boolean =>
       route.type === 'unicast' && route.prefixLength > 0 && !captured.includes(route.ifindex)
     const routes = (await rtnetlink.routes()).filter((route) => route.table === TABLE_MAIN)
-    // A multipath route of which one way is the WAN is captured.
+    // A multipath route of which one way is a WAN is captured.
     const throughWan = new Set(routes.filter(({ ifindex }) => captured.includes(ifindex)).map(keyOf))
     const wanted = new Map(routes.filter(staysOut).map((route) => [keyOf(route), route]))
     for (const [key, { destination, prefixLength }] of wanted) {
@@ -156,10 +156,11 @@ export class CapturedInterfaces {
   }
 }
 
-const requireCapturable = (name: string, { namespace, wan, tun }: CapturedInterfacesOptions): void => {
+const requireCapturable = (name: string, { namespace, wans, tun }: CapturedInterfacesOptions): void => {
   if (namespace.run(() => native().interfaceIndex(name)) === 0) throw unknownInterface(name, namespace)
-  if (name !== wan && name !== tun) return
-  throw new TsnatError(`interface "${name}" is the ${name === wan ? 'WAN' : 'TUN'} and cannot be captured`, {
+  const isWan = wans.includes(name)
+  if (!isWan && name !== tun) return
+  throw new TsnatError(`interface "${name}" is the ${isWan ? 'WAN' : 'TUN'} and cannot be captured`, {
     code: 'CAPTURE_WAN',
     hint: 'name the interfaces of the LAN in --capture iif=…',
     exitCode: ExitCode.usage,

@@ -6,7 +6,7 @@
  *
  * Capture `default`, in the namespace of the WAN, sends what would take the default route into the TUN:
  *
- *     P    oif WAN lookup main            sockets bound to the WAN device
+ *     P    oif WAN lookup main            sockets bound to a WAN device; one rule for each WAN
  *     P    from WANADDR lookup main       replies of this host's servers; one rule for each address, kept up to date
  *     P+1  lookup main suppress_prefixlength 0    whatever has a route of its own, but not the default route
  *     P+2  not fwmark MARK lookup N       all else (MARK: packets of the raw driver)
@@ -49,7 +49,9 @@ export interface LanOptions {
   capture: Capture
   wan: {
     namespace: NetworkNamespace
-    name: string
+    /** Interfaces, at least one. */
+    names: readonly string[]
+    /** That the kernel has on any of them. */
     addresses: readonly number[]
   }
   /** SO_MARK of packets that must not be captured; 0 for none. */
@@ -122,7 +124,7 @@ export class Lan {
     await this.#rtnetlink.setLink(this.ifindex, { mtu })
   }
 
-  /** The WAN has these addresses now. Where that concerns the capture, rules are added and removed. @throws NetlinkError */
+  /** The WANs have these addresses now. Where that concerns the capture, rules are added and removed. @throws NetlinkError */
   updateWanAddresses(addresses: readonly number[]): Promise<void> {
     const turn = this.#last.then(() => this.#bypassAddresses(addresses))
     this.#last = turn.catch(() => {})
@@ -227,7 +229,7 @@ export class Lan {
     const priority = freePriority(rules, 3)
     const add = (rule: Rule): Promise<Step> => addRule(journal, namespace, this.#rtnetlink, rule)
     // The rule that captures comes last, so that nothing is captured that should not be.
-    await add({ priority, table: TABLE_MAIN, outputInterface: wan.name })
+    for (const outputInterface of wan.names) await add({ priority, table: TABLE_MAIN, outputInterface })
     this.#bypassPriority = priority
     await this.updateWanAddresses(wan.addresses)
     await add({ priority: priority + 1, table: TABLE_MAIN, suppressPrefixLength: 0 })
@@ -262,7 +264,7 @@ export class Lan {
       names,
       tun: name,
       address: this.#options.address,
-      wan: this.#isForeign ? null : wan.name,
+      wans: this.#isForeign ? [] : wan.names,
       table,
       priority: freePriority(rules, 1),
       warn: (sentence) => this.#warnings.push(sentence),

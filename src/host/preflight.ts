@@ -4,7 +4,7 @@ import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
 import { unknownInterface } from './interface-error.js'
 import { runningInstances } from './journal.js'
-import type { Claims, Instance } from './journal.js'
+import type { Claims, Instance, WanClaim } from './journal.js'
 import { requireFreeSubnet } from './lan-subnet.js'
 import type { Subnet } from './lan-subnet.js'
 import type { NetworkNamespace } from './namespace.js'
@@ -78,7 +78,7 @@ export const requireFreeName = (name: string, namespace: NetworkNamespace): void
 }
 
 /** What two instances on one WAN interface both want; null when they can live side by side. */
-const conflict = (ours: Claims['wan'], theirs: Claims['wan']): string | null => {
+const conflict = (ours: WanClaim, theirs: WanClaim): string | null => {
   const address = ours.addresses.find((one) => theirs.addresses.includes(one))
   if (address !== undefined) return `address ${address}`
   if (ours.ports === null || theirs.ports === null) return null
@@ -86,18 +86,20 @@ const conflict = (ours: Claims['wan'], theirs: Claims['wan']): string | null => 
   return shared.length === 0 ? null : `ports ${formatPorts(shared)}`
 }
 
-/** @throws TsnatError WAN_IN_USE when another instance has ports or addresses of the WAN that this one wants */
-export const requireUnclaimed = (name: string, { wan }: Claims, running: readonly Instance[] = runningInstances()): void => {
+/** @throws TsnatError WAN_IN_USE when another instance has ports or addresses of a WAN that this one wants */
+export const requireUnclaimed = (name: string, { wans }: Claims, running: readonly Instance[] = runningInstances()): void => {
   for (const other of running) {
-    const { interface: device, namespace } = other.claims.wan
-    if (other.name === name || device !== wan.interface || namespace !== wan.namespace) continue
-    const what = conflict(wan, other.claims.wan)
-    if (what === null) continue
-    throw new TsnatError(`interface "${device}" is in use by instance "${other.name}" (pid ${other.pid}): both want ${what}`, {
-      code: 'WAN_IN_USE',
-      hint: `stop it with "tsnat down --name ${other.name}", or give this one other --ports or an address of its own`,
-      exitCode: ExitCode.device,
-    })
+    if (other.name === name) continue
+    for (const wan of wans) {
+      const theirs = other.claims.wans.find((one) => one.interface === wan.interface && one.namespace === wan.namespace)
+      const what = theirs === undefined ? null : conflict(wan, theirs)
+      if (what === null) continue
+      throw new TsnatError(`interface "${wan.interface}" is in use by instance "${other.name}" (pid ${other.pid}): both want ${what}`, {
+        code: 'WAN_IN_USE',
+        hint: `stop it with "tsnat down --name ${other.name}", or give this one other --ports or an address of its own`,
+        exitCode: ExitCode.device,
+      })
+    }
   }
 }
 
@@ -115,7 +117,7 @@ export const preflight = async ({ name, claims, wanNamespace, lanNamespace, subn
   const foreign = wanNamespace.id !== lanNamespace.id
   requireCapabilities(foreign)
   requireTunDevice()
-  requireInterface(claims.wan.interface, wanNamespace)
+  for (const wan of claims.wans) requireInterface(wan.interface, wanNamespace)
   requireUnclaimed(name, claims)
   requireFreeName(claims.lan.interface, lanNamespace)
   await requireFreeSubnet(subnet, foreign ? [wanNamespace, lanNamespace] : [wanNamespace])

@@ -40,11 +40,12 @@ export const expire = (
   return done
 }
 
-/** Closes the flows whose external address is not among `addresses`. Returns how many. */
-export const closeAddressesExcept = (table: FlowTable, addresses: ReadonlySet<number>): number => {
+/** Closes the flows whose external address is one of `addresses`, which are gone. Returns how many. */
+export const closeAddresses = (table: FlowTable, addresses: ReadonlySet<number>): number => {
   let closed = 0
+  if (addresses.size === 0) return closed
   for (let flow = 0; flow < table.used; flow++) {
-    if (table.isLive(flow) && !hasOutsideAddress(table, flow, addresses)) {
+    if (table.isLive(flow) && hasOutsideAddress(table, flow, addresses)) {
       table.close(flow)
       closed++
     }
@@ -52,10 +53,10 @@ export const closeAddressesExcept = (table: FlowTable, addresses: ReadonlySet<nu
   return closed
 }
 
-/** Whether the outside endpoint of a flow is at one of these addresses, or is the inside endpoint itself (not translated). */
+/** Whether the outside endpoint of a flow is at one of these addresses, and is not the inside endpoint itself (not translated). */
 const hasOutsideAddress = (table: FlowTable, flow: number, addresses: ReadonlySet<number>): boolean => {
   // It is where packets of the side opposite to the inside host's are addressed to.
   const side = table.zoneOf(flow * 2) === ZONE_INSIDE ? flow * 2 + 1 : flow * 2
   const outside = table.sides[side * SIDE_WORDS + SIDE_DESTINATION]!
-  return addresses.has(outside) || outside === table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]
+  return addresses.has(outside) && outside !== table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]
 }

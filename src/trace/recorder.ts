@@ -171,6 +171,11 @@ export class Recorder implements TraceRecorder {
     this.#add({ step: 'answer', kind: 'tcp-reset', type: 0, code: 0 })
   }
 
+  /** A rule does not let the answer out that was told last. */
+  answerDropped(): void {
+    this.#add({ step: 'answer-dropped' })
+  }
+
   /** @param code of drop.ts */
   dropped(code: number): void {
     this.#add({ step: 'drop', code })

@@ -70,7 +70,7 @@ export const exampleStatus = (): GatewayStatus => ({
     netns: null,
     capture: 'default',
   },
-  wan: {
+  wans: [{
     name: 'eth0',
     ifindex: 2,
     up: true,
@@ -80,13 +80,18 @@ export const exampleStatus = (): GatewayStatus => ({
     rx: { packets: 23456, bytes: 987_654_321 },
     tx: { packets: 12345, bytes: 1_234_567, errors: 2, lastError: 'ENOBUFS' },
     kernelDrops: 5,
+    state: 'ready',
+    reasons: [],
+    health: null,
+    weight: null,
+    metric: null,
     driver: 'packet',
     addressMode: 'shared',
     address: '198.51.100.1',
     nextHop: '198.51.100.254',
     neighbour: '52:54:00:12:34:56',
     pool: null, ports: '512-599,36864-60999',
-  },
+  }],
   flows: { count: 3, capacity: 262144, tcp: 1, udp: 1, icmp: 1, sctp: 0, gre: 0, other: 0, opened: 1000, expired: 997, refused: 4 },
   limits: {
     profile: 'behave', sources: 2, flowsPerSource: null, newFlowsPerSource: 100, halfOpen: { count: 1, limit: 5000 }, halfOpenPerSource: null,

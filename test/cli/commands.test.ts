@@ -149,7 +149,7 @@ describe('tsnat status', () => {
 
   it('says what is wrong', async () => {
     const status = exampleStatus()
-    gateway.state = { ...status, state: 'degraded', reasons: ['eth0 is down'], drops: {}, wan: { ...status.wan, up: false, address: null, nextHop: null, neighbour: null, offloads: { vnetHeader: false, checksum: false, tcpSegmentation: false, udpSegmentation: false } } }
+    gateway.state = { ...status, state: 'degraded', reasons: ['eth0 is down'], drops: {}, wans: [{ ...status.wans[0]!, up: false, address: null, nextHop: null, neighbour: null, offloads: { vnetHeader: false, checksum: false, tcpSegmentation: false, udpSegmentation: false } }] }
     const { code, out } = await tsnat('status')
     expect(code).toBe(ExitCode.ok)
     expect(out).toContain('tsnat default: degraded')

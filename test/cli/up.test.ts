@@ -38,7 +38,7 @@ describe('flags of up', () => {
     expect(
       config([
         '--wan=eth1', '--lan=tun7', '--name=lab', '--lan-address=192.168.9.2/24', '--lan-mtu=9000', '--capture=iif=br0,lan1',
-        '--wan-address=owned:198.51.100.7/24,198.51.100.8/24', '--wan-gateway=198.51.100.1', '--wan-driver=packet', '--ports=1024-2047',
+        '--wan-address=owned:198.51.100.7/24,198.51.100.8/24', '--wan-gateway=198.51.100.1', '--wan-driver=packet', '--dead-flows=leave', '--ports=1024-2047',
         '--import-kernel-routes', '--no-mss-clamp', '--lan-offload=off', '--wan-offload=on', '--busy-poll=50', '--timeout=udp=30', '--timeout', 'tcp-established=99',
         '--nat=udp.filtering=endpoint-independent', '--nat', 'ports.hold=7', '--nat-rule=from=10.0.0.0/8,ports=53+99-100,translate=false', '--profile=linux', '--forward=tcp:8080:192.168.9.3:80', '--forward', 'udp:53:192.168.9.3:53',
         '--limit', 'fragment-bytes=70000', '--fault=lan.in.loss=0.05', '--fault', 'wan.out.seed=9', '--log-level=debug', '--log-format=json',
@@ -46,9 +46,9 @@ describe('flags of up', () => {
       ]),
     ).toEqual({
       name: 'lab',
-      wan: 'eth1',
+      wans: [{ interface: 'eth1', address: { owned: ['198.51.100.7/24', '198.51.100.8/24'] }, gateway: '198.51.100.1', weight: null, metric: null, check: null }],
       wanDriver: 'packet',
-      wanAddress: { owned: ['198.51.100.7/24', '198.51.100.8/24'], gateway: '198.51.100.1' },
+      deadFlows: 'leave',
       ports: '1024-2047',
       lan: 'tun7',
       lanAddress: '192.168.9.2/24',
@@ -80,12 +80,41 @@ describe('flags of up', () => {
   it('win over the file, and leave the rest of it', () => {
     const file = 'wan: eth0\nmssClamp: false\ntimeouts: { udp: 60, icmp: 30 }\nwanAddress: { owned: [198.51.100.7/24] }\n'
     const result = config(['--mss-clamp', '--timeout', 'udp=10', '--wan-gateway', '198.51.100.1'], file)
-    expect(result).toMatchObject({ wan: 'eth0', mssClamp: true, wanAddress: { owned: ['198.51.100.7/24'], gateway: '198.51.100.1' } })
+    expect(result).toMatchObject({ mssClamp: true, wans: [{ interface: 'eth0', address: { owned: ['198.51.100.7/24'] }, gateway: '198.51.100.1' }] })
     expect(result.timeouts).toMatchObject({ udp: 10, icmp: 30 })
     expect(config([], file).mssClamp).toBe(false)
   })
 
+  it('name several WANs', () => {
+    const { wans } = config([
+      '--wan', 'eth0', '--wan', 'eth1,weight=2,metric=50,gateway=192.0.2.254,check=icmp:192.0.2.1,interval=0.5,timeout=1,fails=2,passes=1',
+      '--wan', 'eth2,address=owned:198.51.100.7/24+198.51.100.8/24,check=arp', '--wan', 'eth3,address=shared,check=http://192.0.2.1:8080/up,expect=204',
+      '--wan', 'eth4,check=tcp:192.0.2.1:443', '--wan-address', 'owned:203.0.113.5/24',
+    ])
+    const plain = { address: 'shared', gateway: null, weight: null, metric: null, check: null }
+    const check = { interval: 5, timeout: 2, fails: 3, passes: 3 }
+    expect(wans).toEqual([
+      { ...plain, interface: 'eth0', address: { owned: ['203.0.113.5/24'] } },
+      {
+        ...plain, interface: 'eth1', weight: 2, metric: 50, gateway: '192.0.2.254',
+        check: { type: 'icmp', target: '192.0.2.1', interval: 0.5, timeout: 1, fails: 2, passes: 1 },
+      },
+      { ...plain, interface: 'eth2', address: { owned: ['198.51.100.7/24', '198.51.100.8/24'] }, check: { ...check, type: 'arp' } },
+      { ...plain, interface: 'eth3', check: { ...check, type: 'http', target: 'http://192.0.2.1:8080/up', expect: 204 } },
+      { ...plain, interface: 'eth4', check: { ...check, type: 'tcp', target: '192.0.2.1:443' } },
+    ])
+    expect(config(['--wan', 'eth1,check=none']).wans).toEqual([{ ...plain, interface: 'eth1' }])
+    expect(config(['--wan', 'eth1'], 'wan: [eth5, eth6]\n').wans.map(({ interface: name }) => name)).toEqual(['eth1'])
+  })
+
   it.each([
+    [['--wan', 'eth1,weight=0'], '--wan: wan.1.weight is 0, but must be a whole number from 1 to 256'],
+    [['--wan', 'eth1,wieght=2'], '--wan: wan.1.wieght is not a known key'],
+    [['--wan', 'eth1,weight'], '--wan weight: there is no "="'],
+    [['--wan', 'a/b'], '--wan: wan.1 is "a/b", but must be an interface name'],
+    [['--wan', 'eth1,check=ping'], '--wan: wan.1.check.type is "ping", but must be one of icmp, tcp, http, arp, none'],
+    [['--wan', 'eth0'], '--wan: interface "eth0" is a WAN twice'],
+    [['--dead-flows', 'kill'], '--dead-flows: deadFlows is "kill", but must be one of reset, icmp, leave'],
     [['--lan-mtu', 'big'], '--lan-mtu: lanMtu is "big", but must be a whole number from 576 to 65535'],
     [['--timeout', 'udp=soon'], '--timeout udp: timeouts.udp is "soon", but must be'],
     [['--nat', 'udp.mapping=cone'], '--nat udp.mapping: nat.udp.mapping is "cone", but must be one of'],

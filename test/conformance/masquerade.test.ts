@@ -9,9 +9,10 @@ const HOST = end(A, 5000)
 const address = (text: string, prefixLength: number, primary = true): WanAddress => ({ address: ip(text), peer: ip(text), prefixLength, primary, scope: 0 })
 const route = (destination: string, prefixLength: number, gateway: string | null) =>
   ({ destination: ip(destination), prefixLength, gateway: gateway === null ? null : ip(gateway), source: null, metric: 0, mtu: null })
+const CONFIG = parseConfig({ wan: 'wan', profile: 'linux' })
 const state = (addresses: WanAddress[], routes: WanState['routes']): WanState => ({ ...absentState('wan'), ifindex: 2, up: true, enabled: true, mtu: 1500, addresses, routes })
 const settle = (gateway: WatchedGateway, wan: WanState): WatchedGateway => {
-  gateway.setWan(0, planWan(wan, parseConfig({ wan: 'wan', profile: 'linux' })))
+  gateway.setWan(0, planWan(wan, CONFIG.wans[0]!, CONFIG))
   return gateway
 }
 const OTHER = '192.0.2.7'

@@ -160,6 +160,15 @@ COMMIT`)
   })
 })
 
+it('OUTPUT decides on what the gateway itself says', () => {
+  const gateway = gatewayWith('*filter\n-A OUTPUT -p icmp --icmp-type echo-reply -m conntrack --ctstate ESTABLISHED -j DROP\nCOMMIT\n*mangle\n-A OUTPUT -m conntrack --ctstate RELATED -j DSCP --set-dscp 8\nCOMMIT')
+  gateway.fromLan(buildIcmpEcho({ source: A, destination: G, identifier: 1 }))
+  expect(gateway.toLan()).toEqual([])
+  const exceeded = lan(gateway.fromLan(buildUdp({ ...UDP, ttl: 1 })))
+  expect([icmp(exceeded), exceeded[1]]).toEqual(['11/0', 32])
+  expect(gateway.drops).toEqual({ 'rule': 1, 'ttl-expired': 1 })
+})
+
 describe('mangle', () => {
   const ttlOf = (bytes: Uint8Array): number => bytes[8]!
   it.each([

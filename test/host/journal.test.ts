@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tsnat-journal-'))
 process.env['TSNAT_RUN_DIR'] = folder
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const claims: Claims = { wan: { namespace: '4:1', interface: 'eth0', ports: null, addresses: ['198.51.100.7'] }, lan: { namespace: '4:1', interface: 'tun0' } }
+const claims: Claims = { wans: [{ namespace: '4:1', interface: 'eth0', ports: null, addresses: ['198.51.100.7'] }], lan: { namespace: '4:1', interface: 'tun0' } }
 const file = (name: string): string => join(folder, name, 'journal.json')
 const read = (name: string): { steps: unknown[]; pid: number } => JSON.parse(readFileSync(file(name), 'utf8')) as { steps: unknown[]; pid: number }
 /** A step whose undoing finds nothing to do: the value is not what it says it was set to. */

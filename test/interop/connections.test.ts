@@ -68,7 +68,7 @@ const seenOf = async ({ protocol = 'tcp', from = '192.168.1.2', port, to = SERVE
 }
 
 /** Port ranges of the status, `512-599,36864-60999`, as pairs. */
-const allowedRanges = async (): Promise<number[][]> => (await bed.status()).wan.ports.split(',').map((range) => range.split('-').map(Number))
+const allowedRanges = async (): Promise<number[][]> => (await bed.status()).wans[0]!.ports.split(',').map((range) => range.split('-').map(Number))
 const isIn = (ranges: number[][], port: number): boolean => ranges.some(([first, last]) => port >= first! && port <= (last ?? first!))
 
 describe('on an address shared with the host', () => {

@@ -37,7 +37,7 @@ describe.each([['with', []], ['without', ['--lan-offload', 'off', '--wan-offload
   })
 
   it('is seen as what it is, and nothing was dropped', async () => {
-    const { wan, drops } = await bed.status()
-    expect([wan.neighbour, wan.nextHop, drops]).toEqual([null, null, {}])
+    const { wans, drops } = await bed.status()
+    expect([wans[0]!.neighbour, wans[0]!.nextHop, drops]).toEqual([null, null, {}])
   })
 })

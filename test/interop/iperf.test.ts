@@ -45,6 +45,6 @@ describe.each(directions)('UDP %s', (_, direction) => {
 })
 
 it('nothing was dropped', async () => {
-  const { drops, lan, wan } = await bed.status()
-  expect({ drops, errors: [lan.tx.errors, wan.tx.errors], kernel: wan.kernelDrops }).toEqual({ drops: {}, errors: [0, 0], kernel: 0 })
+  const { drops, lan, wans: [wan] } = await bed.status()
+  expect({ drops, errors: [lan.tx.errors, wan!.tx.errors], kernel: wan!.kernelDrops }).toEqual({ drops: {}, errors: [0, 0], kernel: 0 })
 })

@@ -45,7 +45,7 @@ const exchange = async (size = 1400): Promise<[lan: number, wan: number]> => {
   expect(await output(bed.client, gso, ['exchange', SERVER, '7000', String(size), String(ROUNDS)])).toBe(`${DATAGRAMS} datagrams each way\n`)
   const after = await bed.status()
   expect(after.drops).toEqual(before.drops)
-  return [after.lan.rx.packets - before.lan.rx.packets, after.wan.rx.packets - before.wan.rx.packets]
+  return [after.lan.rx.packets - before.lan.rx.packets, after.wans[0]!.rx.packets - before.wans[0]!.rx.packets]
 }
 
 const features = async (where: LabNamespace, device: string): Promise<void> => {
@@ -68,7 +68,8 @@ describe.each([
     else expect(fromLan).toBeLessThan(DATAGRAMS / 10)
     expect(fromWan).toBeLessThan(DATAGRAMS / 10)
     await transfer()
-    const { drops, lan: { offloads: ofLan, tx: toLan }, wan: { offloads: ofWan, tx: toWan } } = await bed.status()
+    const { drops, lan: { offloads: ofLan, tx: toLan }, wans } = await bed.status()
+    const { offloads: ofWan, tx: toWan } = wans[0]!
     expect(drops).toEqual({})
     expect([toLan.errors, toWan.errors]).toEqual([0, 0])
     for (const [offloads, isOff] of [[ofLan, flags.includes('--lan-offload')], [ofWan, flags.includes('--wan-offload')]] as const) {
@@ -106,8 +107,8 @@ describe('where the WAN is narrower than the networks of client and server', () 
     for (const end of [bed.client, far]) end.sysctl('net.ipv4.ip_no_pmtu_disc', 1)
     const before = await bed.status()
     expect(await output(bed.client, gso, ['exchange', '192.0.2.2', '7000', '1400', '10'])).toBe('400 datagrams each way\n')
-    const { drops, wan } = await bed.status()
+    const { drops, wans: [wan] } = await bed.status()
     expect(drops).toEqual({})
-    expect(wan.rx.packets - before.wan.rx.packets).toBe(800)
+    expect(wan!.rx.packets - before.wans[0]!.rx.packets).toBe(800)
   })
 })

@@ -64,7 +64,7 @@ describe('an owned address', () => {
   it('with the kernel\'s default route for a next hop', async () => {
     await lab.up(...owned(OWNED))
     await works()
-    expect((await lab.status()).wan.nextHop).toBe(SERVER)
+    expect((await lab.status()).wans[0]!.nextHop).toBe(SERVER)
   })
 
   it('may use every port, and keeps the client\'s', async () => {

@@ -59,7 +59,7 @@ describe('an address that is shared', () => {
     const { client, gateway, server } = lab
     await Promise.all([serveHttp(server), serveHttp(gateway, 40000)])
     await lab.up()
-    expect((await lab.status()).wan.ports).toBe('512-599,36864-39999,40001-60999')
+    expect((await lab.status()).wans[0]!.ports).toBe('512-599,36864-39999,40001-60999')
     expect(await fetchPage(server, `http://${GATEWAY}:40000/`)).toContain(SERVER)
     // The client's own port is not free outside, and is replaced.
     const seen = await fetchPage(client, `http://${SERVER}/`, '--local-port', '40000')
@@ -67,11 +67,11 @@ describe('an address that is shared', () => {
     expect(seen).not.toContain(' 40000')
 
     const late = await serveHttp(gateway, 45000)
-    await lab.untilStatus(({ wan }) => wan.ports === '512-599,36864-39999,40001-44999,45001-60999')
+    await lab.untilStatus(({ wans: [wan] }) => wan!.ports === '512-599,36864-39999,40001-44999,45001-60999')
     await until(async () => (await fetchPage(server, `http://${GATEWAY}:45000/`)).includes(SERVER))
     expect(await fetchPage(client, `http://${SERVER}/`, '--local-port', '45000')).not.toContain(' 45000')
     late.kill()
-    await lab.untilStatus(({ wan }) => wan.ports === '512-599,36864-39999,40001-60999')
+    await lab.untilStatus(({ wans: [wan] }) => wan!.ports === '512-599,36864-39999,40001-60999')
   })
 
   it('the kernel is kept off the ports that tsnat uses', async () => {

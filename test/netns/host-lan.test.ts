@@ -36,7 +36,7 @@ host.script(
   'ip route add 10.50.0.0/16 via 172.19.0.9',
 )
 
-const claims: Claims = { wan: { namespace: host.namespace.id, interface: 'eth0', ports: '40000-41000', addresses: [] }, lan: { namespace: host.namespace.id, interface: 'tun0' } }
+const claims: Claims = { wans: [{ namespace: host.namespace.id, interface: 'eth0', ports: '40000-41000', addresses: [] }], lan: { namespace: host.namespace.id, interface: 'tun0' } }
 
 let fd = -1
 let lan: Lan | undefined
@@ -57,7 +57,7 @@ const open = async (options: Partial<LanOptions> = {}, withTun = true): Promise<
     prefixLength: 24,
     mtu: 1400,
     capture: 'default',
-    wan: { namespace: host.namespace, name: 'eth0', addresses: [ip('198.51.100.2')] },
+    wan: { namespace: host.namespace, names: ['eth0'], addresses: [ip('198.51.100.2')] },
     journal,
     ...options,
   })
@@ -359,13 +359,13 @@ describe('journal', () => {
     import { readSysctl } from '../../src/host/sysctl.js'
 import { native } from 'src/native.js'
     const namespace = ownNamespace()
-    const claims = { wan: { namespace: namespace.id, interface: 'eth0', ports: '1-5', addresses: [] }, lan: { namespace: namespace.id, interface: 'tun0' } }
+    const claims = { wans: [{ namespace: namespace.id, interface: 'eth0', ports: '1-5', addresses: [] }], lan: { namespace: namespace.id, interface: 'tun0' } }
     const { journal, recovered } = await Journal.open('crash', claims)
     if (recovered !== null) console.log('recovered', recovered.undone.length)
     native().tunOpen('tun0', true, [])
     await reservePorts(journal, namespace, [{ first: 40000, last: 41000 }])
     await Lan.open({ namespace, name: 'tun0', address: ${ip('10.77.0.2')}, prefixLength: 24, mtu: 1500, capture: { iif: ['br0', 'lan1'] },
-      wan: { namespace, name: 'eth0', addresses: [] }, journal })
+      wan: { namespace, names: ['eth0'], addresses: [] }, journal })
     console.log('up')
     setInterval(() => {}, 1000)`
 

@@ -22,7 +22,7 @@ host.veth('eth0', inner, 'p0')
 host.script('ip addr add 198.51.100.2/24 dev eth0', 'ip route add default via 198.51.100.1', 'ip route add 10.64.0.0/12 via 198.51.100.9')
 
 const claimsFor = (wan = 'eth0', lan = 'tun0'): Claims => ({
-  wan: { namespace: host.namespace.id, interface: wan, ports: '512-599,40000-49999', addresses: [] },
+  wans: [{ namespace: host.namespace.id, interface: wan, ports: '512-599,40000-49999', addresses: [] }],
   lan: { namespace: host.namespace.id, interface: lan },
 })
 const check = (subnet = '192.168.77.2/24', claims = claimsFor(), lanNamespace = host.namespace): Promise<void> => {
@@ -60,7 +60,7 @@ describe('preflight', () => {
 
   it('refuses ports and addresses of the WAN that another instance has', async () => {
     const other = (ports: string | null, addresses: string[] = [], name = 'other') =>
-      [{ name, pid: 77, claims: { ...claimsFor(), wan: { ...claimsFor().wan, ports, addresses } } }]
+      [{ name, pid: 77, claims: { ...claimsFor(), wans: [{ ...claimsFor().wans[0]!, ports, addresses }] } }]
     expect(() => requireUnclaimed('test', claimsFor(), other('50000-51000,599'))).toThrow(expect.objectContaining({
       code: 'WAN_IN_USE', exitCode: 69, message: 'interface "eth0" is in use by instance "other" (pid 77): both want ports 599',
     }) as Error)
@@ -68,7 +68,7 @@ describe('preflight', () => {
     requireUnclaimed('test', claimsFor('eth1'), other('50000-51000,599'))
     requireUnclaimed('test', claimsFor(), other('599', [], 'test'))
     requireUnclaimed('test', claimsFor(), other(null, ['198.51.100.7']))
-    const owned = { ...claimsFor(), wan: { ...claimsFor().wan, ports: null, addresses: ['198.51.100.7'] } }
+    const owned = { ...claimsFor(), wans: [{ ...claimsFor().wans[0]!, ports: null, addresses: ['198.51.100.7'] }] }
     expect(() => requireUnclaimed('test', owned, other(null, ['198.51.100.8', '198.51.100.7']))).toThrow('both want address 198.51.100.7')
   })
 

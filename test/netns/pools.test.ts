@@ -45,7 +45,7 @@ const others = async (host: string): Promise<Set<string>> => {
 describe('a pool beside an owned address', () => {
   it('UDP-2, CGN-2, CGN-3: each inside host has one address of three, for TCP, UDP and ping', async () => {
     await lab.up('--wan-address', `owned:${OWNED}/24`, '--wan-gateway', SERVER, '--nat', `pool=${POOL}`)
-    expect((await lab.status()).wan).toMatchObject({ addressMode: 'owned', pool: POOL })
+    expect((await lab.status()).wans[0]!).toMatchObject({ addressMode: 'owned', pool: POOL })
     const seen = new Map<string, string>()
     for (let number = 2; number < 20; number++) seen.set(`192.168.1.${number}`, await seenBy(`192.168.1.${number}`))
     expect(new Set(seen.values())).toEqual(new Set(ADDRESSES))
@@ -101,7 +101,7 @@ describe('a pool of the kernel\'s addresses', () => {
     for (let number = 2; number < 20; number++) seen.add(await seenBy(`192.168.1.${number}`))
     expect(seen).toEqual(new Set(['203.0.113.51', '203.0.113.52']))
     await lab.ip(gateway, 'addr del 203.0.113.51/24 dev eth0')
-    await lab.untilStatus(({ wan }) => !wan.addresses.includes('203.0.113.51/24'))
+    await lab.untilStatus(({ wans: [wan] }) => !wan!.addresses.includes('203.0.113.51/24'))
     await until(async () => (await seenBy(CLIENT)) === '203.0.113.52')
     await lab.ip(gateway, 'addr del 203.0.113.52/24 dev eth0')
     await lab.untilStatus(({ state, reasons }) => state === 'degraded' && reasons.includes('interface eth0 has none of the addresses of nat.pool'))

@@ -43,7 +43,7 @@ describe.each([
     output(bed.client, 'curl', ['--silent', '--show-error', '--fail', '--max-time', '50', ...args])
 
   it('says that it is the raw driver', async () => {
-    expect((await bed.status()).wan).toMatchObject({ driver: 'raw', address: GATEWAY })
+    expect((await bed.status()).wans[0]!).toMatchObject({ driver: 'raw', address: GATEWAY })
   })
 
   it('carries ping, larger than the MTU too', async () => {

@@ -41,7 +41,7 @@ describe('address', () => {
     await lab.ip(gateway, `route replace default via ${SERVER}`)
     await seesAddress(NEW)
     expect((await lab.flows()).filter(({ reply }) => reply.dst === GATEWAY)).toEqual([])
-    expect(await lab.status()).toMatchObject({ state: 'ready', wan: { address: NEW, addresses: [`${NEW}/24`] } })
+    expect(await lab.status()).toMatchObject({ state: 'ready', wans: [{ address: NEW, addresses: [`${NEW}/24`] }] })
     expect(await fetchPage(gateway, `http://${SERVER}/`)).toContain(NEW)
     await talker.stop()
   })
@@ -68,7 +68,7 @@ describe('link', () => {
   it('down and up by the administrator', async () => {
     await lab.ip(lab.gateway, 'link set eth0 down')
     await degraded('interface eth0 is down')
-    expect((await lab.status()).wan.up).toBe(false)
+    expect((await lab.status()).wans[0]!.up).toBe(false)
     expect(await page()).toBe('error 7')
     await lab.ip(lab.gateway, 'link set eth0 up')
     await degraded('no default route leaves by eth0')
@@ -99,10 +99,10 @@ it('default route by another next hop: flows follow it', async () => {
   await router.route('198.51.100.0/24', SERVER)
   await serveEcho(lab.server, REMOTE)
   const talker = await Talker.start(lab.client, REMOTE)
-  expect((await lab.status()).wan.nextHop).toBe(SERVER)
+  expect((await lab.status()).wans[0]!.nextHop).toBe(SERVER)
   const capture = await lab.capture(router)
   await lab.ip(gateway, 'route replace default via 203.0.113.10')
-  await lab.untilStatus(({ wan }) => wan.nextHop === '203.0.113.10' && wan.neighbour === router.mac('eth0'))
+  await lab.untilStatus(({ wans: [wan] }) => wan!.nextHop === '203.0.113.10' && wan!.neighbour === router.mac('eth0'))
   await until(async () => (await capture.packets(`src host ${GATEWAY} and dst host ${REMOTE}`)).length > 4)
   await talker.hears()
   expect(talker.errors).toEqual([])
@@ -117,13 +117,13 @@ describe('neighbour', () => {
     lab.gateway.sysctl('net.ipv4.neigh.eth0.delay_first_probe_time', 1)
     await lab.forgetNeighbours(lab.gateway)
     await seesAddress(GATEWAY)
-    const first = (await lab.status()).wan.neighbour
+    const first = (await lab.status()).wans[0]!.neighbour
     expect(first).toBe(lab.server.mac('eth0'))
     await lab.ip(lab.server, 'link del eth0')
     await lab.plug(lab.server, 'eth0', `${SERVER}/24`, '02:00:00:00:00:77')
     if (how === 'speaks up') expect((await lab.server.run('ping', ['-c', '1', GATEWAY])).code).toBe(0)
     await seesAddress(GATEWAY)
-    await lab.untilStatus(({ wan }) => wan.neighbour === '02:00:00:00:00:77')
+    await lab.untilStatus(({ wans: [wan] }) => wan!.neighbour === '02:00:00:00:00:77')
   })
 
   it('that is not there: the client is told, and served as soon as it is', async () => {
@@ -162,7 +162,7 @@ describe('neighbour', () => {
 it('interface removed, and made again under its name', async () => {
   const { gateway } = lab
   await seesAddress(GATEWAY)
-  const before = (await lab.status()).wan.ifindex
+  const before = (await lab.status()).wans[0]!.ifindex
   await lab.ip(gateway, 'link del eth0')
   await degraded('interface eth0 does not exist')
   expect(await page()).toBe('error 7')
@@ -171,7 +171,7 @@ it('interface removed, and made again under its name', async () => {
     await lab.ip(gateway, `route add default via ${SERVER}`)
     await ready()
     await seesAddress(GATEWAY)
-    expect((await lab.status()).wan.ifindex).not.toBe(before)
+    expect((await lab.status()).wans[0]!.ifindex).not.toBe(before)
     // The guard is on the new one: what belongs to nobody is not answered.
     const capture = await lab.capture()
     expect(await fetchPage(lab.server, `http://${GATEWAY}:40000/`, '--max-time', '0.5')).toBe('error 28')
@@ -197,7 +197,7 @@ it('MTU 1500, 1400, 1500: the TUN follows', async () => {
   expect(await probe(1500)).toContain('1 received')
   for (const mtu of [1400, 1500]) {
     await lab.ip(lab.gateway, `link set eth0 mtu ${mtu}`)
-    await lab.untilStatus(({ wan, lan }) => wan.mtu === mtu && lan.mtu === mtu)
+    await lab.untilStatus(({ wans: [wan], lan }) => wan!.mtu === mtu && lan.mtu === mtu)
     await until(async () => (await lab.ip(lab.gateway, 'link show tun0')).includes(`mtu ${mtu}`))
     if (mtu === 1400) {
       expect(await probe(1500)).toMatch(/Frag needed and DF set \(mtu = 1400\)|message too long, mtu.1400/)

@@ -11,10 +11,11 @@ import { usageError } from '../options.js'
 
 export interface UpFlags {
   name?: string
-  wan?: string
+  wan?: string[]
   wanDriver?: string
   wanAddress?: string
   wanGateway?: string
+  deadFlows?: string
   ports?: string
   lan?: string
   lanAddress?: string
@@ -51,7 +52,7 @@ const onOff = (flags: string, meaning: string): Option => new Option(`${flags} <
 /** Adds the flags to a command. */
 export const addUpFlags = (command: Command): Command =>
   command
-    .option('--wan <interface>', 'interface towards the Internet')
+    .option('--wan <interface[,key=value…]>', 'interface towards the Internet; repeatable, as eth1,weight=2,gateway=192.0.2.254,check=icmp:192.0.2.1', several)
     .option('--lan <interface>', 'TUN interface to create (tun0)')
     .option('-N, --name <name>', 'name of this instance (default)')
     .optionsGroup('What enters:')
@@ -64,6 +65,7 @@ export const addUpFlags = (command: Command): Command =>
     .option('--wan-address <which>', "shared: the kernel's own; owned:198.51.100.7/24,…: tsnat's alone (shared)")
     .option('--wan-gateway <address>', 'next hop for owned addresses (that of the default route)')
     .option('--import-kernel-routes', "follow all of the kernel's main table, not only what forwarding needs")
+    .addOption(new Option('--dead-flows <what>', 'TCP flows of a WAN that works no more: reset, icmp or leave (reset)'))
     .option('--ports <ranges>', 'external ports, such as 512-599,36864-60999 (chosen by the kind of address)')
     .option('--mss-clamp', "lower the MSS of TCP SYNs to what the WAN's MTU carries (on)")
     .option('--no-mss-clamp', 'leave the MSS alone')
@@ -111,6 +113,32 @@ const rule = (text: string): RawConfig =>
     return [camel(key), key === 'ports' ? given.replaceAll('+', ',') : value(given)]
   }))
 
+const CHECK_KEYS = ['interval', 'timeout', 'fails', 'passes', 'expect']
+
+/** `icmp:192.0.2.1` → type and target; of `http://…` the URL is the target. */
+const check = (text: string): RawConfig => {
+  const at = text.indexOf(':')
+  if (at < 0) return { type: text }
+  const target = text.slice(at + 1)
+  return { type: text.slice(0, at), target: target.startsWith('//') ? text : target }
+}
+
+/** `eth1,weight=2,address=owned:198.51.100.7/24+198.51.100.8/24` → a WAN; its name alone where nothing else is said. */
+const readWan = (text: string): string | RawConfig => {
+  const [name, ...items] = text.split(',')
+  if (items.length === 0) return name!
+  const wan: RawConfig = { interface: name }
+  for (const item of items) {
+    const [word, given] = pair('--wan', item)
+    const key = camel(word)
+    const owned = key === 'address' && given.startsWith('owned:') ? given.slice('owned:'.length).split('+') : undefined
+    if (key === 'check') wan['check'] = { ...(wan['check'] as RawConfig | undefined), ...check(given) }
+    else if (CHECK_KEYS.includes(key)) wan['check'] = { ...(wan['check'] as RawConfig | undefined), [key]: value(given) }
+    else wan[key] = owned === undefined ? value(given) : { owned }
+  }
+  return wan
+}
+
 /** `owned:a,b` → ['a', 'b']; undefined for what begins otherwise. */
 const listAfter = (start: string, text: string | undefined): string[] | undefined =>
   text?.startsWith(start) === true ? text.slice(start.length).split(',') : undefined
@@ -133,7 +161,11 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
   }
 
   set(['name'], flags.name, '--name')
-  set(['wan'], flags.wan, '--wan')
+  if (flags.wan !== undefined) {
+    // One name alone is what the key has as one, for the messages.
+    const wans = flags.wan.map(readWan)
+    set(['wan'], wans.length === 1 && typeof wans[0] === 'string' ? wans[0] : wans, '--wan')
+  }
   set(['wanDriver'], flags.wanDriver, '--wan-driver')
   const owned = listAfter('owned:', flags.wanAddress)
   if (owned === undefined) set(['wanAddress'], flags.wanAddress, '--wan-address')
@@ -146,6 +178,7 @@ export const readUpFlags = (flags: UpFlags): FlagConfig => {
     set(['wanAddress', 'gateway'], flags.wanGateway, '--wan-gateway')
   }
   set(['importKernelRoutes'], flags.importKernelRoutes, '--import-kernel-routes')
+  set(['deadFlows'], flags.deadFlows, '--dead-flows')
   set(['ports'], flags.ports, '--ports')
   set(['lan'], flags.lan, '--lan')
   set(['lanAddress'], flags.lanAddress, '--lan-address')
