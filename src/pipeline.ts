@@ -303,19 +303,37 @@ export class Pipeline {
 
   /** A packet for the gateway itself, which rules have let arrive. */
   #receiveLocal(packet: Packet, from: Attachment): number {
-    const stopped = this.#hooks.isIdle ? 0 : this.#hooks.local(packet, from)
+    const stopped = this.#hooks.isIdle ? 0 : this.#askLocal(packet, from)
     if (stopped !== 0) return stopped
     this.#tracing.recorder?.local()
     return this.#ownHost.receive(packet, from)
   }
 
+  /** INPUT, which sees the destination that rules have given the packet. Returns 0 or a drop code. */
+  #askLocal(packet: Packet, from: Attachment): number {
+    const { hasDestination, destination } = this.#hooks
+    if (hasDestination) this.#hooks.redirected(destination.address, destination.port)
+    return this.#hooks.local(packet, from)
+  }
+
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
+    const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
+    if (!this.#hooks.isIdle && !isPing && this.#isOutside(packet)) {
+      const stopped = this.#askLocal(packet, from)
+      if (stopped !== 0) return stopped
+    }
     if (from.zone !== ZONE_LAN) {
       if (this.#knocks !== null && !this.#tracing.isDry && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop, from)
       return drop
     }
-    return drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST ? this.#receiveLocal(packet, from) : drop
+    return isPing ? this.#receiveLocal(packet, from) : drop
+  }
+
+  /** Whether a packet goes to an outside address of the gateway, as rules of PREROUTING have left it. */
+  #isOutside(packet: Packet): boolean {
+    const { hasDestination, destination } = this.#hooks
+    return this.#admission.addresses.has(hasDestination ? destination.address : packet.destination)
   }
 
   /** Opens a flow for a packet of none, which has met PREROUTING. Returns its original side, or -(drop code). */
@@ -352,7 +370,7 @@ export class Pipeline {
       return -Drop['no-route']
     }
     this.#fresh = side
-    const epoch = this.#hooks.isIdle ? this.#epoch.value : UNDECIDED
+    const epoch = this.#hooks.isIdle && this.#mtu === egress.mtu ? this.#epoch.value : UNDECIDED
     const at = side * SIDE_WORDS + SIDE_HOP
     this.table.sides[at] = (link << 16) | epoch
     if (from.zone === ZONE_LAN) this.table.sides[at + SIDE_WORDS] = epoch
@@ -453,18 +471,16 @@ export class Pipeline {
   #passUntracked(packet: Packet, from: Attachment): number {
     const hooks = this.#hooks
     if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
-    let to = this.lan
-    let link = 0
-    if (from.zone === ZONE_LAN) {
-      const refused = this.#routing.find(packet, from, packet.destination, packet.ports & 0xffff, hooks.mark, ANY_ZONE)
-      if (refused !== 0) {
-        this.#tellOfNoWay(packet, from, refused)
-        return refused
-      }
-      to = this.#routing.to
-      link = this.#routing.link
-      if (link < 0) return Drop['no-route']
+    if (this.#isOutside(packet)) return hooks.local(packet, from) || Drop['no-flow']
+    const refused = this.#routing.find(packet, from, packet.destination, packet.ports & 0xffff, hooks.mark, ANY_ZONE)
+    const { to } = this.#routing
+    if (from.zone !== ZONE_LAN && (refused !== 0 || to.zone !== ZONE_LAN)) return Drop['no-flow']
+    if (refused !== 0) {
+      this.#tellOfNoWay(packet, from, refused)
+      return refused
     }
+    const link = to.zone === ZONE_LAN ? 0 : this.#routing.link
+    if (link < 0) return Drop['no-route']
     const mtu = from.zone === ZONE_LAN ? this.#routing.mtu : to.mtu
     const unfit = this.#checkPath(packet, from, mtu)
     if (unfit !== 0) return unfit
@@ -564,6 +580,7 @@ export class Pipeline {
     hooks.meetRelated(packet, side)
     const stopped = hooks.arrive(packet, from)
     if (stopped !== 0) return stopped
+    if (packet.ttl <= 1) return Drop['ttl-expired']
     const refused = hooks.pass(packet, side, from, to)
     return refused !== 0 ? refused : hooks.leave(packet, from, to)
   }
@@ -635,7 +652,7 @@ export class Pipeline {
     const side = findQuoted(this.#slab.view, packet, this.table, from.zone)
     if (side < 0) return Drop['no-flow']
     this.#tracing.recorder?.flow(side, false)
-    if (packet.ttl <= 1) return Drop['ttl-expired']
+    if (packet.ttl <= 1 && this.#hooks.isIdle) return Drop['ttl-expired']
     if (isInvalidSource(packet.source)) return Drop['invalid-source']
     const to = this.#attachments[this.table.egressOf(side)]!
     const link = to.linkTo(this.table.sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!)

@@ -164,11 +164,20 @@ tun0  10.0.0.2:40000 > 198.51.100.10:443 tcp SYN, length 44, TTL 64, TOS 0x00
     expect(ruleset.counters[0]).toBe(1 + 2 + 3 + 1 + 1)
   })
 
+  it('has changes of marks told, not marks that its flow has already', () => {
+    const traced = new Traced({}, '*mangle\n-A FORWARD -p tcp -j CONNMARK --set-mark 7\n-A POSTROUTING -p tcp --tcp-flags SYN NONE -j CONNMARK --set-mark 8\nCOMMIT\n').follow()
+    const changes = ({ steps }: TraceRecord) => steps.flatMap((step) => (step.step === 'rewrite' ? step.changes : [])).filter(({ field }) => field === 'connmark')
+    expect(changes(traced.fromLan(syn))).toEqual([{ field: 'connmark', from: 0, to: 7 }])
+    expect(changes(traced.fromLan(syn))).toEqual([])
+    traced.fromWan(synAck)
+    expect(changes(traced.fromLan(ack))).toEqual([{ field: 'connmark', from: 7, to: 8 }])
+  })
+
   it.each<[string, Uint8Array, string, 'lan' | 'wan', string]>([
     ['dropped by a rule', buildUdp({ source: '10.0.0.66', destination: SERVER, sourcePort: 1, destinationPort: 2 }), 'rule', 'lan', 'filter FORWARD 1'],
     ['rejected by a rule', buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 99 }), 'rule-rejected', 'lan', 'filter FORWARD 2'],
     ['of no flow', ack, 'not-a-flow-opener', 'lan', 'mangle PREROUTING'],
-    ['from outside and expected by nobody', synAck, 'no-flow', 'wan', 'mangle PREROUTING'],
+    ['from outside and expected by nobody', synAck, 'no-flow', 'wan', 'filter INPUT'],
     ['with a TTL of 1', buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 2, ttl: 1 }), 'ttl-expired', 'lan', 'nat PREROUTING'],
     ['with a source that none may have', buildUdp({ source: '127.0.0.1', destination: SERVER, sourcePort: 1, destinationPort: 2 }), 'invalid-source', 'lan', 'nat PREROUTING'],
     ['with a wrong header checksum', buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 2, corrupt: 'header' }), 'bad-header-checksum', 'lan', ''],

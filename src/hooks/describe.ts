@@ -3,11 +3,13 @@ import {
   EVENT_ASSURED, EVENT_REPLIED, FLOW_MARK, FLOW_SEEN, FLOW_WORDS, type FlowTable, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE,
   SIDE_WORDS,
 } from '../nat/flow-table.js'
+import { stateOf, SYN_RECV } from '../nat/tcp-state.js'
 import { ORIGINAL, type PacketMeta, REPLY } from '../policy/engine/packet-meta.js'
 import { STATE, STATUS } from '../policy/model.js'
 import { hasPorts, LATER_FRAGMENT, type Packet, WHOLE } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
+import * as tcp from '../stack/wire/tcp.js'
 
 const isQuery = (protocol: number): boolean => protocol === ipv4.PROTOCOL_ICMP
 
@@ -59,6 +61,9 @@ export const describeNoFlow = (packet: Packet, meta: PacketMeta, state: number):
   meta.expires = 0
 }
 
+/** The acknowledgment with which a connection is open assures its flow, and has done so already when rules see it. */
+const opens = (flags: number, state: number): boolean => state === SYN_RECV && (flags & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK)) === tcp.ACK
+
 /** The flow that a packet of `side` belongs to. @param isRelated the packet is an ICMP error about it; @param timeouts seconds by class */
 export const describeFlow = (meta: PacketMeta, table: FlowTable, side: number, isRelated: boolean, timeouts: Int32Array): void => {
   const { sides, flows } = table
@@ -77,7 +82,10 @@ export const describeFlow = (meta: PacketMeta, table: FlowTable, side: number, i
   meta.direction = direction
   meta.consultsNat = false
   meta.connmark = flows[at + FLOW_MARK]! >>> 0
-  meta.status = STATUS.CONFIRMED | (isAnswered ? STATUS.SEEN_REPLY : 0) | ((events & EVENT_ASSURED) !== 0 ? STATUS.ASSURED : 0)
+  // A packet of the reply side is an answer, also the first one.
+  const isSeen = isAnswered || (direction === REPLY && !isRelated)
+  const isAssured = (events & EVENT_ASSURED) !== 0 || (protocol === ipv4.PROTOCOL_TCP && !isRelated && direction === ORIGINAL && opens(meta.tcpFlags, stateOf(events)))
+  meta.status = STATUS.CONFIRMED | (isSeen ? STATUS.SEEN_REPLY : 0) | (isAssured ? STATUS.ASSURED : 0)
   meta.originalSource = sides[original + SIDE_SOURCE]!
   meta.originalDestination = sides[original + SIDE_DESTINATION]!
   meta.replySource = sides[reply + SIDE_SOURCE]!
@@ -87,8 +95,7 @@ export const describeFlow = (meta: PacketMeta, table: FlowTable, side: number, i
   meta.replySourcePort = isIcmp ? (back >>> 16) << 8 : back >>> 16
   meta.replyDestinationPort = back & 0xffff
   meta.expires = Math.max(0, timeouts[table.classOf(flow)]! - (table.now - flows[at + FLOW_SEEN]!))
-  // A packet of the reply side is an answer, also the first one.
-  const state = isRelated ? STATE.RELATED : direction === REPLY || isAnswered ? STATE.ESTABLISHED : STATE.NEW
+  const state = isRelated ? STATE.RELATED : isSeen ? STATE.ESTABLISHED : STATE.NEW
   meta.state = state | natStates(meta)
 }
 

@@ -87,6 +87,8 @@ export class Hooks {
   readonly #log: RuleLog
   /** The type of service that the packet in hand has by now. */
   #tos = 0
+  /** The flow of the packet in hand, -1 as long as it has none. */
+  #flow = -1
   /** Mark that packets come with, uint32. */
   #arrivalMark = 0
 
@@ -157,6 +159,7 @@ export class Hooks {
   /** An ICMP error about a packet of the other side. */
   meetRelated(packet: Packet, side: number): void {
     this.#begin(packet, -1)
+    this.#flow = side >> 1
     describeFlow(this.#meta, this.#table, side, true, this.#timeouts)
   }
 
@@ -167,6 +170,7 @@ export class Hooks {
     this.hasDestination = false
     this.source.clear()
     this.#tos = this.#meta.tos
+    this.#flow = side < 0 ? -1 : side >> 1
   }
 
   /** PREROUTING. */
@@ -215,6 +219,7 @@ export class Hooks {
     if (side >= 0) this.#redirectKnown(packet, side)
     this.#outcome.ttl = packet.ttl - 1
     this.#meta.ttl = packet.ttl - 1
+    this.#outcome.pathMss = Math.min(from.mtu, to.mtu) - MSS_OVERHEAD
     this.#run(FORWARD, AFTER_TRACKING, packet, from, to)
     return this.#judge(packet, from)
   }
@@ -228,9 +233,7 @@ export class Hooks {
     }
     this.#applyTos(packet)
     if (outcome.ttl !== packet.ttl - 1) setTtl(this.#slab.view, packet, outcome.ttl + 1)
-    if ((outcome.mss !== ANY_MSS || outcome.clampsMss) && (packet.tcpFlags & tcp.SYN) !== 0) {
-      clampMss(this.#slab.view, packet, Math.min(outcome.mss, outcome.clampsMss ? Math.min(from.mtu, to.mtu) - MSS_OVERHEAD : ANY_MSS))
-    }
+    if (outcome.mss !== ANY_MSS && (packet.tcpFlags & tcp.SYN) !== 0) clampMss(this.#slab.view, packet, outcome.mss)
     return this.#judge(packet, from)
   }
 
@@ -264,7 +267,6 @@ export class Hooks {
    */
   store(packet: Packet, side: number): boolean {
     const outcome = this.#outcome
-    this.#saveMark(side >> 1)
     const isPlain = (outcome.depends & UNTOLD) === 0 && (packet.tcpFlags & WATCHED) === 0 && packet.fragment !== LATER_FRAGMENT &&
       outcome.tosKeep === 0xff && outcome.tosFlip === 0 && outcome.ttlSet < 0 && outcome.ttlDelta === 0
     return isPlain && this.#paths.store(side, outcome.path, outcome.pathLength, packet.length)
@@ -297,6 +299,8 @@ export class Hooks {
     meta.tos = this.#tos
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
+    // The mark of its flow is changed even by a packet that goes no further.
+    if (this.#flow >= 0 && !outcome.notrack && !outcome.isDry) this.#saveMark(this.#flow)
     // An answer of the gateway's has marks of its own.
     if (packet !== this.#own) this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
     if (outcome.logCount > 0) {

@@ -50,9 +50,9 @@ export class DestinationRequest {
 
   #pickPort({ firstPort, lastPort, basePort, random, randomFully }: NatAction, port: number): number {
     const size = lastPort - firstPort + 1
-    if (basePort >= 0) return firstPort + ((port - basePort + 65536) % size)
-    if (!random && !randomFully && port >= firstPort && port <= lastPort) return port
-    return firstPort + (size === 1 ? 0 : below(this.#random, size))
+    if (basePort >= 0) return firstPort + (((port - basePort) & 0xffff) % size)
+    if (random || randomFully) return firstPort + (size === 1 ? 0 : below(this.#random, size))
+    return port >= firstPort && port <= lastPort ? port : firstPort
   }
 }
 

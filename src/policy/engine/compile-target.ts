@@ -139,8 +139,8 @@ export const compileTarget = (target: Applied, environment: Environment): Apply 
     case 'TCPMSS': {
       const { size } = target
       return going((_, outcome) => {
+        outcome.mss = Math.min(outcome.mss, size ?? outcome.pathMss)
         if (size === null) outcome.clampsMss = true
-        else outcome.mss = Math.min(outcome.mss, size)
       })
     }
     case 'NOTRACK': return applyNotrack

@@ -89,8 +89,9 @@ const iprangeTest = ({ source, destination }: IprangeMatch): HeaderTest => {
 /** Without the option, the test holds when it is inverted. */
 const tcpmssTest = (match: TcpmssMatch, environment: Environment): HeaderTest => ({
   depends: DEPENDS_PACKET,
-  holds: (packet) => {
-    const mss = environment.tcpMss(packet)
+  holds: (packet, outcome) => {
+    // As TCPMSS has lowered it before.
+    const mss = Math.min(environment.tcpMss(packet), outcome.mss)
     return mss < 0 ? match.not : inRange(match, mss)
   },
 })

@@ -65,8 +65,10 @@ export class Outcome {
   ttlDelta = 0
   /** To lower the segment size in a SYN to; 65535: leave it. */
   mss = 0xffff
-  /** To lower it to what the path takes. */
+  /** It is lowered to what the path takes, too. */
   clampsMss = false
+  /** What the path takes, as far as the caller knows it; 65535: unknown. */
+  pathMss = 0xffff
 
   /** Bits of DEPENDS_*. */
   depends = 0
@@ -107,6 +109,7 @@ export class Outcome {
     this.ttlDelta = 0
     this.mss = 0xffff
     this.clampsMss = false
+    this.pathMss = 0xffff
     this.depends = 0
     this.pathLength = 0
     this.logCount = 0

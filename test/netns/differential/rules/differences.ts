@@ -1,0 +1,111 @@
+/** Where tsnat deliberately does something else than the kernel with the same rules. Data of the test, and of the document. */
+import type { RuleCase } from './play.js'
+import type { Shot } from './shots.js'
+
+export interface RuleMismatch {
+  readonly rules: RuleCase
+  readonly shot: Shot
+  /** What went into tsnat, as text. */
+  readonly sent: string
+  /** What came out. */
+  readonly kernel: readonly string[]
+  readonly tsnat: readonly string[]
+  /** Differences met earlier in the case, by id. */
+  readonly met: ReadonlySet<string>
+}
+
+export interface CounterMismatch {
+  /** `table: rule [packets:bytes]` of the kernel, and of tsnat. */
+  readonly counter: string
+  readonly other: string
+  /** All that was sent in the case, as text. */
+  readonly sent: readonly string[]
+  /** Differences met in the case, by id. */
+  readonly met: ReadonlySet<string>
+}
+
+export interface RuleDifference {
+  readonly id: string
+  /** What the kernel does, what tsnat does, and why. */
+  readonly kernel: string
+  readonly tsnat: string
+  readonly why: string
+  readonly explains?: (mismatch: RuleMismatch) => boolean
+  readonly explainsCounter?: (mismatch: CounterMismatch) => boolean
+}
+
+const ERROR = / ICMP (?:3|11)\/\d+ \S+ about \d+ bytes \{/
+/** Whether both sent errors only, alike when `change` is done to them. */
+const alikeErrors = ({ kernel, tsnat }: RuleMismatch, change: (line: string) => string): boolean =>
+  kernel.every((line) => ERROR.test(line)) && kernel.map(change).join() === tsnat.map(change).join()
+
+/** The TOS of the packet itself, not of the one that it quotes. */
+const withoutTos = (line: string): string => line.replace(/\} tos 0x[0-9a-f]+, ttl/, '}, ttl')
+/** A quoted SYN as it was before the option was added. */
+const withoutAddedMss = (line: string): string =>
+  line.includes(' <02040218>') ? line.replace(' <02040218>', '').replaceAll(/(?<=about | of )\d+/g, (bytes) => String(Number(bytes) - 4)) : line
+/** TOS and TTL of what is quoted. */
+const withoutQuotedFields = (line: string): string => withoutAddedMss(line).replace(/ <[0-9a-f]+>/, '').replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
+const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/, '$1:')
+const withoutPorts = (line: string): string => line.replaceAll(/:(?:port [xy] of [\d-]+|\d+)/g, '')
+const withoutMss = (line: string): string => line.replace(' <02040218>', '')
+
+export const RULE_DIFFERENCES: readonly RuleDifference[] = [
+  {
+    id: 'own-errors',
+    kernel: 'Its ICMP errors have precedence 6 in their TOS',
+    tsnat: 'They have the TOS of the packet that they are about',
+    why: 'RFC 5508 REQ-10: the DS field is copied',
+    explains: (mismatch) => alikeErrors(mismatch, withoutTos),
+  },
+  {
+    id: 'quoted-changes',
+    kernel: 'What a rule rejects is quoted as rules and forwarding have changed it until then: TTL, TOS, MSS',
+    tsnat: 'It is quoted nearer to how it came',
+    why: 'What its sender knows is what it sent',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => withoutQuotedFields(withoutTos(line))),
+  },
+  {
+    id: 'error-sources',
+    kernel: 'ICMP errors about translated flows come from the address that was asked, others from the gateway\'s own',
+    tsnat: 'To the inside all come from the gateway\'s own address, to the outside from the one that was asked',
+    why: 'Nothing is looked up for an error',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedFields(withoutTos(line)))),
+  },
+  {
+    id: 'told',
+    kernel: 'A first packet for which no outside endpoint is free is dropped without a word',
+    tsnat: 'Its sender is told, with ICMP 3/13',
+    why: 'RFC 5508 REQ-8',
+    explains: ({ kernel, tsnat }) => kernel.length === 0 && tsnat.length === 1 && / ICMP 3\/13 /.test(tsnat[0]!),
+  },
+  {
+    id: 'new-identification',
+    kernel: 'The identification stays that of the sender, so an ICMP error quotes it',
+    tsnat: 'What may be fragmented and changes its source gets a new one, which errors quote',
+    why: 'RFC 6864 4.1; senders do not look at it',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => line.replace(/ id \d+(?! DF)(?= of)/, '')),
+  },
+  {
+    id: 'port-clash',
+    kernel: 'When the first port of a range of DNAT is taken already for this client, the next one is given',
+    tsnat: 'The client gets another port towards the server, as where DNAT names no range',
+    why: 'Where a packet goes is decided before it is known which flows there are',
+    explains: ({ kernel, tsnat }) => kernel.length === 1 && tsnat.length === 1 && tsnat[0]!.includes(':port x of') && withoutPorts(kernel[0]!) === withoutPorts(tsnat[0]!),
+  },
+  {
+    id: 'ttl-0',
+    kernel: 'A packet whose TTL rules have lowered to 0 is sent',
+    tsnat: 'Its sender is told that the TTL has run out',
+    why: 'RFC 1812 5.3.1: nothing leaves with a TTL of 0',
+    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes('(TTL is 0)')) && tsnat.every((line) => line.includes(' ICMP 11/0 ')),
+  },
+  {
+    id: 'absent-mss',
+    kernel: 'TCPMSS adds the option to a SYN that has none, with 536 at most',
+    tsnat: 'Such a SYN stays as it is',
+    why: 'Without the option the other end sends 536 bytes at most anyway (RFC 9293 3.7.1)',
+    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes(' <02040218>')) && kernel.map(withoutMss).join() === tsnat.join(),
+    explainsCounter: ({ counter, other, sent }) => sent.some((line) => / TCP \[S\.?\] .* win \d+ length 0/.test(line)) && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
+  },
+]
