@@ -299,7 +299,7 @@ export class Pipeline {
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
     const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
-    if (!this.#hooks.isIdle && !isPing && this.#isOutside(packet)) {
+    if (!this.#hooks.isIdle && !isPing && isNobodys(drop) && this.#isOutside(packet)) {
       const stopped = this.#askLocal(packet, from)
       if (stopped !== 0) return stopped
     }
@@ -583,6 +583,9 @@ export class Pipeline {
     return to.egress.pushWithin(packet.at, packet.length, to.mtu, link)
   }
 }
+
+/** Whether a packet was refused as it belongs to no flow and to no host inside. */
+const isNobodys = (drop: number): boolean => drop === Drop['no-flow'] || drop === Drop['filtered'] || drop === Drop['to-gateway']
 
 /** No resources is a passing state, hence the soft error by default (RFC 6888 REQ-8; RFC 5508 REQ-8 has the other). */
 const REFUSAL_CODES: Readonly<Record<LimitSettings['refusal'], number>> = { 'host-unreachable': icmp4.CODE_HOST, prohibited: icmp4.CODE_ADMIN_PROHIBITED, silent: -1 }
