@@ -27,7 +27,7 @@ import { isShared, SHARED, UNTRANSLATED } from './nat/behaviour.js'
 import type { AddressPool } from './nat/address-pool.js'
 import type { EndpointChooser } from './nat/choose-endpoint.js'
 import type { FlowTable } from './nat/flow-table.js'
-import { SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
+import { SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import type { Forwards } from './nat/forwards.js'
 import type { Hairpins } from './nat/hairpins.js'
 import type { Mappings } from './nat/mappings.js'
@@ -71,6 +71,9 @@ export interface AdmissionParts {
 
 /** Of the flow table, the part that flows from outside leave alone. */
 const INSIDE_SHARE = 16
+
+/** In place of a port: one is chosen when the flow opens. */
+export const ANY_PORT = 0x10000
 
 export class Admission {
   readonly #attachments: readonly Attachment[]
@@ -166,6 +169,29 @@ export class Admission {
     if (source === 0) return Drop['no-address']
     this.#rewrite.source = source
     return 0
+  }
+
+  /**
+   * What `commit` would open, as far as it is known before: the port outside, ANY_PORT where one is chosen then, or -(drop code).
+   * Afterwards `rewrite` has the source address. Limits are not asked. @param now milliseconds
+   */
+  foresee(packet: Packet, from: Attachment, now: number): number {
+    const { source: asked } = this.#hooks
+    const rewrite = this.#rewrite
+    const own = packet.ports >>> 16
+    if (this.#byRules && !asked.isNone) {
+      const port = this.#chooser.chooseAsked(packet, rewrite, asked, Math.floor(now / 1000))
+      return port < 0 || port === own || (asked.first === asked.last && asked.first > 0) ? port : ANY_PORT
+    }
+    if (this.#byRules || from.zone !== ZONE_LAN) return this.#chooser.isTaken(packet, rewrite, own) ? ANY_PORT : own
+    const behaviour = this.#rule < 0 ? this.#behaviours[packet.protocol]! : this.#rules.behaviour(this.#rule, packet.protocol)
+    if (behaviour === UNTRANSLATED) return own
+    if (behaviour >= SHARED) return ANY_PORT
+    const sibling = this.#mappings.findInside(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8), behaviour & 3)
+    if (sibling < 0) return ANY_PORT
+    const outside = (this.#mappings.insideSide(sibling) ^ 1) * SIDE_WORDS
+    rewrite.source = this.#table.sides[outside + SIDE_DESTINATION]!
+    return this.#table.sides[outside + SIDE_PORTS]! & 0xffff
   }
 
   /** Opens the flow that was planned. Returns its original side, or -(drop code). @param now milliseconds */

@@ -90,8 +90,8 @@ const wanSection = () =>
     interface: interfaceName().describe('Its name.'),
     address: wanAddress().optional().describe('As wanAddress, for this WAN.'),
     gateway: host().optional().describe('Next hop of what leaves by it; without it, the default route of the interface says it.'),
-    weight: integer(1, 256).optional().describe('Its share of new flows beside other WANs with a weight; without any, the first that works has all.'),
-    metric: integer(0, 0xffffffff).optional().describe('Of WANs without weight, that with the lowest is used; in their order when absent.'),
+    weight: integer(1, 256).optional().describe('Its share of new flows. Where one WAN has a weight, those without weight and metric have 1; without any, the first that works has all.'),
+    metric: integer(0, 0xffffffff).optional().describe('Of WANs without weight, that with the lowest is used; that of the kernel, then their order, when absent.'),
     check: wanCheck().optional().describe('How it is found out whether it works, beyond the state of its interface.'),
   })
 

@@ -51,6 +51,10 @@ import { HeldPackets } from './stack/held.js'
 import { Scratch } from './stack/scratch.js'
 import { TokenBucket } from './stack/token-bucket.js'
 import { PROTOCOL_TCP } from './stack/wire/ipv4.js'
+import { LiveTrace, type TraceRequest } from './trace/live.js'
+import { Recorder, type RecorderSources } from './trace/recorder.js'
+import type { Trace } from './trace/steps.js'
+import { Tracing } from './trace/tracing.js'
 import type { DeadFlows, PortRange, WanSettings, WorkerSettings } from './worker-protocol.js'
 
 /** Receive regions: small enough to stay in the cache, large enough for several superpackets. */
@@ -119,6 +123,7 @@ export class DataPlane {
   readonly table: FlowTable
   /** Rules, sets, routing by policy. */
   readonly policy: PolicyPlane<HookEnvironment>
+  readonly tracing: Tracing
   readonly #epoch = new Epoch()
   /** Of each WAN, as told last. */
   readonly #wanSettings: WanSettings[]
@@ -174,19 +179,21 @@ export class DataPlane {
     const { stats } = settings
     const clock = new Clock()
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
-    const reports = new Reports({ slab, scratch, limit, clock, stats })
     const idle = timeoutColumn(timeouts)
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
       seed: settings.policy?.seed ?? devices.random.next(),
       environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
     })
+    this.tracing = new Tracing({ view: slab.view, table: this.table, attachments, rules: this.policy.evaluator })
+    const { tracing } = this
+    const reports = new Reports({ slab, scratch, limit, clock, stats, tracing })
     this.ruleLog = new RuleLog(settings.logs ?? createLogRing(LOG_RING_MIN), (clock) => {
       if (devices.readClock === undefined) clock[0] = this.pipeline.now
       else devices.readClock(clock)
     })
-    const hooks = new Hooks({ slab, log: this.ruleLog, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random })
-    const routing = new Routing(slab, this.policy.router, attachments)
+    const hooks = new Hooks({ slab, log: this.ruleLog, table: this.table, policy: this.policy, reports, timeouts: idle, random: devices.random, tracing })
+    const routing = new Routing(slab, this.policy.router, attachments, tracing)
     this.policy.onChange = () => {
       this.#epoch.next()
       hooks.rulesChanged()
@@ -233,16 +240,16 @@ export class DataPlane {
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
-    const queue = new NextHopQueue(waiting, reports, clock)
+    const queue = new NextHopQueue(waiting, reports, clock, tracing)
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, clock, stats, lan, wans, attachments,
       table: this.table,
       admission: this.#admission,
-      hooks, routing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
+      hooks, routing, tracing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
-      ownHost: new OwnHost(slab, reports, queue),
+      ownHost: new OwnHost(slab, reports, queue, tracing),
       knocks: syns === null ? null : new Knocks(slab, syns, attachments, reports, clock),
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
@@ -311,6 +318,27 @@ export class DataPlane {
       if (prefixLength !== 0 || gateway === null) continue
       const link = neighbours.indexOf(gateway)
       if (link > 0 && !neighbours.isReachable(link)) neighbours.request(link, this.pipeline.now)
+    }
+  }
+
+  /** Traces packets as they pass, until told otherwise; null ends it. */
+  traceLive(request: TraceRequest | null): void {
+    this.tracing.live = request === null ? null : new LiveTrace(this.#traceSources(), request)
+  }
+
+  /** What would become of a packet from a zone? Changes nothing. @param mark that it comes with; @param isNew as if no flow had its tuple */
+  explain(bytes: Uint8Array, zone: number, mark: number, isNew: boolean): Trace {
+    const { lan, wans } = this.pipeline
+    return this.pipeline.explain(new Recorder(this.#traceSources()), bytes, zone === ZONE_LAN ? lan : wans[zone - ZONE_WAN]!, mark, isNew)
+  }
+
+  /** As they are at each packet. */
+  #traceSources(): RecorderSources {
+    const { policy, pipeline, table } = this
+    return {
+      table,
+      get ruleset() { return policy.evaluator.ruleset },
+      get now() { return pipeline.now },
     }
   }
 

@@ -16,6 +16,7 @@ import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as vnet from './stack/wire/vnet.js'
 import { STAT_DROPS } from './stats.js'
+import type { Tracing } from './trace/tracing.js'
 
 /** What happens to packets, whole or not. Both return 0 or a drop code. */
 export interface PacketPath {
@@ -39,6 +40,7 @@ export interface FragmentPathParts {
   readonly reports: Reports
   readonly clock: Clock
   readonly attachments: readonly Attachment[]
+  readonly tracing: Tracing
   /** stats.ts */
   readonly stats: Float64Array
 }
@@ -89,7 +91,9 @@ export class FragmentPath {
   }
 
   #letHeldFollow(packet: Packet, entry: number, from: Attachment): void {
-    const { fragments, held, slab, stats } = this.#parts
+    const { fragments, held, slab, stats, tracing } = this.#parts
+    // What is traced is the first fragment.
+    const recorder = tracing.stop()
     for (let block = fragments.takeHeld(entry); block !== NO_BLOCK; block = fragments.takeHeld(entry)) {
       parse(slab.view, held.packetAt(block), held.lengthOf(block), packet)
       const lost = this.#later(packet, entry, from)
@@ -97,6 +101,7 @@ export class FragmentPath {
       this.#path.flush()
       held.release(block)
     }
+    tracing.start(recorder)
   }
 
   /** Of an SCTP packet: INIT is never in pieces, and the ports of others must not change. */
@@ -108,7 +113,11 @@ export class FragmentPath {
   #later(packet: Packet, entry: number, from: Attachment): number {
     const { fragments, identifications, table } = this.#parts
     const owner = fragments.owner(entry)
-    if (owner === UNKNOWN_OWNER) return fragments.hold(entry, packet) ? 0 : Drop['fragment-limit']
+    if (owner === UNKNOWN_OWNER) {
+      if (!fragments.hold(entry, packet)) return Drop['fragment-limit']
+      this.#parts.tracing.recorder?.fragmentHeld()
+      return 0
+    }
     if (owner === DROPPED_OWNER) return Drop['fragment-orphan']
     if (owner === ECHO_OWNER) return this.#parts.ownHost.receiveRest(packet, from)
     if (table.generationOf(owner >> 1) !== fragments.generation(entry)) return Drop['fragment-orphan']

@@ -8,6 +8,8 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
+import type { LiveTraceRequest, TraceQuestion } from './api/trace-request.js'
+import type { TraceLine, TraceRecord } from './api/trace-types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './api/types.js'
 import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { BindingLog } from './control/binding-log.js'
@@ -26,6 +28,7 @@ import { RuleLogWriter } from './control/rule-log.js'
 import { reachOf } from './control/rule-reach.js'
 import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { createWallClock } from './control/wall-clock.js'
+import { Tracer } from './control/tracer.js'
 import { WorkerLink } from './control/worker-link.js'
 import type { Config } from './config.js'
 import { createLogRing } from './hooks/log-ring.js'
@@ -77,6 +80,7 @@ class Gateway implements RunningGateway {
   readonly #bindings: BindingLog
   readonly #logRing = createLogRing()
   readonly #ruleLog: RuleLogWriter
+  readonly #tracer: Tracer
   readonly #metrics = createMetrics(() => this.status())
   readonly #started = Date.now()
   #host!: Host
@@ -104,6 +108,11 @@ class Gateway implements RunningGateway {
     this.#bindings = new BindingLog(config.name, config.log, this.#hub, log, wallTime)
     this.#ruleLog = new RuleLogWriter({
       ring: this.#logRing, ruleset: () => this.#policy.ruleset, interfaces: ['', ...interfaceNames(config)], wallTime, log, name: config.name, nflog: config.log.nflog,
+    })
+    this.#tracer = new Tracer({
+      send: (message) => this.#worker.send(message),
+      interfaces: interfaceNames(config).slice(1),
+      wording: () => ({ ruleset: this.#policy.state.ruleset, ip: this.#policy.state.ip, timeouts: this.#timeouts, wallTime }),
     })
   }
 
@@ -153,6 +162,7 @@ class Gateway implements RunningGateway {
    */
   async #shutDown(): Promise<void> {
     this.#endLog()
+    this.#tracer.close()
     this.#routes.close()
     this.#checks?.stop()
     await this.#host.disengage()
@@ -184,6 +194,8 @@ class Gateway implements RunningGateway {
 
   #hear(message: FromWorker): void {
     if (message.type === 'ask') this.#host.uplinks[message.index]!.resolveNeighbour(message.address)
+    else if (message.type === 'traced') this.#tracer.answered(message.id, message.trace)
+    else if (message.type === 'traces') this.#tracer.passed(message.batch)
     else if (message.type === 'device-lost') {
       // A WAN that is down or gone is followed by rtnetlink; it may come back. A TUN that is gone stays so.
       if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
@@ -260,6 +272,14 @@ class Gateway implements RunningGateway {
       this.#capturing = false
       if (this.#state !== 'stopping') this.#worker.send({ type: 'capture', ring: null, zones: [] })
     }
+  }
+
+  trace(question: TraceQuestion): Promise<TraceRecord> {
+    return this.#tracer.ask(question)
+  }
+
+  traceLive(request: LiveTraceRequest, signal: AbortSignal): AsyncIterable<TraceLine[]> {
+    return this.#tracer.follow(request, AbortSignal.any([signal, this.#aborted.signal]))
   }
 
   metrics(): Promise<string> {

@@ -7,17 +7,20 @@ import { FAILED } from './route/neighbours.js'
 import type { HeldPackets } from './stack/held.js'
 import type { Packet } from './stack/parse.js'
 import * as icmp4 from './stack/wire/icmp4.js'
+import type { Tracing } from './trace/tracing.js'
 
 export class NextHopQueue {
   /** Where the waiting packets of all links are kept. */
   readonly held: HeldPackets
   readonly #reports: Reports
   readonly #clock: Clock
+  readonly #tracing: Tracing
 
-  constructor(held: HeldPackets, reports: Reports, clock: Clock) {
+  constructor(held: HeldPackets, reports: Reports, clock: Clock, tracing: Tracing) {
     this.held = held
     this.#reports = reports
     this.#clock = clock
+    this.#tracing = tracing
   }
 
   /**
@@ -30,6 +33,8 @@ export class NextHopQueue {
       this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST)
       return Drop['next-hop-unresolved']
     }
-    return to.waiting!.add(link, packet.at, packet.length, owner, generation, identification) ? 0 : Drop['next-hop-queue-full']
+    if (!to.waiting!.add(link, packet.at, packet.length, owner, generation, identification)) return Drop['next-hop-queue-full']
+    this.#tracing.recorder?.held(to.zone, to.neighbours!.addressOf(link))
+    return 0
   }
 }

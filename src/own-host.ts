@@ -10,16 +10,19 @@ import type { Packet } from './stack/parse.js'
 import { turnEcho, turnRound } from './stack/reply.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
+import type { Tracing } from './trace/tracing.js'
 
 export class OwnHost {
   readonly #slab: Slab
   readonly #reports: Reports
   readonly #queue: NextHopQueue
+  readonly #tracing: Tracing
 
-  constructor(slab: Slab, reports: Reports, queue: NextHopQueue) {
+  constructor(slab: Slab, reports: Reports, queue: NextHopQueue, tracing: Tracing) {
     this.#slab = slab
     this.#reports = reports
     this.#queue = queue
+    this.#tracing = tracing
   }
 
   /** A packet addressed to the gateway itself. Returns 0 or a drop code. */
@@ -27,6 +30,8 @@ export class OwnHost {
     if (packet.icmpType !== icmp4.ECHO_REQUEST || isInvalidSource(packet.source)) return this.#refuse(packet, from)
     const link = from.linkTo(packet.source)
     if (link < 0) return Drop['no-route']
+    this.#tracing.recorder?.answered(icmp4.ECHO_REPLY, 0)
+    if (this.#tracing.isDry) return 0
     if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, from)
     turnEcho(this.#slab.view, packet)
     if (this.#reports.rules?.letOut(packet.at, packet.length, from) === false) return Drop['rule']

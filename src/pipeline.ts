@@ -16,7 +16,7 @@
  * way (or waits for something) and a drop code when it did not; the code is counted in one place, `#receive`. Nothing below
  * throws, logs or allocates for a packet. A refused packet leaves no trace in the flow table.
  */
-import type { Admission } from './admission.js'
+import { type Admission, ANY_PORT } from './admission.js'
 import { type Attachment, ZONE_LAN } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
@@ -42,13 +42,17 @@ import { ANY_ZONE, type Routing, routingCode } from './routing.js'
 import { isInvalidSource } from './stack/address-class.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
-import { Packet, parse, WHOLE } from './stack/parse.js'
+import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
 import { wireCount, wireLength } from './stack/segment.js'
 import { isSumRight } from './stack/verify.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
+import * as vnet from './stack/wire/vnet.js'
 import { STAT_DROPS, STAT_REFUSED } from './stats.js'
+import type { Recorder } from './trace/recorder.js'
+import type { Trace } from './trace/steps.js'
+import type { Tracing } from './trace/tracing.js'
 import type { DeadFlows } from './worker-protocol.js'
 
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
@@ -62,6 +66,7 @@ export interface PipelineParts extends FragmentPathParts {
   readonly hooks: Hooks
   readonly routing: Routing
   readonly epoch: Epoch
+  readonly tracing: Tracing
   /** What becomes of TCP flows whose link cannot be used any more. */
   readonly deadFlows: DeadFlows
   readonly events: FlowEvents
@@ -95,6 +100,7 @@ export class Pipeline {
   readonly #hooks: Hooks
   readonly #routing: Routing
   readonly #epoch: Epoch
+  readonly #tracing: Tracing
   readonly #deadFlows: DeadFlows
   readonly #events: FlowEvents
   readonly #fragments: FragmentPath
@@ -135,6 +141,7 @@ export class Pipeline {
     this.#hooks = parts.hooks
     this.#routing = parts.routing
     this.#epoch = parts.epoch
+    this.#tracing = parts.tracing
     this.#deadFlows = parts.deadFlows
     this.#events = parts.events
     this.#identifications = parts.identifications
@@ -151,7 +158,10 @@ export class Pipeline {
     this.#stats = parts.stats
     this.#fragments = new FragmentPath(parts, {
       whole: (packet, from) => this.#whole(packet, from),
-      forward: (packet, side, from) => this.#forward(packet, side, from),
+      forward: (packet, side, from) => {
+        this.#tracing.flow(side)
+        return this.#forward(packet, side, from)
+      },
       flush: this.#flush,
     })
   }
@@ -242,14 +252,21 @@ export class Pipeline {
     from.rxPackets++
     from.rxBytes += received
     const packet = this.#packet
+    const isTraced = this.#tracing.live !== null && this.#tracing.takes(at, received, from.zone)
     let drop = parse(this.#slab.view, at, received, packet)
     if (drop === 0 && this.#verifiesSums && !isSumRight(this.#slab, packet)) drop = Drop['bad-checksum']
+    if (isTraced && drop === 0 && packet.fragment !== LATER_FRAGMENT) this.#tracing.flow(this.#sideOf(packet, from))
     if (drop === 0) drop = packet.fragment === WHOLE ? this.#whole(packet, from) : this.#fragments.receive(packet, from)
     if (drop !== 0) this.#stats[STAT_DROPS + drop]!++
+    if (isTraced) this.#tracing.ended(at, received, drop)
+  }
+
+  #sideOf(packet: Packet, from: Attachment): number {
+    return this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
   }
 
   #whole(packet: Packet, from: Attachment): number {
-    const side = this.table.find(packet.source, packet.destination, packet.ports, packet.protocol | (from.zone << 8))
+    const side = this.#sideOf(packet, from)
     if (side >= 0) return this.#forward(packet, side, from)
     if (icmp4.isError(packet.icmpType)) return this.#error(packet, from)
     return this.#miss(packet, from)
@@ -266,6 +283,7 @@ export class Pipeline {
     }
     if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
     const side = this.#open(packet, from, isMoved)
+    if (side === FORESEEN) return 0
     if (side < 0) return this.#refuse(packet, from, -side)
     this.#knocks?.meet(packet, this.table, side)
     const drop = this.#forward(packet, side, from)
@@ -286,7 +304,9 @@ export class Pipeline {
   /** A packet for the gateway itself, which rules have let arrive. */
   #receiveLocal(packet: Packet, from: Attachment): number {
     const stopped = this.#hooks.isIdle ? 0 : this.#askLocal(packet, from)
-    return stopped !== 0 ? stopped : this.#ownHost.receive(packet, from)
+    if (stopped !== 0) return stopped
+    this.#tracing.recorder?.local()
+    return this.#ownHost.receive(packet, from)
   }
 
   /** INPUT, which sees the destination that rules have given the packet. Returns 0 or a drop code. */
@@ -304,7 +324,7 @@ export class Pipeline {
       if (stopped !== 0) return stopped
     }
     if (from.zone !== ZONE_LAN) {
-      if (this.#knocks !== null && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop, from)
+      if (this.#knocks !== null && !this.#tracing.isDry && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop, from)
       return drop
     }
     return isPing ? this.#receiveLocal(packet, from) : drop
@@ -332,6 +352,8 @@ export class Pipeline {
       const stopped = this.#askToPass(packet, from, egress)
       if (stopped !== 0) return -stopped
     }
+    const { recorder } = this.#tracing
+    if (recorder !== null && recorder.isDry) return this.#foresee(packet, from, recorder)
     const side = admission.commit(packet, from, this.#clock.now)
     if (side < 0) {
       this.#stats[STAT_REFUSED]!++
@@ -340,6 +362,7 @@ export class Pipeline {
     }
     // It has met its rules: what comes of that is not looked for again with this packet.
     if (!this.#hooks.isIdle) this.#hooks.opened(side >> 1)
+    recorder?.flow(side, true)
     const link = egress.zone === ZONE_LAN ? 0 : from.zone === ZONE_LAN ? this.#routing.link : egress.linkTo(admission.rewrite.destination)
     if (link < 0) {
       this.table.close(side >> 1)
@@ -347,7 +370,7 @@ export class Pipeline {
       return -Drop['no-route']
     }
     this.#fresh = side
-    const epoch = this.#hooks.isIdle ? this.#epoch.value : UNDECIDED
+    const epoch = this.#hooks.isIdle && this.#mtu === egress.mtu ? this.#epoch.value : UNDECIDED
     const at = side * SIDE_WORDS + SIDE_HOP
     this.table.sides[at] = (link << 16) | epoch
     if (from.zone === ZONE_LAN) this.table.sides[at + SIDE_WORDS] = epoch
@@ -437,8 +460,9 @@ export class Pipeline {
       if (stopped !== 0) return ~stopped
       const held = hooks.leave(packet, from, to)
       if (held !== 0) return ~held
-      isStored = hooks.store(packet, side) && isStored
+      isStored = !this.#tracing.isDry && hooks.store(packet, side) && isStored
     }
+    if (this.#tracing.isDry) return link
     sides[at] = (link << 16) | (isStored ? this.#epoch.value : UNDECIDED)
     return link
   }
@@ -460,12 +484,15 @@ export class Pipeline {
     const mtu = from.zone === ZONE_LAN ? this.#routing.mtu : to.mtu
     const unfit = this.#checkPath(packet, from, mtu)
     if (unfit !== 0) return unfit
-    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, to)
+    const { isDry } = this.#tracing
+    if (link !== 0 && !isDry && !to.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, to)
     const stopped = hooks.pass(packet, -1, from, to)
     if (stopped !== 0) return stopped
     const held = hooks.leave(packet, from, to)
     if (held !== 0) return held
     setTtl(this.#slab.view, packet, packet.ttl - 1)
+    this.#tracing.sent(packet.at, packet.length, to, link)
+    if (isDry) return 0
     if (packet.length > mtu && wireLength(this.#slab.view, packet.at, packet.length) > mtu) {
       return to.egress.pushFragmented(packet.at, packet.length, mtu, link)
     }
@@ -533,11 +560,11 @@ export class Pipeline {
       if (this.#deadFlows === 'leave') return Drop['link-dead']
       if (this.#deadFlows === 'reset') this.#reports.reset(packet, from)
       else this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_HOST)
-      this.table.close(flow)
+      if (!this.#tracing.isDry) this.table.close(flow)
       return Drop['link-dead']
     }
     // Nobody has to be told: the next packets have another address outside, as if they were the first.
-    this.table.close(flow)
+    if (!this.#tracing.isDry) this.table.close(flow)
     return this.#miss(packet, from, !isTranslated)
   }
 
@@ -558,12 +585,73 @@ export class Pipeline {
     return refused !== 0 ? refused : hooks.leave(packet, from, to)
   }
 
+  /**
+   * What would become of a packet that came from `from`? Nothing is opened, counted or sent; the tracker of connections and limits are not
+   * asked.
+   * @param mark that it comes with; @param isNew as if no flow had its tuple
+   */
+  explain(recorder: Recorder, bytes: Uint8Array, from: Attachment, mark: number, isNew: boolean): Trace {
+    const { view, bytes: slab } = this.#slab
+    const at = this.#scratch.take(bytes.length)
+    vnet.clear(view, at - vnet.LENGTH)
+    slab.set(bytes, at)
+    recorder.begin(view, at, bytes.length, from.zone, mark)
+    recorder.isDry = true
+    this.#tracing.start(recorder)
+    this.#hooks.beginDry(mark)
+    const packet = this.#packet
+    let drop = parse(view, at, bytes.length, packet)
+    if (drop === 0) {
+      const side = isNew ? -1 : this.#sideOf(packet, from)
+      this.#tracing.flow(side)
+      drop = side < 0 ? this.#miss(packet, from) : this.#explainKnown(packet, side, from)
+    }
+    if (drop !== 0) recorder.dropped(drop)
+    this.#hooks.endDry()
+    this.#tracing.stop()
+    this.#scratch.reset()
+    return recorder.take()
+  }
+
+  /** As `#forward`, without tracking. */
+  #explainKnown(packet: Packet, side: number, from: Attachment): number {
+    const { view } = this.#slab
+    const to = this.#attachments[this.table.egressOf(side)]!
+    const link = this.#decide(packet, side, from, to)
+    if (link < 0) return ~link
+    const unfit = this.#checkPath(packet, from, this.#mtu)
+    if (unfit !== 0) return unfit
+    if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(view, packet, Math.min(from.mtu, this.#mtu) - MSS_OVERHEAD)
+    translate(view, packet, this.table, side)
+    this.#tracing.sent(packet.at, packet.length, to, link)
+    return 0
+  }
+
+  /** Tells what flow a packet would open that may open one. Returns FORESEEN, or -(drop code). */
+  #foresee(packet: Packet, from: Attachment, recorder: Recorder): number {
+    const { view } = this.#slab
+    const { rewrite, egress } = this.#admission
+    const port = this.#admission.foresee(packet, from, this.#clock.now)
+    if (port < 0) return port
+    const { source, destination, destinationPort } = rewrite
+    const isMoved = destination !== packet.destination || destinationPort !== (packet.ports & 0xffff)
+    if (isMoved) recorder.translation('destination', destination, destinationPort)
+    if (source !== packet.source || port !== packet.ports >>> 16) recorder.translation('source', source, port === ANY_PORT ? null : port)
+    if ((packet.tcpFlags & tcp.SYN) !== 0 && this.#mssClamp) clampMss(view, packet, Math.min(from.mtu, this.#mtu) - MSS_OVERHEAD)
+    setTtl(view, packet, packet.ttl - 1)
+    recorder.rewritten(view, packet.at, packet.length)
+    const isRouted = from.zone === ZONE_LAN && egress.zone !== ZONE_LAN
+    recorder.sent(egress.zone, egress.neighbours === null ? null : isRouted ? this.#routing.nextHop : destination)
+    return FORESEEN
+  }
+
   /** An ICMP error: it goes to whoever sent what it quotes. It neither refreshes nor ends the flow. */
   #error(packet: Packet, from: Attachment): number {
     const bad = checkError(this.#slab, packet)
     if (bad !== 0) return bad
     const side = findQuoted(this.#slab.view, packet, this.table, from.zone)
     if (side < 0) return Drop['no-flow']
+    this.#tracing.recorder?.flow(side, false)
     if (packet.ttl <= 1 && this.#hooks.isIdle) return Drop['ttl-expired']
     if (isInvalidSource(packet.source)) return Drop['invalid-source']
     const to = this.#attachments[this.table.egressOf(side)]!
@@ -580,12 +668,16 @@ export class Pipeline {
       if (identification !== OWN_IDENTIFICATION) setIdentification(this.#slab.view, packet.at, identification)
     }
     translateError(this.#slab, packet, this.table, side)
+    this.#tracing.sent(packet.at, packet.length, to, link)
     return to.egress.pushWithin(packet.at, packet.length, to.mtu, link)
   }
 }
 
 /** Whether a packet was refused as it belongs to no flow and to no host inside. */
 const isNobodys = (drop: number): boolean => drop === Drop['no-flow'] || drop === Drop['filtered'] || drop === Drop['to-gateway']
+
+/** In place of a side: a flow would be opened. */
+const FORESEEN = 0x7fffffff
 
 /** No resources is a passing state, hence the soft error by default (RFC 6888 REQ-8; RFC 5508 REQ-8 has the other). */
 const REFUSAL_CODES: Readonly<Record<LimitSettings['refusal'], number>> = { 'host-unreachable': icmp4.CODE_HOST, prohibited: icmp4.CODE_ADMIN_PROHIBITED, silent: -1 }

@@ -13,6 +13,7 @@ import type { Scratch } from './stack/scratch.js'
 import type { TokenBucket } from './stack/token-bucket.js'
 import * as icmp4 from './stack/wire/icmp4.js'
 import { STAT_DROPS, STAT_ERRORS_WITHHELD } from './stats.js'
+import type { Tracing } from './trace/tracing.js'
 
 /** Codes of ICMP type 3, by the words of iptables. */
 const REJECT_CODES: Readonly<Record<Exclude<RejectKind, 'tcp-reset'>, number>> = {
@@ -30,6 +31,7 @@ export interface ReportsParts {
   readonly scratch: Scratch
   readonly limit: TokenBucket
   readonly clock: Clock
+  readonly tracing: Tracing
   /** stats.ts */
   readonly stats: Float64Array
 }
@@ -45,6 +47,7 @@ export class Reports {
   readonly #scratch: Scratch
   readonly #limit: TokenBucket
   readonly #clock: Clock
+  readonly #tracing: Tracing
   readonly #stats: Float64Array
   /** Null while there are none. */
   rules: OwnPacketRules | null = null
@@ -54,12 +57,18 @@ export class Reports {
     this.#scratch = parts.scratch
     this.#limit = parts.limit
     this.#clock = parts.clock
+    this.#tracing = parts.tracing
     this.#stats = parts.stats
   }
 
   /** Queues an error about `packet`, which came from `from`. @param word the second word of the error: an MTU, or 0 */
   send(packet: Packet, from: Attachment, type: number, code: number, word = 0): void {
     if (!mayReportError(packet)) return
+    const { recorder } = this.#tracing
+    if (recorder !== null && recorder.isDry) {
+      recorder.answered(type, code)
+      return
+    }
     if (!this.#limit.take(this.#clock.now)) {
       this.#stats[STAT_ERRORS_WITHHELD]!++
       return
@@ -72,6 +81,7 @@ export class Reports {
       this.#stats[STAT_DROPS + Drop['scratch-full']]!++
       return
     }
+    recorder?.answered(type, code)
     const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
     const length = writeError(this.#slab, at, room, packet, type, code, word, source)
     this.#push(at, length, from, link)
@@ -86,6 +96,11 @@ export class Reports {
   /** Queues the RST that answers a TCP segment, which came from `from` (RFC 9293 3.10.7.1). */
   reset(packet: Packet, from: Attachment): void {
     if (!mayReset(packet)) return
+    const { recorder } = this.#tracing
+    if (recorder !== null && recorder.isDry) {
+      recorder.reset()
+      return
+    }
     const link = from.linkTo(packet.source)
     if (!from.canReach(link, this.#clock.now)) return
     const at = this.#scratch.take(RESET_LENGTH)
@@ -93,6 +108,7 @@ export class Reports {
       this.#stats[STAT_DROPS + Drop['scratch-full']]!++
       return
     }
+    recorder?.reset()
     writeReset(this.#slab, at, packet)
     this.#push(at, RESET_LENGTH, from, link)
   }

@@ -12,6 +12,7 @@ import { hasPorts, type Packet } from './stack/parse.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import { RouteResult } from './route/lookup.js'
 import type { PolicyRouter } from './route/router.js'
+import type { Tracing } from './trace/tracing.js'
 import { icmpCodeOf, RouteError, RouteKey, RouteType } from './route/types.js'
 
 /** In place of a zone: any will do. */
@@ -39,6 +40,7 @@ export class Routing {
   readonly #slab: Slab
   readonly #router: PolicyRouter
   readonly #attachments: readonly Attachment[]
+  readonly #tracing: Tracing
   readonly key = new RouteKey()
   readonly result = new RouteResult()
   /** By which attachment the packet leaves that was looked up last. */
@@ -47,10 +49,11 @@ export class Routing {
   nextHop = 0
 
   /** @param attachments by zone */
-  constructor(slab: Slab, router: PolicyRouter, attachments: readonly Attachment[]) {
+  constructor(slab: Slab, router: PolicyRouter, attachments: readonly Attachment[], tracing: Tracing) {
     this.#slab = slab
     this.#router = router
     this.#attachments = attachments
+    this.#tracing = tracing
     this.to = attachments[0]!
   }
 
@@ -71,7 +74,9 @@ export class Routing {
     const withPorts = hasPorts(packet.protocol)
     key.sourcePort = withPorts ? packet.ports >>> 16 : 0
     key.destinationPort = withPorts ? port : 0
-    const error = this.#router.lookup(key, result)
+    const { recorder } = this.#tracing
+    const error = this.#router.lookup(key, result, recorder === null ? null : recorder.looked)
+    recorder?.routed(key, result)
     if (error !== RouteError.none) return DROPS[error]
     if (result.type === RouteType.local) return Drop['to-gateway']
     if (result.type === RouteType.broadcast || result.type === RouteType.multicast) return Drop['invalid-destination']

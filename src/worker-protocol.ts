@@ -10,6 +10,8 @@ import type { Route } from './route/table.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
 import type { TunHandle } from './stack/device/tun.js'
+import type { TraceBatch, TraceRequest } from './trace/live.js'
+import type { Trace } from './trace/steps.js'
 
 export type PortRange = readonly [first: number, last: number]
 
@@ -90,6 +92,10 @@ export type ToWorker =
   | { readonly type: 'neighbour'; readonly index: number; readonly address: number; readonly mac: { readonly high: number; readonly low: number } | null }
   /** Pairs of flow index and generation. */
   | { readonly type: 'delete'; readonly id: number; readonly flows: Int32Array }
+  /** What would become of a packet that came from there? Changes nothing. `isNew`: as if no flow had its tuple. */
+  | { readonly type: 'trace'; readonly id: number; readonly zone: number; readonly mark: number; readonly isNew: boolean; readonly bytes: Uint8Array }
+  /** Traces packets as they pass, until told otherwise; null ends it. */
+  | { readonly type: 'trace-live'; readonly request: TraceRequest | null }
   | { readonly type: 'policy'; readonly message: ToPolicy }
   /** Copies packets of these zones into the ring (capture-ring.ts) until told otherwise; a zone's number is that of its interface there. */
   | { readonly type: 'capture'; readonly ring: SharedArrayBuffer | null; readonly zones: readonly number[] }
@@ -100,6 +106,8 @@ export type FromWorker =
   /** The data plane needs the Ethernet address of a neighbour on a WAN. */
   | { readonly type: 'ask'; readonly index: number; readonly address: number }
   | { readonly type: 'deleted'; readonly id: number; readonly flows: Int32Array }
+  | { readonly type: 'traced'; readonly id: number; readonly trace: Trace }
+  | { readonly type: 'traces'; readonly batch: TraceBatch }
   | { readonly type: 'policy'; readonly message: FromPolicy }
   | { readonly type: 'device-lost'; readonly zone: number; readonly errno: number }
   | { readonly type: 'stopped' }

@@ -18,6 +18,7 @@ import { useBulkSum } from './stack/wire/checksum.js'
 import { publishStats } from './publish-stats.js'
 import { SIDE_STATS, STAT_KERNEL_DROPS } from './stats.js'
 import type { FromWorker, ToWorker, WorkerSettings, WorkerStart } from './worker-protocol.js'
+import type { LiveTrace } from './trace/live.js'
 import { withFaults, WorkerWan } from './worker-wan.js'
 
 /** Bytes from which the native checksum is faster than the one in JavaScript, measured. */
@@ -130,6 +131,8 @@ class Worker implements DataPlaneDevices {
       }
     }
     if (this.#hasMessages) this.#takeMessages()
+    const { live } = this.#plane.tracing
+    if (live !== null) this.#tellTraces(live)
     const compiling = this.#plane.policy.step()
     this.#publish()
     this.#sleep = more || compiling || this.#hasMessages || exact < this.#busyUntil ? 0 : FOR_EVER
@@ -164,6 +167,11 @@ class Worker implements DataPlaneDevices {
     this.#tell({ type: 'device-lost', zone: from.zone, errno: -received })
     // A TUN does not come back under its descriptor: asking it again would spin. poll skips negative ones.
     if (from.zone === ZONE_LAN) this.#fds[LAN] = -1
+  }
+
+  #tellTraces(live: LiveTrace): void {
+    const batch = live.collect()
+    if (batch !== null) this.#tell({ type: 'traces', batch })
   }
 
   /** Rules, sets and routes that are in effect from the first packet on. */
@@ -222,6 +230,12 @@ class Worker implements DataPlaneDevices {
       }
       case 'policy':
         plane.policy.handle(message.message)
+        return
+      case 'trace':
+        this.#tell({ type: 'traced', id: message.id, trace: plane.explain(message.bytes, message.zone, message.mark, message.isNew) })
+        return
+      case 'trace-live':
+        plane.traceLive(message.request)
         return
       case 'stop':
         this.#running = false

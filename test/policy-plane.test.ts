@@ -9,13 +9,13 @@ import { RouteResult } from '../src/route/lookup.js'
 import { RouteTables } from '../src/route/tables.js'
 import { RouteKey } from '../src/route/types.js'
 import { parseIpv4 } from '../src/stack/wire/address.js'
-import { buildTcp, MemoryGateway } from '../src/testing/index.js'
+import { buildTcp, MemoryGateway, type MemoryGatewayOptions } from '../src/testing/index.js'
 
 const FORWARD = HOOK_NAMES.indexOf('FORWARD')
 const address = (text: string): number => parseIpv4(text)!
 
-const bed = () => {
-  const gateway = new MemoryGateway()
+const bed = (options: MemoryGatewayOptions = {}) => {
+  const gateway = new MemoryGateway(options)
   const { policy } = gateway.plane
   const answers: FromPolicy[] = []
   let changes = 0
@@ -174,7 +174,7 @@ describe('routes', () => {
   const interfaces = [['eth0', 3]] as const
 
   it('change by prefixes, or as a whole', () => {
-    const made = bed()
+    const made = bed({ routes: [] })
     const { policy } = made
     const state = initialState(devices)
     const result = new RouteResult()

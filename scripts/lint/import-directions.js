@@ -11,6 +11,7 @@ const DATA_PLANE = [
   'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
   'src/publish-stats', 'src/worker-protocol', 'src/worker-wan', 'src/worker', 'src/policy/model', 'src/policy/engine/',
   'src/policy/sets/', 'src/policy-plane', 'src/policy-protocol', 'src/hooks/', 'src/epoch', 'src/routing',
+  'src/trace/',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */

@@ -6,6 +6,8 @@ import { errorFromObject } from './error-object.js'
 import type { ErrorObject } from './error-object.js'
 import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
+import { traceQuery, type TraceWords } from './trace-request.js'
+import type { TraceLine, TraceRecord } from './trace-types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './types.js'
 
 export interface ControlClient {
@@ -21,6 +23,10 @@ export interface ControlClient {
   events(request: EventRequest, signal: AbortSignal): Promise<AsyncIterable<FlowEvent[]>>
   /** Resolves when the capture runs. Its stream ends, with all that was recorded by then, at `signal`, at the count, or when the gateway stops. */
   capture(request: CaptureRequest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
+  /** @param words DESCRIPTION_WORDS of trace-request.ts */
+  trace(words: TraceWords): Promise<TraceRecord>
+  /** Resolves when the trace runs. Its stream ends as that of `events` does, and at the count. @param words FILTER_WORDS */
+  traceLive(words: TraceWords, signal: AbortSignal): Promise<AsyncIterable<TraceLine[]>>
   /** Resolves when what the command changes is in effect. */
   policy(request: PolicyRequest): Promise<PolicyAnswer>
   metrics(): Promise<string>
@@ -85,8 +91,8 @@ async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string>
   for await (const batch of lineBatches(chunks)) yield* batch
 }
 
-async function* eventBatches(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<FlowEvent[]> {
-  for await (const batch of lineBatches(chunks)) yield batch.map((line) => JSON.parse(line) as FlowEvent)
+async function* jsonBatches<T>(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<T[]> {
+  for await (const batch of lineBatches(chunks)) yield batch.map((line) => JSON.parse(line) as T)
 }
 
 /** The error that the server told, rebuilt. */
@@ -146,10 +152,12 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     deleteFlows: (filter) => records('DELETE', filter),
     events: async ({ filter, types }, signal) => {
       const query = filterQuery(filter)
-      return eventBatches(body(name, await ask('GET', `/events${query}${query === '' ? '?' : '&'}types=${types.join(',')}`, signal)))
+      return jsonBatches<FlowEvent>(body(name, await ask('GET', `/events${query}${query === '' ? '?' : '&'}types=${types.join(',')}`, signal)))
     },
     capture: async ({ side, snaplen, count }, signal) =>
       body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal)),
+    trace: (words) => json('POST', `/trace?${traceQuery(words)}`),
+    traceLive: async (words, signal) => jsonBatches<TraceLine>(body(name, await ask('GET', `/trace?${traceQuery(words)}`, signal))),
     policy: (request) => json('POST', '/policy', JSON.stringify(request)),
     metrics: async () => text(name, await ask('GET', '/metrics')),
     stop: async () => {

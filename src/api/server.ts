@@ -7,6 +7,8 @@
  *     DELETE /flows?FILTER&format=…     the FlowRecords that were deleted
  *     GET    /events?FILTER&types=…     FlowEvents, one a line, until the client goes; of a request with a body, until the body ends
  *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes; of a request with a body, until the body ends
+ *     POST   /trace?WORDS               TraceRecord: what would become of a packet (DESCRIPTION_WORDS of trace-request.ts)
+ *     GET    /trace?WORDS               TraceLines of packets that pass (FILTER_WORDS), one a line, until the client goes, as with /events
  *     POST   /policy                    PolicyRequest in, PolicyAnswer out
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
@@ -32,8 +34,9 @@ import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
 import { readPolicyRequest } from './policy.js'
+import { readLiveTrace, readQuestion } from './trace-request.js'
 import { FLOW_EVENT_TYPES } from './types.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
 
 export interface ControlServerOptions {
   /** Name of the instance. */
@@ -169,15 +172,24 @@ const readEvents = (query: URLSearchParams): EventRequest => {
   return { filter: readFlowFilter(words), types }
 }
 
-async function* eventText(batches: AsyncIterable<FlowEvent[]>): AsyncGenerator<string> {
-  for await (const batch of batches) yield batch.map((event) => `${JSON.stringify(event)}\n`).join('')
+async function* lineText(batches: AsyncIterable<readonly object[]>): AsyncGenerator<string> {
+  for await (const batch of batches) if (batch.length > 0) yield batch.map((event) => `${JSON.stringify(event)}\n`).join('')
 }
 
 const events: Handler = async (control, query, response, request) => {
   const batches = control.events(readEvents(query), endOf(request, response))
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   response.flushHeaders()
-  await pipeline(Readable.from(eventText(batches)), response)
+  await pipeline(Readable.from(lineText(batches)), response)
+}
+
+const liveTrace: Handler = async (control, query, response, request) => {
+  const batches = control.traceLive(readLiveTrace(Object.fromEntries(query)), endOf(request, response))[Symbol.asyncIterator]()
+  // Waited for, so that a refusal can still be told as one.
+  const first = await batches.next()
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  response.flushHeaders()
+  await pipeline(Readable.from(lineText(resume(first, batches))), response)
 }
 
 const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
@@ -195,6 +207,10 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/flows/count': { GET: (control, _query, response) => sendJson(response, { count: control.flowCount() }) },
   '/events': { GET: events },
   '/capture': { GET: capture },
+  '/trace': {
+    GET: liveTrace,
+    POST: async (control, query, response) => sendJson(response, await control.trace(readQuestion(Object.fromEntries(query)))),
+  },
   '/policy': {
     POST: async (control, _query, response, request) => sendJson(response, await control.policy(readPolicyRequest(await readBody(request)))),
   },

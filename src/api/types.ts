@@ -1,6 +1,8 @@
 /**
  * What the control socket speaks: plain JSON objects. The gateway produces them, the command line prints them.
  */
+import type { LiveTraceRequest, TraceQuestion } from './trace-request.js'
+import type { TraceLine, TraceRecord } from './trace-types.js'
 
 /**
  * One direction of a flow, as conntrack shows it. ICMP has type, code and id instead of ports, GRE its keys (0: tsnat does not
@@ -220,6 +222,10 @@ export interface GatewayControl {
   events(request: EventRequest, signal: AbortSignal): AsyncIterable<FlowEvent[]>
   /** A pcapng byte stream; ends when the count is reached, when `signal` aborts, or at shutdown. */
   capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** What would become of a packet. Nothing is opened, counted or sent. */
+  trace(question: TraceQuestion): Promise<TraceRecord>
+  /** Packets as they pass, until the count is reached, `signal` aborts, or at shutdown. The first batch is empty: the trace runs. */
+  traceLive(request: LiveTraceRequest, signal: AbortSignal): AsyncIterable<TraceLine[]>
   /** Runs a command of iptables, ip or ipset on the gateway's rules, routes and sets. What it changes is in effect when this resolves. */
   policy(request: PolicyRequest): Promise<PolicyAnswer>
   /** Prometheus text exposition. */

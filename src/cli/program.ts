@@ -9,6 +9,7 @@ import { deterministicCommand } from './commands/deterministic.js'
 import { downCommand } from './commands/down.js'
 import { statusCommand } from './commands/status.js'
 import { isTool, toolCommands } from './commands/tools.js'
+import { traceCommand } from './commands/trace.js'
 import { upCommand } from './commands/up.js'
 import { reportError } from './report-error.js'
 import type { Terminal } from './terminal.js'
@@ -60,6 +61,7 @@ Then, from another terminal:
     statusCommand(terminal),
     conntrackCommand(terminal, setExitCode),
     captureCommand(terminal),
+    traceCommand(terminal),
     deterministicCommand(terminal),
     demoCommand(),
     ...toolCommands(),

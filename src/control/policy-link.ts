@@ -25,6 +25,14 @@ export function* setMessages(edits: readonly SetEdit[]): Generator<ToPolicy> {
   if (gathered.length > 0) yield { type: 'sets', edits: gathered }
 }
 
+/** Memory of a message that nobody needs here any more. */
+export const buffersOf = (message: ToPolicy): ArrayBuffer[] => {
+  if (message.type !== 'tables') return []
+  const { tables, users } = message.image
+  const arrays = [users, ...tables.flatMap(([, { nodes, index }]) => (index === null ? [nodes] : [nodes, index]))]
+  return arrays.map(({ buffer }) => buffer).filter((buffer): buffer is ArrayBuffer => buffer instanceof ArrayBuffer)
+}
+
 type Answer<T extends FromPolicy['type']> = Extract<FromPolicy, { readonly type: T }>
 
 interface Waiting {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
-import { PolicyLink } from './policy-link.js'
+import { buffersOf, PolicyLink } from './policy-link.js'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker-protocol.js'
 
 /** Milliseconds between two calls that let the worker's clock go on while no packets come. */
@@ -32,7 +32,7 @@ export class WorkerLink {
   #hasEnded = false
   #hasClosedDevices = false
   /** Speaks of rules, sets and routes. */
-  readonly policy = new PolicyLink((message) => this.send({ type: 'policy', message }))
+  readonly policy = new PolicyLink((message) => this.send({ type: 'policy', message }, buffersOf(message)))
   /** Packets can flow. */
   readonly ready: Promise<void>
   /** The worker has ended: null in an orderly way, else why. */
@@ -84,10 +84,10 @@ export class WorkerLink {
     return this.#hasClosedDevices
   }
 
-  /** Does nothing when the worker has ended. */
-  send(message: ToWorker): void {
+  /** Does nothing when the worker has ended. @param buffers go over to the worker instead of being copied */
+  send(message: ToWorker, buffers: readonly ArrayBuffer[] = []): void {
     if (this.#hasEnded) return
-    this.#port.postMessage(message)
+    this.#port.postMessage(message, buffers)
     native().eventSignal(this.#wake)
   }
 

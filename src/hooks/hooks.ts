@@ -29,6 +29,7 @@ import { LATER_FRAGMENT, Packet, parse } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
+import type { Tracing } from '../trace/tracing.js'
 import { EPOCH_MASK } from '../epoch.js'
 import { setTos, setTtl } from './changes.js'
 import { describeFlow, describeNoFlow, describePacket, natStates } from './describe.js'
@@ -59,6 +60,7 @@ export interface HooksParts {
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   readonly random: RandomSource
+  readonly tracing: Tracing
 }
 
 export class Hooks {
@@ -67,6 +69,7 @@ export class Hooks {
   readonly #policy: PolicyPlane<HookEnvironment>
   readonly #reports: Reports
   readonly #timeouts: Int32Array
+  readonly #tracing: Tracing
   readonly #meta = new PacketMeta()
   readonly #own = new Packet()
   readonly #outcome: Outcome
@@ -86,6 +89,8 @@ export class Hooks {
   #tos = 0
   /** The flow of the packet in hand, -1 as long as it has none. */
   #flow = -1
+  /** Mark that packets come with, uint32. */
+  #arrivalMark = 0
 
   constructor(parts: HooksParts) {
     this.#slab = parts.slab
@@ -94,6 +99,7 @@ export class Hooks {
     this.#reports = parts.reports
     this.#log = parts.log
     this.#timeouts = parts.timeouts
+    this.#tracing = parts.tracing
     this.#outcome = parts.policy.evaluator.outcome
     this.#paths = new StoredPaths(parts.table, parts.policy.evaluator.ruleset)
     this.destination = new DestinationRequest(parts.random)
@@ -123,7 +129,18 @@ export class Hooks {
 
   /** What routing has to know of the packet in hand, beside its header. */
   get mark(): number {
-    return this.isIdle ? 0 : this.#outcome.mark
+    return this.isIdle ? this.#arrivalMark : this.#outcome.mark
+  }
+
+  /** Until `endDry` nothing is counted or logged, and packets come with this mark. */
+  beginDry(mark: number): void {
+    this.#outcome.isDry = true
+    this.#arrivalMark = mark
+  }
+
+  endDry(): void {
+    this.#outcome.isDry = false
+    this.#arrivalMark = 0
   }
 
   /** A packet of no flow. @param canOpen it may open one */
@@ -148,6 +165,7 @@ export class Hooks {
 
   #begin(packet: Packet, side: number): void {
     describePacket(this.#slab.view, packet, this.#meta, this.#table, side)
+    this.#meta.mark = this.#arrivalMark
     this.#policy.environment.look(packet)
     this.hasDestination = false
     this.source.clear()
@@ -281,9 +299,10 @@ export class Hooks {
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
     // The mark of its flow is changed even by a packet that goes no further.
-    if (this.#flow >= 0 && !outcome.notrack) this.#saveMark(this.#flow)
+    if (this.#flow >= 0 && !outcome.notrack && !outcome.isDry) this.#saveMark(this.#flow)
+    this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
     if (outcome.logCount > 0) {
-      this.#log.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
+      if (!outcome.isDry) this.#log.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
       outcome.logCount = 0
     }
     return outcome

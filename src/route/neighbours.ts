@@ -48,6 +48,11 @@ export class NeighbourTable implements LinkAddresses {
     return index
   }
 
+  /** The address of an index, int32; null for 0. */
+  addressOf(index: number): number | null {
+    return index > 0 ? this.#address[index]! : null
+  }
+
   isReachable(index: number): boolean {
     return this.#state[index] === REACHABLE
   }

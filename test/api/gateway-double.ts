@@ -4,6 +4,8 @@
  */
 import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
+import type { LiveTraceRequest, TraceQuestion } from '../../src/api/trace-request.js'
+import type { TraceLine, TraceRecord } from '../../src/api/trace-types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from '../../src/api/types.js'
 
 export const tcpFlow = (port = 50594): FlowRecord => ({
@@ -101,6 +103,17 @@ export const exampleStatus = (): GatewayStatus => ({
   drops: { 'no-flow': 7, 'ttl-expired': 12 },
 })
 
+export const exampleTrace = (): TraceRecord => ({
+  type: 'packet', time: 1795167009016, result: 'dropped', reason: 'no-route',
+  steps: [
+    { step: 'packet', interface: 'tun0', src: '10.77.0.2', dst: '198.51.100.10', protocol: 'tcp', sport: 40000, dport: 443, flags: ['SYN'], length: 44, ttl: 64, tos: 0 },
+    { step: 'table', table: 'filter', hook: 'FORWARD' },
+    { step: 'rule', table: 'filter', chain: 'FORWARD', number: 1, rule: '-p udp -j ACCEPT', matched: false, failed: '-p udp' },
+    { step: 'policy', table: 'filter', chain: 'FORWARD', policy: 'ACCEPT' },
+    { step: 'drop', reason: 'no-route', text: 'no route to the destination' },
+  ],
+})
+
 export interface GatewayDouble extends GatewayControl {
   state: GatewayStatus
   table: FlowRecord[]
@@ -112,6 +125,10 @@ export interface GatewayDouble extends GatewayControl {
   listeners: { request: EventRequest; ended: boolean }[]
   captures: { request: CaptureRequest; ended: boolean }[]
   captureChunk: Uint8Array
+  questions: TraceQuestion[]
+  /** What readers of live traces get, batch by batch. */
+  traced: TraceLine[][]
+  liveTraces: { request: LiveTraceRequest; ended: boolean }[]
   /** Commands that were run, and what they are answered with. */
   commands: PolicyRequest[]
   policyAnswer: PolicyAnswer
@@ -127,6 +144,9 @@ export const createGatewayDouble = (): GatewayDouble => {
     listeners: [],
     captures: [],
     captureChunk: new Uint8Array(0),
+    questions: [],
+    traced: [],
+    liveTraces: [],
     commands: [],
     policyAnswer: { output: '', errors: '', exitCode: 0, file: null },
     status: () => {
@@ -161,6 +181,22 @@ export const createGatewayDouble = (): GatewayDouble => {
       gateway.captures.push(entry)
       try {
         yield gateway.captureChunk
+        if (request.count === 0 && !signal.aborted) await once(signal, 'abort')
+      } finally {
+        entry.ended = true
+      }
+    },
+    trace: async (question) => {
+      gateway.questions.push(question)
+      return exampleTrace()
+    },
+    async *traceLive(request, signal) {
+      if (gateway.broken !== undefined) throw gateway.broken
+      const entry = { request, ended: false }
+      gateway.liveTraces.push(entry)
+      try {
+        yield []
+        for (const lines of gateway.traced) yield lines
         if (request.count === 0 && !signal.aborted) await once(signal, 'abort')
       } finally {
         entry.ended = true

@@ -245,6 +245,43 @@ describe('control socket', () => {
   })
 })
 
+describe('POST /policy', () => {
+  const command = { tool: 'iptables-restore', argv: ['-c'], input: { name: 'rules.v4', text: '*filter\nCOMMIT\n' } } as const
+
+  it('runs a command and answers with what it says', async () => {
+    const { gateway, client } = await start()
+    gateway.policyAnswer = { output: 'out', errors: 'err', exitCode: 2, file: null }
+    expect(await client.policy(command)).toEqual(gateway.policyAnswer)
+    expect(await client.policy({ tool: 'ip', argv: [], input: null })).toEqual(gateway.policyAnswer)
+    expect(gateway.commands).toEqual([command, { tool: 'ip', argv: [], input: null }])
+    const large = { ...command, input: { name: 'x', text: 'a'.repeat(5_000_000) } }
+    await client.policy(large)
+    expect(gateway.commands[2]).toEqual(large)
+  })
+
+  it.each([
+    ['', 'the request is not JSON'],
+    ['[]', 'the request is not an object'],
+    ['{"tool":"nft","argv":[]}', 'there is no tool "nft"'],
+    ['{"tool":"ip","argv":"rule"}', '"argv" is not a list of words'],
+    ['{"tool":"ip","argv":[1]}', '"argv" is not a list of words'],
+    ['{"tool":"ip","argv":[],"input":"x"}', '"input" is not {"name": …, "text": …}'],
+  ])('refuses %j', async (content, message) => {
+    await start()
+    const request = httpRequest({ socketPath: server!.path, method: 'POST', path: '/policy', agent: false }).end(content)
+    const [response] = await once(request, 'response')
+    expect(response.statusCode).toBe(400)
+    expect(JSON.parse(await text(response))).toMatchObject({ code: 'BAD_REQUEST', message })
+  })
+
+  it('refuses what is too long', async () => {
+    const { client, gateway } = await start()
+    const error = await failure(client.policy({ ...command, input: { name: 'x', text: 'a'.repeat(17 << 20) } }))
+    expect(error).toMatchObject({ code: 'BAD_REQUEST', message: expect.stringMatching(/^the request has 178\d{5} bytes$/) as string })
+    expect(gateway.commands).toEqual([])
+  })
+})
+
 describe('one instance a name', () => {
   it('refuses a second one, naming the pid of another process', async () => {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])

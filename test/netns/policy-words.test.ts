@@ -99,7 +99,7 @@ COMMIT
 
 describe('tsnat ip', () => {
   it('has the kernel\'s routes and tsnat\'s own interfaces', async () => {
-    expect(await says('ip route show')).toBe(`default via ${SERVER} dev eth0 \n10.77.0.0/24 dev tun0 proto kernel scope link src 10.77.0.1 \n203.0.113.0/24 dev eth0 proto kernel scope link src ${GATEWAY} \n`)
+    expect(await says('ip route show')).toBe(`default via ${SERVER} dev eth0 \n10.77.0.0/24 dev tun0 proto kernel scope link src 10.77.0.1 \n192.168.1.0/24 dev tun0 proto kernel scope link \n203.0.113.0/24 dev eth0 proto kernel scope link src ${GATEWAY} \n`)
     expect(await says('ip rule')).toBe('0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n')
     expect(await says('ip route get 8.8.8.8')).toContain(`8.8.8.8 via ${SERVER} dev eth0 src ${GATEWAY}`)
   })

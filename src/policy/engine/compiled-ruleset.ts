@@ -89,7 +89,10 @@ export class CompiledRuleset {
 
   /** The index of a rule or policy, or -1. */
   indexOf(id: number): number {
-    this.#byId ??= new Map([...this.ids].map((each, index) => [each, index]))
+    if (this.#byId === null) {
+      this.#byId = new Map()
+      for (let index = 0; index < this.counterCount; index++) this.#byId.set(this.ids[index]!, index)
+    }
     return this.#byId.get(id) ?? -1
   }
 
