@@ -319,7 +319,7 @@ export class Pipeline {
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
     const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
-    if (!this.#hooks.isIdle && !isPing && this.#isOutside(packet)) {
+    if (!this.#hooks.isIdle && !isPing && isNobodys(drop) && this.#isOutside(packet)) {
       const stopped = this.#askLocal(packet, from)
       if (stopped !== 0) return stopped
     }
@@ -672,6 +672,9 @@ export class Pipeline {
     return to.egress.pushWithin(packet.at, packet.length, to.mtu, link)
   }
 }
+
+/** Whether a packet was refused as it belongs to no flow and to no host inside. */
+const isNobodys = (drop: number): boolean => drop === Drop['no-flow'] || drop === Drop['filtered'] || drop === Drop['to-gateway']
 
 /** In place of a side: a flow would be opened. */
 const FORESEEN = 0x7fffffff

@@ -26,7 +26,7 @@ beforeEach(async () => {
   server = await bed.host('upstream', '203.0.113.9/24', 'eth0', `${WAN}/24`)
   await bed.gateway.route('default', '203.0.113.9')
   await bed.ip(server, `addr add ${SERVER}/32 dev lo`)
-  await Promise.all([serveTeller(server, 80, SERVER), serveEcho(server), serveTeller(bed.gateway, 2222, WAN)])
+  await Promise.all([serveTeller(server, 80, SERVER), serveEcho(server, SERVER), serveTeller(bed.gateway, 2222, WAN)])
 })
 afterEach(async () => {
   await bed.close()

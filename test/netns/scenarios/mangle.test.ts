@@ -84,7 +84,7 @@ describe.each(WAYS)('%s', (way) => {
         '-A PREROUTING -s 192.168.1.2 -d 198.51.100.2 -j MARK --set-mark 7',
         '-A PREROUTING -j CONNMARK --save-mark',
       ],
-      nat: ['-A POSTROUTING -o eth0 -m mark --mark 7 -j SNAT --to-source 203.0.113.1:7000-7999', '-A POSTROUTING -o eth0 -j MASQUERADE'],
+      nat: ['-A POSTROUTING -o eth0 -p tcp -m mark --mark 7 -j SNAT --to-source 203.0.113.1:7000-7999', '-A POSTROUTING -o eth0 -j MASQUERADE'],
       filter: ['-A FORWARD -m mark --mark 0x66 -j DROP'],
     }))
     expect((await ask('udp', SERVERS[0])).seen).toBe('203.0.113.1')

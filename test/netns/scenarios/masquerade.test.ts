@@ -7,6 +7,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { LabNamespace } from '../../../src/testing/lab/index.js'
+import { until } from '../gateway-support.js'
 import { type Answer, Asker, Scenario, serveTeller, sourceOf, tableOf, WAYS } from './support.js'
 
 const WAN = '10.0.2.15'
@@ -94,7 +95,8 @@ describe.each([['an address of the kernel', true], ['an address of its own', fal
 
     // A port that is free again is given out again.
     await asker.close('first 3')
-    expect((await bed.shell('tsnat conntrack -D -p tcp --state TIME_WAIT,CLOSE')).code).toBeLessThan(2)
+    await until(async () => (await bed.shell('tsnat conntrack -D -p tcp --state TIME_WAIT')).code === 0)
+    expect(sourceOf(await tcp(SERVERS[0], 'once more')).address).toBe(WAN)
 
     expect(await capture.packets('src net 172.16.0.0/12')).toEqual([])
     const listed = await bed.typed('tsnat iptables -t nat -L POSTROUTING -n -v -x')

@@ -12,7 +12,7 @@ import type { Lab, LabNamespace } from '../../../../src/testing/lab/index.js'
 import { buildUdp } from '../../../../src/testing/packets.js'
 import { LAN_MTU, type Side, WAN_MTU } from '../addresses.js'
 import { Tap } from '../tap.js'
-import { DEVICE, LAN_ROUTER, MAPPED, MARK, OWN_LAN, OWN_MARK, OWN_WAN, SNAT_POOL, WAN_ROUTER } from './world.js'
+import { DEVICE, LAN_ROUTER, MAPPED, MARK, OWN_LAN, OWN_WAN, SNAT_POOL, WAN_ROUTER } from './world.js'
 
 const MAC = { lanEnd: '02:00:00:00:01:02', lanGateway: '02:00:00:00:01:01', wanEnd: '02:00:00:00:02:09', wanGateway: '02:00:00:00:02:01' }
 /** How long to look for a packet that must come, in milliseconds. */
@@ -36,9 +36,7 @@ const NO_RULES = TABLE_NAMES.map((table) => `*${table}\nCOMMIT\n`).join('')
 const OTHER: Record<Side, Side> = { lan: 'wan', wan: 'lan' }
 
 /** Packets that no socket of the gateway waits for go past all rules of iptables, and no further: tsnat has no sockets that could refuse them. */
-const QUIET = 'chain in { type filter hook input priority 300; ip daddr != 127.0.0.0/8 meta l4proto != icmp drop; };'
-/** What the kernel says itself (errors, resets, answers to pings) carries a mark, by which it goes past the rules. */
-const OWN = `chain out { type filter hook output priority -350; meta mark set ${OWN_MARK}; };`
+const QUIET = 'table ip bed { chain in { type filter hook input priority 300; ip daddr != 127.0.0.0/8 meta l4proto != icmp drop; }; }'
 
 class KernelGateway implements RuleGateway {
   readonly #namespace: LabNamespace
@@ -116,7 +114,7 @@ export const kernelGateway = async (lab: Lab, tool: string): Promise<RuleGateway
   for (const nobody of [`${SNAT_POOL.first}/30`, `${MAPPED}.0/24`]) await gateway.run('ip', ['route', 'add', 'blackhole', nobody], { check: true })
   await gateway.route('10.0.0.0/8', LAN_ROUTER)
   await gateway.route('default', WAN_ROUTER)
-  await gateway.run('nft', [`table ip bed { ${QUIET} ${OWN} }`], { check: true })
+  await gateway.run('nft', [QUIET], { check: true })
   const taps = {
     lan: new Tap(client, { device: 'lan0', link: { own: MAC.lanEnd, other: MAC.lanGateway } }),
     wan: new Tap(server, { device: 'wan0', link: { own: MAC.wanEnd, other: MAC.wanGateway } }),

@@ -50,6 +50,13 @@ const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/
 const withoutPorts = (line: string): string => line.replaceAll(/:(?:port [xy] of [\d-]+|\d+)/g, '')
 const withoutMss = (line: string): string => line.replace(' <02040218>', '')
 
+const packetsOf = (counter: string): number => Number(/\[(\d+):\d+\]$/.exec(counter)?.[1])
+/** Whether tsnat has counted less by so many packets at most. */
+const isFewer = (kernel: string, tsnat: string, most: number): boolean => {
+  const fewer = packetsOf(kernel) - packetsOf(tsnat)
+  return fewer > 0 && fewer <= most
+}
+
 export const RULE_DIFFERENCES: readonly RuleDifference[] = [
   {
     id: 'own-errors',
@@ -71,6 +78,20 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     tsnat: 'To the inside all come from the gateway\'s own address, to the outside from the one that was asked',
     why: 'Nothing is looked up for an error',
     explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedFields(withoutTos(line)))),
+  },
+  {
+    id: 'stored-outcomes',
+    kernel: 'A packet that goes no further, as its TTL has run out or it is too big, has counted for the rules of PREROUTING',
+    tsnat: 'Of a flow whose outcome is stored it has not',
+    why: 'Such packets count for their flow only, once they have been sent; rules take over from there',
+    explainsCounter: ({ counter, other, sent }) => isFewer(counter, other, sent.filter((line) => / ttl 1\b|length 1[34]\d\d /.test(line)).length),
+  },
+  {
+    id: 'stray-errors',
+    kernel: 'An ICMP error about no flow is INVALID, and passes if no rule drops it',
+    tsnat: 'It is dropped before it meets rules',
+    why: 'Whom it concerns is not known',
+    explainsCounter: ({ counter, other, sent }) => isFewer(counter, other, sent.filter((line) => ERROR.test(line)).length),
   },
   {
     id: 'told',

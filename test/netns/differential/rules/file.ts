@@ -173,13 +173,15 @@ const sourceNat = (dice: Dice): string => {
 }
 
 const ofMarks = (chain: HookName): string[] => ['s', 'd'].map((side) => `-A ${chain} -${side} ${MARK.remote}/32 -j ACCEPT`)
-/** What the kernel says itself; see bed.ts. */
-const ofOwn = (chain: HookName): string => `-A ${chain} -m mark --mark ${OWN_MARK}/${OWN_MARK} -j ACCEPT`
 
-/** Rules before all others, with which the bed keeps its own packets from the rest. */
+/**
+ * Rules before all others. Marks go past the rest, and so does what a gateway says itself (errors, resets, answers to pings): of
+ * that not all is the same.
+ */
 const bedRules = (table: TableName, chain: HookName): string[] => [
   ...(MARKED.has(chain) ? ofMarks(chain) : []),
-  ...(table !== 'raw' && (chain === 'OUTPUT' || chain === 'POSTROUTING') ? [ofOwn(chain)] : []),
+  ...(table === 'mangle' && chain === 'OUTPUT' ? [`-A OUTPUT -j MARK --set-xmark ${OWN_MARK}/${OWN_MARK}`] : []),
+  ...(table !== 'raw' && chain === 'POSTROUTING' ? [`-A ${chain} -m mark --mark ${OWN_MARK}/${OWN_MARK} -j ACCEPT`] : []),
 ]
 
 /** Chains that marks pass. */
@@ -194,7 +196,6 @@ const tableText = (dice: Dice, table: TableName, name: () => string): string => 
   const rules = (chain: string, place: Place, most: number): string[] => Array.from({ length: dice.between(0, most) }, () => `-A ${chain} ${plainRule(dice, place, name)}`.trimEnd())
   const lines = built.flatMap((chain) => {
     const place: Place = { table, hooks: [chain], leads: users, isUser: false }
-    // tsnat has nothing yet that could send, but what bed.ts lets pass all rules.
     if (chain === 'OUTPUT') return bedRules(table, chain)
     if (table !== 'nat') return [...bedRules(table, chain), ...rules(chain, place, MOST[table])]
     if (chain === 'INPUT') return rules(chain, place, 2)

@@ -32,5 +32,5 @@ export const PORT_RANGES = [[40_000, 40_015], [41_000, 41_003], [1020, 1023]] as
 
 /** The mark packets that tell when others are through; see bed.ts. They meet rules of their own. */
 export const MARK = { inside: '10.254.0.1', remote: '198.51.100.254', port: 9 }
-/** On what the kernel of the bed says itself. */
+/** The mark on what a gateway says itself. */
 export const OWN_MARK = '0x80000000'
