@@ -91,7 +91,7 @@ wan:
     [{ wan: [{ interface: 'eth0', check: { type: 'icmp', expect: 200 } }] }, 'the icmp check of eth0 expects a status'],
     [
       { wan: [{ interface: 'eth0', address: OWNED }, 'eth1'], nat: { deterministic: { inside: '10.77.0.0/28' } } },
-      'deterministic NAT needs all ports of its addresses, but they are shared with the host',
+      'deterministic NAT has one WAN, but there are 2',
     ],
   ])('refuses what does not go together: %j', (input, message) => {
     expect(failure(() => parseConfig(input))).toMatchObject({ code: 'CONFIG_CONFLICT', message, exitCode: ExitCode.config })
