@@ -25,7 +25,7 @@ export const REMOTE = '198.51.100.1'
 const RESTLESS = /^net\.ipv[46]\.(tcp_fastopen_key|tcp_mem|udp_mem|conf\..*\.stable_secret|neigh\..*|route\..*).*\n/gm
 
 /** Resolves when `check` gives something true, and with it; looks every 20 ms. @throws after the limit, with what `describe` says */
-export const until = async <T>(check: () => T | Promise<T>, describe: () => unknown = () => '', milliseconds = 8000): Promise<T> => {
+export const until = async <T>(check: () => T | Promise<T>, describe: () => unknown = () => '', milliseconds = 20_000): Promise<T> => {
   const deadline = performance.now() + milliseconds
   for (;;) {
     const found = await check()
@@ -237,7 +237,7 @@ export const serveHttp = async (namespace: LabNamespace, port = 80): Promise<Lab
 
 /** Fetches a page by curl; resolves with its text, or with `error N` (curl's exit code). */
 export const fetchPage = async (namespace: LabNamespace, url: string, ...options: string[]): Promise<string> => {
-  const { code, stdout } = await namespace.run('curl', ['-s', '--max-time', '3', ...options, url])
+  const { code, stdout } = await namespace.run('curl', ['-s', '--max-time', '5', ...options, url])
   return code === 0 ? stdout : `error ${code}`
 }
 
@@ -305,7 +305,7 @@ export class Talker {
   }
 
   /** Something is heard on both from now on. @throws after `milliseconds`, with what was printed last */
-  async hears(milliseconds = 8000): Promise<void> {
+  async hears(milliseconds = 20_000): Promise<void> {
     for (const kind of ['tcp', 'udp']) {
       const before = this.#count(kind)
       await until(() => this.#count(kind) > before, () => `${kind}: ${this.process.stdout.slice(-200)}`, milliseconds)

@@ -32,7 +32,7 @@ const works = async (): Promise<void> => {
   const { client, server } = lab
   expect(await page()).toContain(`${OWNED} `)
   expect(await fetchPage(client, `http://${REMOTE}/`)).toContain(`${OWNED} `)
-  expect((await client.run('ping', ['-c', '1', '-W', '1', REMOTE])).code).toBe(0)
+  expect((await client.run('ping', ['-c', '1', '-W', '5', REMOTE])).code).toBe(0)
   await lab.forgetNeighbours(server)
   for (const [size, ...from] of [['56'], ['4000'], ['56', '-I', REMOTE]]) {
     expect((await server.run('ping', ['-c', '1', '-W', '2', '-s', size!, ...from, OWNED])).stdout).toContain('1 received')
@@ -79,7 +79,7 @@ describe('an owned address', () => {
   it('several of them: all are answered for', async () => {
     await lab.up(...owned(OWNED, SECOND))
     expect(await page()).toContain(`${OWNED} `)
-    for (const address of [OWNED, SECOND]) expect((await lab.server.run('ping', ['-c', '1', '-W', '1', address])).code).toBe(0)
+    for (const address of [OWNED, SECOND]) expect((await lab.server.run('ping', ['-c', '1', '-W', '5', address])).code).toBe(0)
   })
 
   it('a forwarding host neither answers nor forwards what comes to it', async () => {
