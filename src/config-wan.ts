@@ -41,7 +41,7 @@ export const uplinksOf = (config: Pick<CheckedConfig, 'wan' | 'wanAddress'>): re
     }
   })
 
-const TARGETS: Readonly<Record<HealthCheck['type'], { pattern: RegExp; isNeeded: boolean; text: string }>> = {
+const TARGETS: Readonly<Record<Exclude<HealthCheck['type'], 'none'>, { pattern: RegExp; isNeeded: boolean; text: string }>> = {
   icmp: { pattern: /^\d{1,3}(\.\d{1,3}){3}$/, isNeeded: false, text: 'an IPv4 address, or nothing for the gateway' },
   arp: { pattern: /^\d{1,3}(\.\d{1,3}){3}$/, isNeeded: false, text: 'an IPv4 address, or nothing for the gateway' },
   tcp: { pattern: /^\d{1,3}(\.\d{1,3}){3}:\d{1,5}$/, isNeeded: true, text: 'an address and a port, such as 192.0.2.1:443' },
@@ -49,9 +49,9 @@ const TARGETS: Readonly<Record<HealthCheck['type'], { pattern: RegExp; isNeeded:
 }
 
 const checkConflict = ({ address, check, interface: name }: UplinkConfig, path: string[]): Conflict | undefined => {
-  if (check === null) return undefined
-  const { pattern, isNeeded, text } = TARGETS[check.type]
+  if (check === null || check.type === 'none') return undefined
   const { type, target, expect } = check
+  const { pattern, isNeeded, text } = TARGETS[type]
   if (target === undefined ? isNeeded : !pattern.test(target)) {
     const message = target === undefined ? `the ${type} check of ${name} has no target` : `"${target}" is no target of the ${type} check of ${name}`
     return { path: [...path, 'check'], message, hint: `write ${text}` }
