@@ -52,17 +52,23 @@ const isSelected = (own: InterfaceAddress, { scope: near, primary, within }: Add
   (near === null || scopeOf(own) === near) && (primary === null || own.primary === primary)
   && (within === null || ((own.address ^ within.address) & maskOf(within.length)) === 0)
 
-const prefixText = ({ address, peer, prefixLength }: InterfaceAddress): string =>
-  `${formatIpv4(address)}${peer === undefined ? '' : ` peer ${formatIpv4(peer)}`}/${prefixLength}`
+/** The other end; null where there is none: then the kernel repeats the address itself. */
+const peerOf = ({ address, peer = address }: InterfaceAddress): string | null => (peer === address ? null : formatIpv4(peer))
+
+const prefixText = (own: InterfaceAddress): string => {
+  const peer = peerOf(own)
+  return `${formatIpv4(own.address)}${peer === null ? '' : ` peer ${peer}`}/${own.prefixLength}`
+}
 
 /** `10.0.0.1/24 scope global eth0`, and the line below. */
 const addressText = (own: InterfaceAddress, device: Device, { names }: Surroundings): string =>
   `inet ${prefixText(own)} scope ${nameOf(names, 'scopes', scopeOf(own))} ${own.primary ? '' : 'secondary '}${device.name}\n       ${FOREVER}`
 
 const addressJson = (own: InterfaceAddress, device: Device, { names }: Surroundings): Json => {
-  const { address, peer, prefixLength, primary } = own
+  const { address, prefixLength, primary } = own
+  const peer = peerOf(own)
   const json: Record<string, Json> = { family: 'inet', local: formatIpv4(address) }
-  if (peer !== undefined) json['address'] = formatIpv4(peer)
+  if (peer !== null) json['address'] = peer
   json['prefixlen'] = prefixLength
   json['scope'] = nameOf(names, 'scopes', scopeOf(own))
   if (!primary) json['secondary'] = true

@@ -53,11 +53,14 @@ describe('ip address show', () => {
   it('prints the other end of a point-to-point address, and interfaces without addresses', () => {
     const state = initialState([
       { number: 1, name: 'lo', up: true, addresses: [] },
+      { number: 3, name: 'eth1', up: true, addresses: [{ address: 0x0a000001, peer: 0x0a000001, prefixLength: 24, primary: true }] },
       { number: 2, name: 'ppp0', up: false, addresses: [{ address: 0x0a090001, peer: 0x0a090002, prefixLength: 32, primary: true }] },
     ])
-    expect(ip(state, 'addr').output).toBe(`1: lo: <LOOPBACK,UP,LOWER_UP> state UNKNOWN\n2: ppp0: <> state DOWN\n    inet 10.9.0.1 peer 10.9.0.2/32 scope global ppp0\n${FOREVER}`)
+    expect(ip(state, 'addr show').output).toBe(`1: lo: <LOOPBACK,UP,LOWER_UP> state UNKNOWN\n3: eth1: <UP,LOWER_UP> state UP\n    inet 10.0.0.1/24 scope global eth1\n${FOREVER}2: ppp0: <> state DOWN\n    inet 10.9.0.1 peer 10.9.0.2/32 scope global ppp0\n${FOREVER}`)
+    expect(ip(state, '-br addr show eth1').output).toBe('eth1             UP             10.0.0.1/24 \n')
+    expect(JSON.parse(ip(state, '-j addr show eth1').output)).not.toHaveProperty('0.addr_info.0.address')
     expect(JSON.parse(ip(state, '-j addr show ppp0').output)).toMatchObject([{ flags: [], operstate: 'DOWN', addr_info: [{ local: '10.9.0.1', address: '10.9.0.2' }] }])
-    expect(ip(state, 'addr show up').output).toBe('1: lo: <LOOPBACK,UP,LOWER_UP> state UNKNOWN\n')
+    expect(ip(state, 'addr show up').output).not.toContain('ppp0')
   })
 })
 
