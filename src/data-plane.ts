@@ -333,7 +333,7 @@ export class DataPlane {
   /** What would become of a packet from a zone? Changes nothing. @param mark that it comes with; @param isNew as if no flow had its tuple */
   explain(bytes: Uint8Array, zone: number, mark: number, isNew: boolean): Trace {
     const { lan, wans } = this.pipeline
-    return this.pipeline.explain(new Recorder(this.#traceSources()), bytes, zone === ZONE_LAN ? lan : wans[zone - ZONE_WAN]!, mark, isNew)
+    return this.pipeline.explainer.explain(new Recorder(this.#traceSources()), bytes, zone === ZONE_LAN ? lan : wans[zone - ZONE_WAN]!, mark, isNew)
   }
 
   /** As they are at each packet. */

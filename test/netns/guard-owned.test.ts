@@ -46,7 +46,7 @@ describe('an owned address', () => {
     await serveHttp(gateway, 8080)
     await lab.up(...owned(OWNED), '--wan-gateway', SERVER)
     await works()
-    expect(await lab.status()).toMatchObject({ state: 'ready', wan: { addressMode: 'owned', address: OWNED, nextHop: SERVER, ports: '1-65535' } })
+    expect(await lab.status()).toMatchObject({ state: 'ready', wans: [{ addressMode: 'owned', address: OWNED, nextHop: SERVER, ports: '1-65535' }] })
     // The host has all of its ports.
     expect(gateway.readSysctl('net.ipv4.ip_local_reserved_ports')).toBe('')
     expect(await fetchPage(gateway, `http://${SERVER}/`)).toContain(`${GATEWAY} `)
