@@ -1,6 +1,6 @@
 // npm test: builds everything, checks types and style, runs all tests with coverage, and sees that nothing is left behind.
 // The exit code is 0 only when all of it went well.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { installMissing } from './test/programs.mjs'
@@ -13,18 +13,31 @@ const MINUTES = 14
 const say = (text) => console.log(`\n\x1b[1m== ${text}\x1b[0m`)
 const failures = []
 
-/** Runs a program of node_modules or this folder; notes when it fails. Returns whether it went well. */
-const step = (title, script, ...args) => {
-  say(title)
+/** Runs a program of node_modules or this folder. @returns why it did not go well, or null; what it printed, unless it is shown at once */
+const run = (show, script, args) => new Promise((resolve) => {
+  const env = { ...process.env, [mark.name]: mark.value }
+  const child = spawn(process.execPath, [script, ...args], { cwd: root, stdio: show ? 'inherit' : ['ignore', 'pipe', 'pipe'], env })
+  let printed = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => { printed += text })
+  let isLate = false
+  const limit = setTimeout(() => { isLate = child.kill() }, MINUTES * 60_000)
+  child.on('close', (code, signal) => {
+    clearTimeout(limit)
+    resolve({ failure: isLate ? `not done in ${MINUTES} minutes` : code === 0 ? null : signal ?? `exit code ${code}`, printed })
+  })
+})
+
+/** Runs programs side by side; notes which fail. Returns whether all went well. @param programs title, script and arguments of each */
+const steps = async (...programs) => {
+  say(programs.map(([title]) => title).join(', '))
   const started = Date.now()
-  const { status, signal, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit', timeout: MINUTES * 60_000, env: { ...process.env, [mark.name]: mark.value } })
-  const seconds = ((Date.now() - started) / 1000).toFixed(1)
-  if (status === 0) {
-    console.log(`   done in ${seconds} s`)
-    return true
+  const results = await Promise.all(programs.map(([, script, ...args]) => run(programs.length === 1, script, args)))
+  for (const [index, { failure, printed }] of results.entries()) {
+    process.stdout.write(printed)
+    if (failure !== null) failures.push(`${programs[index][0]}: ${failure}`)
   }
-  failures.push(`${title}: ${error?.code === 'ETIMEDOUT' ? `not done in ${MINUTES} minutes` : signal ?? `exit code ${status}`}`)
-  return false
+  console.log(`   done in ${((Date.now() - started) / 1000).toFixed(1)} s`)
+  return results.every(({ failure }) => failure === null)
 }
 
 rmSync(resultsFile, { force: true })
@@ -40,11 +53,10 @@ if (reason === null) {
 }
 
 const before = hostState()
-if (step('build', 'scripts/build.mjs')) {
-  step('types', 'node_modules/typescript/bin/tsc', '--noEmit')
-  step('lint', 'node_modules/eslint/bin/eslint.js', '.')
+if (await steps(['build', 'scripts/build.mjs'])) {
+  await steps(['types', 'node_modules/typescript/bin/tsc', '--noEmit'], ['lint', 'node_modules/eslint/bin/eslint.js', '.'])
   const only = reason === null ? [] : ['--project', 'unit']
-  step('tests', 'node_modules/vitest/vitest.mjs', 'run', '--coverage', '--reporter=default', '--reporter=json', `--outputFile.json=${resultsFile}`, ...only)
+  await steps(['tests', 'node_modules/vitest/vitest.mjs', 'run', '--coverage', '--reporter=default', '--reporter=json', `--outputFile.json=${resultsFile}`, ...only])
 
   say('what is left behind')
   const left = await leftBehind(before)

@@ -269,7 +269,7 @@ export class Admission {
       return this.#set(to.zone, packet.source, destination, port)
     }
     const isKept = this.#rule >= 0 && this.#rules.behaviour(this.#rule, packet.protocol) === UNTRANSLATED
-    const source = isKept ? packet.source : this.#pool.isEmpty ? to.sourceFor(routing.nextHop) : this.#pool.choose(packet.source, destination, 0)
+    const source = isKept ? packet.source : this.#pool.isEmpty ? to.sourceFor(routing.nextHop) : this.#pool.choose(packet.source, destination, 0, to.zone)
     return source === 0 ? Drop['no-address'] : this.#set(to.zone, source, destination, port)
   }
 

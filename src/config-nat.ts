@@ -39,7 +39,10 @@ const deterministic = ({ nat, wans }: Checked): Conflict | undefined => {
   if (settings === null) return undefined
   const path = ['nat', 'deterministic']
   const [first] = wans
-  if (first === undefined || first.address === 'shared' || wans.some(({ address }) => address === 'shared')) {
+  if (wans.length > 1) {
+    return { path, message: `deterministic NAT has one WAN, but there are ${wans.length}`, hint: 'leave out nat.deterministic, or run an instance for each WAN' }
+  }
+  if (first === undefined || first.address === 'shared') {
     const hint = 'give tsnat addresses of its own: wanAddress: {owned: [198.51.100.7/24]}, and perhaps nat.pool'
     return { path, message: 'deterministic NAT needs all ports of its addresses, but they are shared with the host', hint }
   }

@@ -17,6 +17,7 @@ import { Hairpins } from './nat/hairpins.js'
 import { RoomMaker } from './nat/make-room.js'
 import { Identifications } from './nat/identification.js'
 import { Mappings } from './nat/mappings.js'
+import { OutsideAddresses } from './nat/outside-addresses.js'
 import { PortHold } from './nat/port-hold.js'
 import { FlowOpener } from './nat/open-flow.js'
 import { parsePool } from './nat/pool.js'
@@ -134,6 +135,7 @@ export class DataPlane {
   readonly blocks: PortBlocks | null
   /** Where hooks write what rules log. */
   readonly ruleLog: RuleLog
+  readonly #outside = new OutsideAddresses()
   readonly #mappings: Mappings
   readonly #events: FlowEvents
   readonly #forwards: Forwards
@@ -199,7 +201,7 @@ export class DataPlane {
       hooks.rulesChanged()
     }
     this.policy.onCount = () => hooks.settle(0, this.table.used)
-    this.#mappings = new Mappings(this.table, devices.random.next())
+    this.#mappings = new Mappings(this.table, devices.random.next(), this.#outside)
     this.#forwards = new Forwards(settings.forwards)
     const hold = new PortHold(nat.ports.hold, nat.ports.holdMax)
     const sources = new Sources(this.table, limits, devices.random.next())
@@ -283,7 +285,9 @@ export class DataPlane {
     const before = this.#admission.addresses
     this.#wanSettings[index] = settings
     this.#admission.addresses = new Set(this.#wanSettings.flatMap(({ addresses }) => addresses))
-    this.#addresses.setPresent(this.#admission.addresses)
+    const byWan = this.#wanSettings.map((one) => new Set(one.addresses))
+    this.#outside.replace(byWan)
+    this.#addresses.setPresent(this.#admission.addresses, byWan)
     const kept = this.#wanSettings.filter(({ enabled, up }) => !this.#forgetsWhenDown || (enabled ?? up))
     const stay = new Set(kept.flatMap(({ addresses }) => addresses))
     closeAddresses(this.table, new Set([...before, ...settings.addresses].filter((address) => !stay.has(address))))
@@ -329,7 +333,7 @@ export class DataPlane {
   /** What would become of a packet from a zone? Changes nothing. @param mark that it comes with; @param isNew as if no flow had its tuple */
   explain(bytes: Uint8Array, zone: number, mark: number, isNew: boolean): Trace {
     const { lan, wans } = this.pipeline
-    return this.pipeline.explain(new Recorder(this.#traceSources()), bytes, zone === ZONE_LAN ? lan : wans[zone - ZONE_WAN]!, mark, isNew)
+    return this.pipeline.explainer.explain(new Recorder(this.#traceSources()), bytes, zone === ZONE_LAN ? lan : wans[zone - ZONE_WAN]!, mark, isNew)
   }
 
   /** As they are at each packet. */

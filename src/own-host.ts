@@ -31,10 +31,11 @@ export class OwnHost {
     const link = from.linkTo(packet.source)
     if (link < 0) return Drop['no-route']
     this.#tracing.recorder?.answered(icmp4.ECHO_REPLY, 0)
-    if (this.#tracing.isDry) return 0
-    if (link !== 0 && !from.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, from)
+    const { isDry } = this.#tracing
+    if (link !== 0 && !isDry && !from.neighbours!.isReachable(link)) return this.#queue.add(packet, link, ~from.zone, 0, OWN_IDENTIFICATION, from, from)
     turnEcho(this.#slab.view, packet)
     if (this.#reports.rules?.letOut(packet.at, packet.length, from) === false) return Drop['rule']
+    if (isDry) return 0
     return from.egress.pushWithin(packet.at, packet.length, from.mtu, link)
   }
 

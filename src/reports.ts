@@ -64,24 +64,20 @@ export class Reports {
   /** Queues an error about `packet`, which came from `from`. @param word the second word of the error: an MTU, or 0 */
   send(packet: Packet, from: Attachment, type: number, code: number, word = 0): void {
     if (!mayReportError(packet)) return
-    const { recorder } = this.#tracing
-    if (recorder !== null && recorder.isDry) {
-      recorder.answered(type, code)
-      return
-    }
-    if (!this.#limit.take(this.#clock.now)) {
+    const { isDry } = this.#tracing
+    if (!isDry && !this.#limit.take(this.#clock.now)) {
       this.#stats[STAT_ERRORS_WITHHELD]!++
       return
     }
     const link = from.linkTo(packet.source)
-    if (!from.canReach(link, this.#clock.now)) return
+    if (!isDry && !from.canReach(link, this.#clock.now)) return
     const room = Math.min(ERROR_MAX, from.mtu)
     const at = this.#scratch.take(room)
     if (at < 0) {
       this.#stats[STAT_DROPS + Drop['scratch-full']]!++
       return
     }
-    recorder?.answered(type, code)
+    this.#tracing.recorder?.answered(type, code)
     const source = from.ownAddress !== 0 ? from.ownAddress : packet.destination
     const length = writeError(this.#slab, at, room, packet, type, code, word, source)
     this.#push(at, length, from, link)
@@ -96,25 +92,23 @@ export class Reports {
   /** Queues the RST that answers a TCP segment, which came from `from` (RFC 9293 3.10.7.1). */
   reset(packet: Packet, from: Attachment): void {
     if (!mayReset(packet)) return
-    const { recorder } = this.#tracing
-    if (recorder !== null && recorder.isDry) {
-      recorder.reset()
-      return
-    }
     const link = from.linkTo(packet.source)
-    if (!from.canReach(link, this.#clock.now)) return
+    if (!this.#tracing.isDry && !from.canReach(link, this.#clock.now)) return
     const at = this.#scratch.take(RESET_LENGTH)
     if (at < 0) {
       this.#stats[STAT_DROPS + Drop['scratch-full']]!++
       return
     }
-    recorder?.reset()
+    this.#tracing.recorder?.reset()
     writeReset(this.#slab, at, packet)
     this.#push(at, RESET_LENGTH, from, link)
   }
 
   #push(at: number, length: number, to: Attachment, link: number): void {
-    if (this.rules === null || this.rules.letOut(at, length, to)) to.egress.push(at, length, link)
+    const isAllowed = this.rules === null || this.rules.letOut(at, length, to)
+    if (!isAllowed) this.#tracing.recorder?.answerDropped()
+    if (this.#tracing.isDry) return
+    if (isAllowed) to.egress.push(at, length, link)
     else this.#stats[STAT_DROPS + Drop['rule']]!++
   }
 }

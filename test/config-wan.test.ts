@@ -43,7 +43,7 @@ wan:
     expect(config.wans).toEqual([
       { ...PLAIN, interface: 'eth0' },
       { ...PLAIN, interface: 'eth1', address: { owned: ['198.51.100.7/24'] }, gateway: '198.51.100.1', weight: 3, metric: 20 },
-      { ...PLAIN, interface: 'eth2', gateway: '192.0.2.1', check: { type: 'icmp', interval: 1, timeout: 2, fails: 3, passes: 3 } },
+      { ...PLAIN, interface: 'eth2', gateway: '192.0.2.1', check: { type: 'icmp', interval: 1, timeout: 1.5, fails: 3, passes: 3 } },
     ])
   })
 
@@ -91,7 +91,7 @@ wan:
     [{ wan: [{ interface: 'eth0', check: { type: 'icmp', expect: 200 } }] }, 'the icmp check of eth0 expects a status'],
     [
       { wan: [{ interface: 'eth0', address: OWNED }, 'eth1'], nat: { deterministic: { inside: '10.77.0.0/28' } } },
-      'deterministic NAT needs all ports of its addresses, but they are shared with the host',
+      'deterministic NAT has one WAN, but there are 2',
     ],
   ])('refuses what does not go together: %j', (input, message) => {
     expect(failure(() => parseConfig(input))).toMatchObject({ code: 'CONFIG_CONFLICT', message, exitCode: ExitCode.config })

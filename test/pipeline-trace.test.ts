@@ -88,6 +88,12 @@ class Traced {
 const rulesOf = ({ steps }: TraceRecord): string[] =>
   steps.flatMap((step) => (step.step === 'rule' && step.matched ? [`${step.table} ${step.chain} ${step.number}`] : step.step === 'policy' ? [`${step.table} ${step.chain}`] : []))
 
+/** What is told before the gateway answers: its answer meets OUTPUT and POSTROUTING. */
+const beforeAnswer = (record: TraceRecord): TraceRecord => {
+  const answer = record.steps.findIndex(({ step }) => step === 'answer')
+  return answer < 0 ? record : { ...record, steps: record.steps.slice(0, answer) }
+}
+
 describe('a packet that is traced as it passes', () => {
   it('CT-11: meets the hooks in the order of netfilter, and each step is told', () => {
     const traced = new Traced().follow()
@@ -158,11 +164,20 @@ tun0  10.0.0.2:40000 > 198.51.100.10:443 tcp SYN, length 44, TTL 64, TOS 0x00
     expect(ruleset.counters[0]).toBe(1 + 2 + 3 + 1 + 1)
   })
 
+  it('has changes of marks told, not marks that its flow has already', () => {
+    const traced = new Traced({}, '*mangle\n-A FORWARD -p tcp -j CONNMARK --set-mark 7\n-A POSTROUTING -p tcp --tcp-flags SYN NONE -j CONNMARK --set-mark 8\nCOMMIT\n').follow()
+    const changes = ({ steps }: TraceRecord) => steps.flatMap((step) => (step.step === 'rewrite' ? step.changes : [])).filter(({ field }) => field === 'connmark')
+    expect(changes(traced.fromLan(syn))).toEqual([{ field: 'connmark', from: 0, to: 7 }])
+    expect(changes(traced.fromLan(syn))).toEqual([])
+    traced.fromWan(synAck)
+    expect(changes(traced.fromLan(ack))).toEqual([{ field: 'connmark', from: 7, to: 8 }])
+  })
+
   it.each<[string, Uint8Array, string, 'lan' | 'wan', string]>([
     ['dropped by a rule', buildUdp({ source: '10.0.0.66', destination: SERVER, sourcePort: 1, destinationPort: 2 }), 'rule', 'lan', 'filter FORWARD 1'],
     ['rejected by a rule', buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 99 }), 'rule-rejected', 'lan', 'filter FORWARD 2'],
     ['of no flow', ack, 'not-a-flow-opener', 'lan', 'mangle PREROUTING'],
-    ['from outside and expected by nobody', synAck, 'no-flow', 'wan', 'mangle PREROUTING'],
+    ['from outside and expected by nobody', synAck, 'no-flow', 'wan', 'filter INPUT'],
     ['with a TTL of 1', buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 2, ttl: 1 }), 'ttl-expired', 'lan', 'nat PREROUTING'],
     ['with a source that none may have', buildUdp({ source: '127.0.0.1', destination: SERVER, sourcePort: 1, destinationPort: 2 }), 'invalid-source', 'lan', 'nat PREROUTING'],
     ['with a wrong header checksum', buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 2, corrupt: 'header' }), 'bad-header-checksum', 'lan', ''],
@@ -172,7 +187,7 @@ tun0  10.0.0.2:40000 > 198.51.100.10:443 tcp SYN, length 44, TTL 64, TOS 0x00
     const record = side === 'lan' ? traced.fromLan(bytes) : traced.fromWan(bytes)
     expect(record).toMatchObject({ result: 'dropped', reason })
     expect(record.steps.at(-1)).toMatchObject({ step: 'drop', reason })
-    expect(rulesOf(record).at(-1) ?? '').toBe(last)
+    expect(rulesOf(beforeAnswer(record)).at(-1) ?? '').toBe(last)
     expect(traced.gateway.drops).toEqual({ [reason]: 1 })
   })
 
@@ -184,9 +199,27 @@ tun0  10.0.0.2:40000 > 198.51.100.10:443 tcp SYN, length 44, TTL 64, TOS 0x00
     ])
     const ping = traced.fromLan(buildIcmpEcho({ source: HOST, destination: '10.0.0.1', identifier: 1 }))
     expect(ping.result).toBe('local')
-    expect(rulesOf(ping).slice(-2)).toEqual(['filter INPUT', 'nat INPUT'])
+    expect(rulesOf(beforeAnswer(ping)).slice(-2)).toEqual(['filter INPUT', 'nat INPUT'])
     expect(answers(ping)).toMatchObject([{ name: 'echo-reply' }])
     expect(answers(traced.fromLan(buildUdp({ source: HOST, destination: '10.0.0.1', sourcePort: 1, destinationPort: 2 })))).toMatchObject([{ name: 'port-unreachable' }])
+  })
+
+  it.each(['live', 'dry'])('has its answers led through OUTPUT, where a rule may drop them: %s', (kind) => {
+    const traced = new Traced({}, '*mangle\n-A FORWARD -j MARK --set-mark 5\nCOMMIT\n*filter\n-A OUTPUT -p icmp --icmp-type 3/13 -j DROP\n-A FORWARD -p udp --dport 99 -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n').follow()
+    const record = kind === 'dry' ? traced.ask({ protocol: 'udp', dport: '99', mark: '9' }) : traced.fromLan(buildUdp({ source: HOST, destination: SERVER, sourcePort: 1, destinationPort: 99 }))
+    expect(textOf(record, true)).toContain(`\
+      = FORWARD policy ACCEPT
+    filter
+      + FORWARD 1: -p udp -m udp --dport 99 -j REJECT --reject-with icmp-admin-prohibited
+  changed: mark ${kind === 'dry' ? '0x9' : '0x0'} -> 0x5
+  the sender is told: ICMP 3/13, communication-prohibited
+  OUTPUT
+    filter
+      + OUTPUT 1: -p icmp -m icmp --icmp-type 3/13 -j DROP
+  a rule drops that answer
+  dropped: rule-rejected: a rule says REJECT; the sender is told as it asks
+`)
+    expect(traced.gateway.toLan()).toEqual([])
   })
 
   it('may wait for its next hop', () => {

@@ -1,6 +1,7 @@
 /** Several WANs: what comes in by one is answered by it, and each has its own neighbours, routes and state. */
 import { describe, expect, it } from 'vitest'
 import { parseForward } from '../src/forward-text.js'
+import { PROFILES } from '../src/nat/profiles.js'
 import { publishStats } from '../src/publish-stats.js'
 import { SIDE_STATS, STAT_RX_PACKETS, STAT_TX_PACKETS } from '../src/stats.js'
 import { ACK, SYN } from '../src/stack/wire/tcp.js'
@@ -177,5 +178,38 @@ describe('several WANs', () => {
     publishStats(gateway.stats, gateway.plane.pipeline)
     const counts = [0, 1, 2].map((zone) => [STAT_RX_PACKETS, STAT_TX_PACKETS].map((offset) => gateway.stats[zone * SIDE_STATS + offset]))
     expect(counts).toEqual([[1, 1], [0, 0], [1, 1]])
+  })
+})
+
+describe('the way out among several WANs', () => {
+  const TO_Q = { destination: ip(Q), prefixLength: 32, gateway: null, source: ip(F) }
+  const split = (options: MemoryGatewayOptions = {}): MemoryGateway =>
+    gatewayOf({ profile: 'behave', wans: [{ addresses: [E] }, { addresses: [F], routes: [TO_Q] }], ...options })
+  const out = (destination: string, sourcePort = 5000): Uint8Array => buildUdp({ source: B, destination, sourcePort, destinationPort: 9 })
+
+  it('an inside endpoint that speaks by two of them has an address of each', () => {
+    const gateway = split()
+    gateway.fromLan(out(P)).fromLan(out(Q))
+    expect(from(only(gateway.toWanAt(0)))).toBe(`${E}:5000`)
+    const second = only(gateway.toWanAt(1))
+    expect(sourceOf(second)).toBe(F)
+    gateway.fromWanAt(1, buildUdp({ source: Q, destination: F, sourcePort: 9, destinationPort: Number(from(second).split(':')[1]) }))
+    expect(to(only(gateway.toLan()))).toBe(`${B}:5000`)
+    // And keeps them.
+    gateway.fromLan(buildUdp({ source: B, destination: P, sourcePort: 5000, destinationPort: 10 }))
+    expect(from(only(gateway.toWanAt(0)))).toBe(`${E}:5000`)
+    gateway.fromLan(buildUdp({ source: B, destination: Q, sourcePort: 5000, destinationPort: 10 }))
+    expect(from(only(gateway.toWanAt(1)))).toBe(from(second))
+  })
+
+  it('of a pool only addresses that a WAN has leave by it', () => {
+    const nat = { ...PROFILES.behave.nat, pool: `${E},203.0.113.9,${F},192.0.2.9` }
+    const gateway = split({ nat, wans: [{ addresses: [E, '203.0.113.9'] }, { addresses: [F, '192.0.2.9'], routes: [TO_Q] }] })
+    for (let n = 0; n < 40; n++) {
+      const source = `10.0.0.${20 + n}`
+      gateway.fromLan(buildUdp({ source, destination: P, sourcePort: 5, destinationPort: 9 })).fromLan(buildUdp({ source, destination: Q, sourcePort: 6, destinationPort: 9 }))
+    }
+    const sources = (index: number): string[] => [...new Set(gateway.toWanAt(index).map(({ bytes }) => sourceOf(bytes)))].sort()
+    expect([sources(0), sources(1)]).toEqual([[E, '203.0.113.9'], [F, '192.0.2.9'].sort()])
   })
 })

@@ -76,6 +76,8 @@ export type TracedStep =
   | { step: 'rewrite'; changes: { field: string; from: string | number; to: string | number }[] }
   | { step: 'answer'; kind: 'icmp'; type: number; code: number; name: string }
   | { step: 'answer'; kind: 'tcp-reset' }
+  /** A rule of OUTPUT or POSTROUTING drops that answer. */
+  | { step: 'answer-dropped' }
   | { step: 'drop'; reason: string; text: string }
   | { step: 'sent'; interface: string; nextHop?: string }
   /** It waits for its next hop to be resolved. */

@@ -20,6 +20,7 @@ Replaces the rules of the tables that the file names, or standard input. All of 
 `
 
 export const IP_HELP = `Usage: tsnat ip [OPTIONS] rule | route COMMAND …
+       tsnat ip [OPTIONS] address | link show …
        tsnat ip [-force] -batch FILE
 
   ip rule  add | del SELECTOR ACTION      ip rule show | flush
@@ -34,7 +35,10 @@ export const IP_HELP = `Usage: tsnat ip [OPTIONS] rule | route COMMAND …
   ip route get ADDRESS [from ADDRESS iif NAME] [oif NAME] [mark MARK] [tos TOS] [ipproto PROTOCOL] [sport PORT] [dport PORT]
     TYPE: unicast, local, broadcast, blackhole, unreachable, prohibit, throw
 
-Options: -json -pretty -details -oneline -Numeric -4
+  ip address show [dev NAME] [up] [scope SCOPE] [to PREFIX] [primary | secondary]     ip link show [dev NAME] [up]
+    tsnat's own interfaces, as routing has them; they are changed in the kernel, by ip(8)
+
+Options: -json -pretty -details -oneline -brief -Numeric -4
 `
 
 export const INSTANCE_HELP = `

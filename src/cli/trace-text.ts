@@ -79,6 +79,7 @@ const otherLines = (step: TracedStep, format: TraceFormat, stream: TerminalStrea
     case 'route': return routeLines(step, format, stream)
     case 'rewrite': return [`changed: ${step.changes.map(({ field, from, to }) => `${field} ${value(field, from)} -> ${value(field, to)}`).join(', ')}`]
     case 'answer': return [`the sender is told: ${step.kind === 'icmp' ? `ICMP ${step.type}/${step.code}, ${step.name}` : 'TCP RST'}`]
+    case 'answer-dropped': return ['a rule drops that answer']
     case 'drop': return [`${paint(stream, 'red', `dropped: ${step.reason}`)}: ${step.text}`]
     case 'sent': return [`${paint(stream, 'green', 'sent')} by ${step.interface}${toward(step.nextHop)}`]
     case 'held': return [`${paint(stream, 'yellow', 'waits')} for the next hop by ${step.interface}${toward(step.nextHop)}`]

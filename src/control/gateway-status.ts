@@ -80,7 +80,7 @@ const healthStatus = (state: HealthState | null): WanStatus['health'] => state =
 
 const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, ports }: { config: Config; stats: Float64Array; ports: string }): WanStatus => {
   const { state, settings, config: wan, hasOffloads: offload } = uplink
-  const troubles = health === null || health.alive ? uplink.troubles : [...uplink.troubles, `its checks fail: ${health.error ?? 'no answer'}`]
+  const troubles = health === null || health.alive ? uplink.troubles : [...uplink.troubles, `the checks of ${uplink.name} fail: ${health.error ?? 'no answer'}`]
   const outward = settings.routes.find(({ prefixLength }) => prefixLength === 0)
   const nextHop = outward?.gateway ?? null
   const mac = nextHop === null ? null : (uplink.neighbour(nextHop)?.mac ?? null)
@@ -111,7 +111,9 @@ const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, 
 
 export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
-  const reasons = state === 'starting' ? [] : host.troubles
+  const wans = host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) }))
+  const lost = wans.every((wan) => wan.state === 'degraded') ? wans.flatMap((wan) => wan.reasons) : []
+  const reasons = state === 'starting' ? [] : [...new Set([...lost, ...host.troubles])]
   const { tun } = host
   const byProtocol = countByProtocol(header)
   return {
@@ -134,7 +136,7 @@ export const describeStatus = ({ config, host, health, stats, header, capacity, 
       netns: config.netns ?? null,
       capture: captureText(config.capture),
     },
-    wans: host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) })),
+    wans,
     flows: {
       count: header[HEADER_COUNT]!,
       capacity,

@@ -68,7 +68,8 @@ const walk = (chains: readonly Chain[], hook: HookName, passes: (spec: RuleSpec)
 /** Ranges of addresses as networks. */
 const networksOf = ({ first, last }: Range): Network[] => {
   const found: Network[] = []
-  let [low, high] = [first >>> 0, last >>> 0]
+  const high = last >>> 0
+  let low = first >>> 0
   while (low <= high) {
     // The largest network that begins here and ends in time.
     let size = low === 0 ? 2 ** 32 : low & -low

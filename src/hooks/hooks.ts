@@ -246,6 +246,7 @@ export class Hooks {
     const { view } = this.#slab
     if (parse(view, at, length, packet) !== 0) return true
     this.#begin(packet, -1)
+    this.#meta.mark = 0
     describeNoFlow(packet, this.#meta, packet.icmpType === icmp4.ECHO_REPLY ? STATE.ESTABLISHED : STATE.RELATED)
     this.#run(OUTPUT, ALL_TABLES, packet, null, to)
     if (this.#outcome.verdict === ACCEPT) this.#run(POSTROUTING, AFTER_TRACKING, packet, null, to)
@@ -300,7 +301,8 @@ export class Hooks {
     this.#policy.evaluator.evaluate(hook, meta, part)
     // The mark of its flow is changed even by a packet that goes no further.
     if (this.#flow >= 0 && !outcome.notrack && !outcome.isDry) this.#saveMark(this.#flow)
-    this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
+    // An answer of the gateway's has marks of its own.
+    if (packet !== this.#own) this.#tracing.recorder?.marked(outcome.mark, outcome.isTracked ? outcome.connmark : null)
     if (outcome.logCount > 0) {
       if (!outcome.isDry) this.#log.write(outcome, this.#policy.evaluator.ruleset, hook, this.#slab, packet, meta)
       outcome.logCount = 0

@@ -7,10 +7,11 @@
  * beside it. An inside host's place in the list is a hash of its address alone (`paired`: RFC 4787 REQ-2, RFC 6888 REQ-2), or of
  * its and the remote's address (`arbitrary`, as netfilter does). All protocols go by the same hash, so they share an address.
  * Where the address of that place is not there, or is full and another one may be taken, others follow from a second place
- * on. So a host comes back to its address when that comes back, and hosts of addresses that stay keep theirs.
+ * on. Where there are several WANs, only those of the way out count. So a host comes back to its address when that comes back, and hosts of addresses that stay keep theirs.
  *
  * The hash has a fixed key: a host has the same address after a restart.
  */
+import { ZONE_INSIDE } from './flow-table.js'
 import { hashWords } from './hash-index.js'
 import type { POOLINGS } from './settings.js'
 
@@ -19,25 +20,32 @@ const SECOND_KEY = 0x1b873593
 /** Addresses that are tried for one flow at most. */
 const TRIES = 16
 
+/** Addresses of the pool, in its order. */
+interface Present {
+  readonly list: Int32Array
+  readonly set: ReadonlySet<number>
+}
+
 export class AddressPool {
   readonly #addresses: Int32Array
-  /** Those that the WAN has at the moment, in the same order. */
-  #present: Int32Array
-  #presentSet: ReadonlySet<number> = new Set()
+  /** Those that there are at the moment. */
+  #present: Present
+  /** Those that each WAN has, by place. */
+  #presentOf: readonly Present[] = []
   readonly #isSoft: boolean
   readonly #byRemote: boolean
 
   /** @param addresses int32; null: no pool, the route says the address */
   constructor(addresses: readonly number[] | null, pooling: (typeof POOLINGS)[number]) {
     this.#addresses = Int32Array.from(addresses ?? [])
-    this.#present = new Int32Array(0)
+    this.#present = { list: new Int32Array(0), set: new Set() }
     this.#isSoft = pooling !== 'paired'
     this.#byRemote = pooling === 'arbitrary'
   }
 
   /** Addresses that flows may have at the moment; 1 where the route says it. */
   get size(): number {
-    return this.isEmpty ? 1 : this.#present.length
+    return this.isEmpty ? 1 : this.#present.list.length
   }
 
   /** There is no pool. */
@@ -50,33 +58,41 @@ export class AddressPool {
     return this.isEmpty || !this.#byRemote
   }
 
-  /** Tells which addresses the WAN has. Of the others none is given. */
-  setPresent(addresses: ReadonlySet<number>): void {
-    this.#present = this.#addresses.filter((address) => addresses.has(address))
-    this.#presentSet = new Set(this.#present)
+  /**
+   * Tells which addresses there are. Of the others none is given.
+   * @param wans those of each of several WANs; of a single one all are there
+   */
+  setPresent(addresses: ReadonlySet<number>, wans: readonly ReadonlySet<number>[] = []): void {
+    const among = (there: ReadonlySet<number>): Present => {
+      const list = this.#addresses.filter((address) => there.has(address))
+      return { list, set: new Set(list) }
+    }
+    this.#present = among(addresses)
+    this.#presentOf = wans.length < 2 ? [] : wans.map(among)
   }
 
-  /** Whether an address is one of the pool's that the WAN has. */
-  has(address: number): boolean {
-    return this.#presentSet.has(address)
+  /** Whether an address is one of the pool's that a flow to this zone may have. */
+  has(address: number, zone = ZONE_INSIDE): boolean {
+    return this.#presentAt(zone).set.has(address)
   }
 
   /** Addresses that may be tried for one flow, one after the other. */
   get tries(): number {
-    return this.#isSoft ? Math.min(TRIES, this.#present.length) : 1
+    return this.#isSoft ? Math.min(TRIES, this.#present.list.length) : 1
   }
 
   /**
    * The address of an inside host, or 0 when the pool has none at the moment.
    * @param attempt 0 for its own one, then others, below `tries`
+   * @param zone that the flow leaves to
    */
-  choose(inside: number, remote: number, attempt: number): number {
-    const present = this.#present
+  choose(inside: number, remote: number, attempt: number, zone = ZONE_INSIDE): number {
+    const { list: present, set } = this.#presentAt(zone)
     const size = present.length
     if (size === 0) return 0
     const other = this.#byRemote ? remote : 0
     const home = this.#addresses[(hashWords(FIRST_KEY, inside, other, 0, 0) >>> 0) % this.#addresses.length]!
-    const isHomePresent = size === this.#addresses.length || this.#presentSet.has(home)
+    const isHomePresent = size === this.#addresses.length || set.has(home)
     if (isHomePresent && attempt === 0) return home
     const start = (hashWords(SECOND_KEY, inside, other, 0, 0) >>> 0) % size
     let left = isHomePresent ? attempt - 1 : attempt
@@ -85,5 +101,10 @@ export class AddressPool {
       if (address !== home && left-- === 0) return address
     }
     return 0
+  }
+
+  /** What goes back inside may have any address. */
+  #presentAt(zone: number): Present {
+    return zone === ZONE_INSIDE || this.#presentOf.length === 0 ? this.#present : this.#presentOf[zone - ZONE_INSIDE - 1]!
   }
 }

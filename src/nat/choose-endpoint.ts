@@ -247,7 +247,7 @@ export class EndpointChooser {
     if (port >= 0 || this.#addresses.isEmpty) return port
     const first = rewrite.source
     for (let attempt = 1; attempt < this.#addresses.tries; attempt++) {
-      rewrite.source = this.#addresses.choose(this.#packet.source, rewrite.destination, attempt)
+      rewrite.source = this.#addresses.choose(this.#packet.source, rewrite.destination, attempt, rewrite.egress)
       if (rewrite.source === 0) break
       const other = this.#choosePort(behaviour)
       if (other >= 0) {
@@ -302,7 +302,7 @@ export class EndpointChooser {
     const address = this.#table.sides[(flow * 2 + 1) * SIDE_WORDS + SIDE_DESTINATION]!
     const rewrite = this.#rewrite
     const first = rewrite.source
-    if (this.#addresses.isEmpty ? address !== first : !this.#addresses.has(address)) return false
+    if (this.#addresses.isEmpty ? address !== first : !this.#addresses.has(address, rewrite.egress)) return false
     if (!(this.#packet.protocol === PROTOCOL_ICMP ? this.#ports.hasIdentifier(port) : this.#ports.has(port))) return false
     rewrite.source = address
     if (this.#isFree(port)) return true

@@ -7,6 +7,7 @@
  * is nothing but the ring of those flows: each of them holds both endpoints in its keys. Two indexes find a flow of the
  * ring: `inside`, by the inside endpoint and whatever of the remote the mapping behaviour takes into account, to use the
  * mapping again; `outside`, by the outside endpoint, to tell that a port is taken and whom an unsolicited packet is for.
+ * Where there are several WANs, an inside endpoint has a mapping for each that it leaves by, as their addresses differ.
  * The member that the indexes know is the ring's head; when it leaves, the next takes its place.
  *
  * Address dependent filtering needs to know whether a mapping has sent to an address: remotes.ts.
@@ -22,8 +23,9 @@
  * slots a flow in each of three indexes.
  */
 import { ADDRESS_AND_PORT_DEPENDENT, ADDRESS_DEPENDENT, ENDPOINT_INDEPENDENT } from './behaviour.js'
-import { type FlowTable, META_KEY, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
+import { type FlowTable, META_KEY, SIDE_DESTINATION, SIDE_META, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS, ZONE_INSIDE } from './flow-table.js'
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
+import { OutsideAddresses } from './outside-addresses.js'
 import { Remotes } from './remotes.js'
 import { isAnswered } from './track.js'
 
@@ -39,6 +41,7 @@ const FROM_OUTSIDE = 0x10
 export class Mappings {
   readonly #table: FlowTable
   readonly #seed: number
+  readonly #addresses: OutsideAddresses
   readonly #inside: HashIndex
   readonly #outside: HashIndex
   readonly #remotes: Remotes
@@ -53,11 +56,12 @@ export class Mappings {
   /** Told of the first flow of each mapping that begins. Its end: `remove`. */
   onBegin: (flow: number) => void = () => {}
 
-  constructor(table: FlowTable, seed: number) {
+  constructor(table: FlowTable, seed: number, addresses = new OutsideAddresses()) {
     const { capacity } = table.columns
     const index = (hashOf: (flow: number) => number): HashIndex => new HashIndex(new Int32Array(indexSlots(capacity)), capacity, hashOf)
     this.#table = table
     this.#seed = seed | 0
+    this.#addresses = addresses
     this.#inside = index((flow) => this.#hashOfInside(flow))
     this.#outside = index((flow) => this.#hashOfOutside(flow))
     this.#remotes = new Remotes(table, seed, this)
@@ -70,8 +74,9 @@ export class Mappings {
   /**
    * A flow whose mapping an inside endpoint may use again towards this remote, or -1.
    * @param meta `protocol | zone << 8` of the packet; @param ports as in Packet.ports
+   * @param egress zone that it leaves to: the mapping's outside address must fit it
    */
-  findInside(source: number, destination: number, ports: number, meta: number, mapping: number): number {
+  findInside(source: number, destination: number, ports: number, meta: number, mapping: number, egress = ZONE_INSIDE): number {
     if (mapping === ADDRESS_AND_PORT_DEPENDENT) return NONE
     const hash = this.#hashInside(source, ports >>> 16, mapping === ADDRESS_DEPENDENT ? destination : 0, meta, mapping)
     const { sides } = this.#table
@@ -81,7 +86,8 @@ export class Mappings {
       if (
         sides[at + SIDE_SOURCE] === source && sides[at + SIDE_PORTS]! >>> 16 === ports >>> 16 &&
         (sides[at + SIDE_META]! & META_KEY) === meta && (this.#kind[flow]! & MAPPING) === mapping &&
-        (mapping === ENDPOINT_INDEPENDENT || sides[at + SIDE_DESTINATION] === destination)
+        (mapping === ENDPOINT_INDEPENDENT || sides[at + SIDE_DESTINATION] === destination) &&
+        this.#addresses.fits(sides[(at ^ SIDE_WORDS) + SIDE_DESTINATION]!, egress)
       ) return flow
     }
     return NONE

@@ -96,7 +96,7 @@ export class FlowOpener {
   openFromInside(packet: Packet, zone: number, rewrite: Rewrite, behaviour: number, now: number): number {
     const isExclusive = behaviour < SHARED
     const sibling = isExclusive
-      ? this.#mappings.findInside(packet.source, packet.destination, packet.ports, packet.protocol | (zone << 8), behaviour & 3)
+      ? this.#mappings.findInside(packet.source, packet.destination, packet.ports, packet.protocol | (zone << 8), behaviour & 3, rewrite.egress)
       : -1
     const isChosen = sibling < 0 && behaviour !== UNTRANSLATED
     const flow = this.#table.take()

@@ -69,6 +69,12 @@ export const hasPassed = (table: FlowTable, flow: number): boolean => {
   return table.flows[at] !== 0 || table.flows[at + 1] !== 0
 }
 
+/** Forgets a flow of which no packet has passed. */
+export const closeUnused = (table: FlowTable, side: number): void => {
+  const flow = side >> 1
+  if (table.isLive(flow) && !hasPassed(table, flow)) table.close(flow)
+}
+
 /** Whether a flow's opener has been answered. A RST is no answer (RFC 7857 6.2 does not let it prolong anything). */
 export const isAnswered = (table: FlowTable, flow: number): boolean => (table.eventsOf(flow) & EVENT_REPLIED) !== 0
 

@@ -6,7 +6,7 @@
  * is told to be rewritten or to leave: nobody has to say what was changed.
  */
 import type { FlowTable } from '../nat/flow-table.js'
-import { FLOW_WORDS, SIDE_WORDS } from '../nat/flow-table.js'
+import { FLOW_MARK, FLOW_WORDS, SIDE_WORDS } from '../nat/flow-table.js'
 import type { CompiledRuleset } from '../policy/engine/compiled-ruleset.js'
 import {
   FAILED_DESTINATION, FAILED_FRAGMENT, FAILED_IN_INTERFACE, FAILED_MATCH, FAILED_OUT_INTERFACE, FAILED_PROTOCOL, FAILED_SOURCE, MATCHED,
@@ -125,6 +125,7 @@ export class Recorder implements TraceRecorder {
     const flow = side >> 1
     const sides = columns.sides.slice(flow * 2 * SIDE_WORDS, (flow + 1) * 2 * SIDE_WORDS)
     const words = columns.flows.slice(flow * FLOW_WORDS, (flow + 1) * FLOW_WORDS)
+    this.#connmark = words[FLOW_MARK]! >>> 0
     this.#add({ step: 'flow', isNew, direction: side & 1, flow, capacity: columns.capacity, sides, words, now })
   }
 
@@ -149,11 +150,6 @@ export class Recorder implements TraceRecorder {
     if (changes.length > 0) this.#add({ step: 'rewrite', changes })
   }
 
-  /** The mark that the flow has, so that `marked` can tell a change. */
-  flowMarked(connmark: number): void {
-    this.#connmark = connmark
-  }
-
   /** The headers may have been changed. @param length bytes that are there */
   rewritten(view: DataView, at: number, length: number): void {
     const after = readHeaders(view, at, length)
@@ -169,6 +165,11 @@ export class Recorder implements TraceRecorder {
 
   reset(): void {
     this.#add({ step: 'answer', kind: 'tcp-reset', type: 0, code: 0 })
+  }
+
+  /** A rule does not let the answer out that was told last. */
+  answerDropped(): void {
+    this.#add({ step: 'answer-dropped' })
   }
 
   /** @param code of drop.ts */

@@ -103,6 +103,9 @@ export interface AnswerStep {
   readonly code: number
 }
 
+/** A rule of OUTPUT or POSTROUTING drops what the sender was to be told. */
+export interface AnswerDroppedStep { readonly step: 'answer-dropped' }
+
 export interface DropStep { readonly step: 'drop'; readonly code: number }
 /** It went out. `nextHop` null: to its destination, or where nobody has to be found. */
 export interface SentStep { readonly step: 'sent'; readonly zone: number; readonly nextHop: number | null }
@@ -115,7 +118,7 @@ export interface LocalStep { readonly step: 'local' }
 
 export type TraceStep =
   | PacketStep | TableStep | RuleStep | SkippedStep | PolicyStep | StoredStep | NoFlowStep | FlowStep | TranslationStep | RoutingStep | RewriteStep
-  | AnswerStep | DropStep | SentStep | HeldStep | FragmentStep | LocalStep
+  | AnswerStep | AnswerDroppedStep | DropStep | SentStep | HeldStep | FragmentStep | LocalStep
 
 /** One packet. */
 export interface Trace {

@@ -89,7 +89,7 @@ it('CT-11: raw, mangle, nat, then mangle and filter of FORWARD, then mangle and 
   expect(met).toEqual(['raw PREROUTING', 'mangle PREROUTING', 'nat PREROUTING', 'mangle FORWARD', 'filter FORWARD', 'mangle POSTROUTING', 'nat POSTROUTING'])
 })
 
-describe('MASQ-4: when the link of a flow is lost', () => {
+describe('when the link of a flow is lost', () => {
   const TCP = { source: A, destination: P, sourcePort: 40000, destinationPort: 80 }
   const ANSWER = { source: P, destination: E, sourcePort: 80, destinationPort: 40000 }
   const lose = (gateway: MemoryGateway, dead = true): void => gateway.plane.policy.handle({ type: 'device-dead', device: 3, dead })
@@ -101,7 +101,7 @@ describe('MASQ-4: when the link of a flow is lost', () => {
   }
   const data = buildTcp({ ...TCP, flags: ACK, sequence: 11, acknowledgment: 101, payload: Uint8Array.of(1, 2, 3) })
 
-  it('UDP and pings leave by the other, from its address', () => {
+  it('MASQ-4: UDP and pings leave by the other link when theirs is lost, from its address', () => {
     const gateway = two()
     const ping = buildIcmpEcho({ source: A, destination: P, identifier: 5 })
     gateway.fromLan(buildUdp(UDP)).fromLan(ping)
@@ -112,7 +112,7 @@ describe('MASQ-4: when the link of a flow is lost', () => {
     expect(gateway.flows).toBe(2)
   })
 
-  it('they stay there when the first comes back; new flows take it', () => {
+  it('MASQ-4: they stay there when the first comes back; new flows take it', () => {
     const gateway = two()
     lose(gateway)
     gateway.fromLan(buildUdp(UDP))
@@ -130,7 +130,7 @@ describe('MASQ-4: when the link of a flow is lost', () => {
     expect([sent(gateway, 0).map(from), sent(gateway, 1).map(from)]).toEqual([[`${E}:40000`], [`${E2}:40000`]])
   })
 
-  it('a TCP connection is reset, told by ICMP, or left alone', () => {
+  it('MASQ-4: a TCP connection is reset, told by ICMP, or left alone', () => {
     for (const [deadFlows, told] of [['reset', 'reset'], ['icmp', '3/1'], ['leave', '']] as const) {
       const gateway = two({ deadFlows })
       connect(gateway)

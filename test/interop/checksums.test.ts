@@ -9,7 +9,7 @@ import type { LabNamespace, LabProcess } from '../../src/testing/lab/index.js'
 import { randomFile, sha256 } from './files.js'
 import { startNginx } from './nginx.js'
 import { readPackets } from './pcap.js'
-import { Bed, GATEWAY, output, SERVER } from './support.js'
+import { Bed, GATEWAY, output, requests, SERVER } from './support.js'
 
 let bed: Bed
 afterEach(async () => {
@@ -38,7 +38,7 @@ const traffic = async (): Promise<void> => {
   await curl('--upload-file', local, `http://${SERVER}/back`)
   expect(await sha256(join(files, 'back'))).toBe(wanted)
   for (const size of [0, 1, 56, 1472, 1473, 8000]) {
-    expect(await output(bed.client, 'ping', ['-c2', '-i0.05', '-W2', '-s', String(size), SERVER])).toContain('2 received')
+    expect(await output(bed.client, 'ping', [...requests(2), '-s', String(size), SERVER])).toContain('2 received')
   }
   // A closed port at the server, and then one at the client.
   await bed.server.node(`

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LabNamespace, LabProcess } from '../../src/testing/lab/index.js'
-import { Bed, GATEWAY, output, SERVER } from './support.js'
+import { Bed, GATEWAY, output, requests, SERVER } from './support.js'
 
 /** Another address of the server. */
 const SECOND = '203.0.113.10'
@@ -129,7 +129,7 @@ describe('on an address shared with the host', () => {
   })
 
   it('pings of two clients with one identifier are told apart', async () => {
-    const ping = (from: string): Promise<string> => output(bed.client, 'ping', ['-c3', '-i0.1', '-W2', '-e', '4711', '-I', from, SERVER])
+    const ping = (from: string): Promise<string> => output(bed.client, 'ping', [...requests(3), '-e', '4711', '-I', from, SERVER])
     for (const text of await Promise.all([ping('192.168.1.2'), ping('192.168.1.3')])) expect(text).toContain('3 received')
     const flows = await bed.flows('-p', 'icmp')
     expect(flows.map(({ original }) => [original.src, original.id]).sort()).toEqual([['192.168.1.2', 4711], ['192.168.1.3', 4711]])
@@ -215,6 +215,6 @@ describe('on an address of its own', () => {
   })
 
   it('answers ARP and so gets pings back', async () => {
-    expect(await output(bed.client, 'ping', ['-c3', '-i0.1', '-W2', SERVER])).toContain('3 received')
+    expect(await output(bed.client, 'ping', [...requests(3), SERVER])).toContain('3 received')
   })
 })

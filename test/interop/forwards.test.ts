@@ -42,7 +42,7 @@ const curl = (where: LabNamespace, port: number, ...args: string[]): Promise<str
 
 /** How curl fails: 7 refused, 28 no answer. */
 const failure = async (where: LabNamespace, port: number, ...args: string[]): Promise<number | null> =>
-  (await where.run('curl', ['--silent', '--max-time', '1', ...args, `http://${GATEWAY}:${port}/`])).code
+  (await where.run('curl', ['--silent', '--max-time', '2', ...args, `http://${GATEWAY}:${port}/`])).code
 
 const dig = async (where: LabNamespace, port: number): Promise<string> =>
   (await where.run('dig', [`@${GATEWAY}`, '-p', String(port), '+tries=1', '+time=2', '+short', 'inside.example.test'])).stdout.trim()
@@ -192,7 +192,7 @@ describe('beside programs of the host', () => {
     }
   }
 
-  it.each(['packet', 'raw'])('ports that they listen on are theirs, as long as they do; driver %s', async (driver) => {
+  it.concurrent.each(['packet', 'raw'])('ports that they listen on are theirs, as long as they do; driver %s', async (driver) => {
     const bed = await Bed.build(['curl'], { lan: 'inside' })
     try {
       await startTeller(bed.client, 7000, 7001, 7002)

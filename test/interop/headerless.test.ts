@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { randomFile, sha256 } from './files.js'
 import { startNginx } from './nginx.js'
-import { Bed, output, SERVER } from './support.js'
+import { Bed, output, requests, SERVER } from './support.js'
 
 let bed: Bed
 let files: string
@@ -23,7 +23,7 @@ describe.each([['with', []], ['without', ['--lan-offload', 'off', '--wan-offload
 
   it('ping, also in fragments', async () => {
     for (const size of [56, 1372, 1373, 8000]) {
-      expect(await output(bed.client, 'ping', ['-c3', '-i0.05', '-W2', '-M', 'dont', '-s', String(size), SERVER])).toContain('3 received')
+      expect(await output(bed.client, 'ping', [...requests(3), '-M', 'dont', '-s', String(size), SERVER])).toContain('3 received')
     }
   })
 

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { LabNamespace, LabProcess } from '../../src/testing/lab/index.js'
 import { randomFile, sha256 } from './files.js'
 import { startNginx } from './nginx.js'
-import { Bed, GATEWAY, output, TSNAT } from './support.js'
+import { Bed, GATEWAY, output, requests, TSNAT } from './support.js'
 
 const SERVER = '192.0.2.2'
 const BYTES = 5 << 20
@@ -82,7 +82,7 @@ describe.each([[1500, 1400], [9000, 1500]])('from a LAN of %i to a WAN of %i byt
   it('a ping that must not be cut is refused with the MTU, others are cut', async () => {
     await begin(lanMtu, wanMtu, 'inside')
     const ping = (size: number, how: string): Promise<string> =>
-      bed.client.run('ping', ['-c2', '-i0.1', '-W2', '-M', how, '-s', String(size), SERVER]).then(({ stdout }) => stdout)
+      bed.client.run('ping', [...requests(2), '-M', how, '-s', String(size), SERVER]).then(({ stdout }) => stdout)
     const refused = await ping(lanMtu - 28, 'do')
     expect(refused).toContain(`From ${TSNAT} icmp_seq=1 Frag needed and DF set (mtu = ${wanMtu})`)
     expect(refused).toContain('0 received')

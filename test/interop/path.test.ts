@@ -1,7 +1,7 @@
 /** ping, traceroute and mtr: every hop of a path shows, with its own address, and errors from beyond reach the client. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LabNamespace } from '../../src/testing/lab/index.js'
-import { Bed, output, SERVER, TSNAT } from './support.js'
+import { Bed, output, requests, SERVER, TSNAT } from './support.js'
 
 /** Behind two routers: 203.0.113.9, which is the bed's server, and 198.51.100.2. */
 const FAR = '192.0.2.2'
@@ -37,7 +37,7 @@ describe('ping', () => {
   it.each([TSNAT, SERVER, FAR])('%s answers', async (address) => {
     // 8000 bytes go in fragments, both ways.
     for (const size of [0, 56, 1472, 8000]) {
-      const text = await output(bed.client, 'ping', ['-c3', '-i0.05', '-W2', '-s', String(size), address])
+      const text = await output(bed.client, 'ping', [...requests(3), '-s', String(size), address])
       expect(text).toContain('3 received')
     }
   })

@@ -11,6 +11,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
+import { createControlClient } from '../../src/api/client.js'
 import type { FlowRecord, GatewayStatus } from '../../src/api/types.js'
 import { Lab } from '../../src/testing/lab/index.js'
 import type { LabNamespace, LabProcess, RunOptions, RunResult, SpawnOptions } from '../../src/testing/lab/index.js'
@@ -113,8 +114,8 @@ export class Bed {
     return this.gateway.spawn(process.execPath, [cli, ...args], this.environment)
   }
 
-  async status(): Promise<GatewayStatus> {
-    return JSON.parse((await this.tsnat('status', '--json')).stdout) as GatewayStatus
+  status(): Promise<GatewayStatus> {
+    return createControlClient('default', join(this.#runs, 'default', 'control.sock')).status()
   }
 
   /** Flows, filtered by options of `tsnat conntrack`. */
@@ -135,6 +136,12 @@ export class Bed {
 /** Runs a program to its end, which must be a good one; resolves with what it printed. */
 export const output = async (where: LabNamespace, command: string, args: readonly string[], options: RunOptions = {}): Promise<string> =>
   (await where.run(command, args, { check: true, ...options })).stdout
+
+/**
+ * Options of ping for so many requests, all at once. It waits for the answers for the interval between requests, here five seconds,
+ * and ends when it has them all; with a short interval it would call late answers lost.
+ */
+export const requests = (count: number): string[] => ['-c', String(count), '-l', String(count), '-i', '5', '-W', '5']
 
 /** Compiles one of the C programs in this directory; returns the path of what came out. */
 export const compile = (source: string, directory: string): string => {

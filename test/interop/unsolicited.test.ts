@@ -7,22 +7,27 @@ import type { LabNamespace, LabProcess, SpawnOptions } from '../../src/testing/l
 import { Capture, CLI, pause, until } from '../netns/gateway-support.js'
 import { Bed, GATEWAY, SERVER } from './support.js'
 
-/** Connects from port `process.argv[1]` to `process.argv[2]`, port `process.argv[3]`; says what it hears, or the error. */
+/**
+ * Connects from port `process.argv[1]` to `process.argv[2]`, port `process.argv[3]`, at the time of Date.now() that it is told on its
+ * standard input; says what it hears, or the error.
+ */
 const CONNECTOR = `
   import { connect } from 'node:net'
-  const [, localPort, host, port, at] = process.argv
-  console.log('ready')
-  setTimeout(() => {
+  const [, localPort, host, port] = process.argv
+  process.stdin.once('data', (at) => setTimeout(() => {
     const socket = connect({ localPort: Number(localPort), host, port: Number(port) }, () => socket.write('hello from ' + localPort + '\\n'))
     socket.on('data', (data) => console.log(String(data).trim()))
     socket.on('error', ({ code }) => console.log(code))
-  }, Math.max(0, Number(at ?? 0) - Date.now()))`
+  }, Math.max(0, Number(at) - Date.now())))
+  console.log('ready')`
 
-const connector = async (where: LabNamespace, localPort: number, host: string, port: number, at = 0): Promise<LabProcess> => {
-  const process = where.node(CONNECTOR, [localPort, host, port, at].map(String))
+const connector = async (where: LabNamespace, localPort: number, host: string, port: number): Promise<LabProcess> => {
+  const process = where.node(CONNECTOR, [localPort, host, port].map(String), { interactive: true })
   await process.waitFor(/ready/)
   return process
 }
+/** @param at of Date.now(); at once when absent */
+const begin = (one: LabProcess, at = 0): void => one.write(String(at))
 
 const PORTS = ['--ports', '40000-40999']
 
@@ -103,9 +108,9 @@ class TwoGateways {
     return { env: { TSNAT_RUN_DIR: this.#runs[side]! } }
   }
 
-  /** Starts the connection of one side to the other, from port 40500 of both, at a time of Date.now(). */
-  connect(side: number, at = 0): Promise<LabProcess> {
-    return connector(this.hosts[side]!, 40_500, `203.0.113.${2 - side}`, 40_500, at)
+  /** Makes ready a connection of one side to the other, from port 40500 of both; `begin` lets it begin. */
+  connection(side: number): Promise<LabProcess> {
+    return connector(this.hosts[side]!, 40_500, `203.0.113.${2 - side}`, 40_500)
   }
 
   async status(side: number): Promise<GatewayStatus> {
@@ -150,9 +155,11 @@ describe.each([['behave'], ['linux']])('TCP-2: two hosts behind two gateways of 
 
   it('one after the other: the first SYN is not refused', async () => {
     await together(async (both) => {
-      const left = await both.connect(0)
+      const programs = [await both.connection(0), await both.connection(1)]
+      begin(programs[0]!)
       await until(async () => (await both.status(1)).drops['no-flow'])
-      await expectTalk(both, [left, await both.connect(1)])
+      begin(programs[1]!)
+      await expectTalk(both, programs)
       // Whether one has been told by then that nobody is there.
       await pause(7000)
       const [toLeft, toRight] = await both.stop()
@@ -163,10 +170,11 @@ describe.each([['behave'], ['linux']])('TCP-2: two hosts behind two gateways of 
 
   it('at the same time: the SYNs cross', async () => {
     await together(async (both) => {
-      const at = Date.now() + 1500
-      const programs = await Promise.all([both.connect(0, at), both.connect(1, at)])
-      // Both SYNs are on the line when it moves again.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, at + 300 - Date.now())
+      const programs = await Promise.all([both.connection(0), both.connection(1)])
+      const at = Date.now() + 300
+      for (const program of programs) begin(program, at)
+      // Both SYNs are on the line when it moves again, and neither was repeated.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, at + 800 - Date.now())
       await expectTalk(both, programs)
       const received = await both.stop()
       for (const side of received) expect(side.slice(0, 2)).toEqual(['S', 'S.'])

@@ -19,7 +19,7 @@ afterEach(async () => {
 /** Inside addresses of the flows there are. */
 const sources = async (): Promise<string[]> => [...new Set((await lab.flows()).map(({ original }) => original.src))].sort()
 const pings = async (namespace: LabNamespace, address: string, ...options: string[]): Promise<boolean> =>
-  (await namespace.run('ping', ['-c', '1', '-W', '1', ...options, address])).code === 0
+  (await namespace.run('ping', ['-c', '1', '-W', '5', ...options, address])).code === 0
 
 describe('--capture default', () => {
   beforeEach(async () => {

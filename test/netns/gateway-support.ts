@@ -25,7 +25,7 @@ export const REMOTE = '198.51.100.1'
 const RESTLESS = /^net\.ipv[46]\.(tcp_fastopen_key|tcp_mem|udp_mem|conf\..*\.stable_secret|neigh\..*|route\..*).*\n/gm
 
 /** Resolves when `check` gives something true, and with it; looks every 20 ms. @throws after the limit, with what `describe` says */
-export const until = async <T>(check: () => T | Promise<T>, describe: () => unknown = () => '', milliseconds = 8000): Promise<T> => {
+export const until = async <T>(check: () => T | Promise<T>, describe: () => unknown = () => '', milliseconds = 20_000): Promise<T> => {
   const deadline = performance.now() + milliseconds
   for (;;) {
     const found = await check()
@@ -37,7 +37,10 @@ export const until = async <T>(check: () => T | Promise<T>, describe: () => unkn
 
 export const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
-/** A running tcpdump. */
+/** What tcpdump prints when it is asked by a signal: how many packets it has written, and how many the kernel has for it. */
+const COUNTS = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/
+
+/** A running tcpdump, of an interface that is not `lo`. */
 export class Capture {
   readonly #namespace: LabNamespace
   readonly #file: string
@@ -55,14 +58,33 @@ export class Capture {
     return new Capture(namespace, file, process)
   }
 
+  /** [written, received] by now; the second without what was lost. Infinitely many when tcpdump has ended. */
+  async #counts(): Promise<[number, number]> {
+    const { length } = this.#process.stderr
+    this.#process.kill('SIGUSR1')
+    const find = (): RegExpExecArray | null => COUNTS.exec(this.#process.stderr.slice(length))
+    await until(() => find() !== null || this.#process.ended, () => this.#process.stderr)
+    const [, written, received, lost] = find() ?? []
+    return written === undefined ? [Infinity, Infinity] : [Number(written), Number(received) - Number(lost)]
+  }
+
+  /** On a busy machine tcpdump may be late: waits until the packets that came before are in the file. */
+  async #catchUp(): Promise<void> {
+    if (this.#process.ended) return
+    const [, received] = await this.#counts()
+    await until(async () => (await this.#counts())[0] >= received)
+  }
+
   /** Ends it. Packets that came until now are in the file. */
   async stop(): Promise<void> {
+    await this.#catchUp()
     this.#process.kill('SIGINT')
     await this.#process.done
   }
 
-  /** Lines of the packets that match, from a file that may still grow. @param filter as pcap-filter(7) has it */
+  /** Lines of the packets that match, of those that came until now. @param filter as pcap-filter(7) has it */
   async packets(filter = ''): Promise<string[]> {
+    await this.#catchUp()
     const { stdout } = await this.#namespace.run('tcpdump', ['-Z', 'root', '-n', '-r', this.#file, ...(filter === '' ? [] : [filter])], { check: true })
     return stdout.split('\n').filter(Boolean)
   }
@@ -237,7 +259,7 @@ export const serveHttp = async (namespace: LabNamespace, port = 80): Promise<Lab
 
 /** Fetches a page by curl; resolves with its text, or with `error N` (curl's exit code). */
 export const fetchPage = async (namespace: LabNamespace, url: string, ...options: string[]): Promise<string> => {
-  const { code, stdout } = await namespace.run('curl', ['-s', '--max-time', '3', ...options, url])
+  const { code, stdout } = await namespace.run('curl', ['-s', '--max-time', '5', ...options, url])
   return code === 0 ? stdout : `error ${code}`
 }
 
@@ -305,7 +327,7 @@ export class Talker {
   }
 
   /** Something is heard on both from now on. @throws after `milliseconds`, with what was printed last */
-  async hears(milliseconds = 8000): Promise<void> {
+  async hears(milliseconds = 20_000): Promise<void> {
     for (const kind of ['tcp', 'udp']) {
       const before = this.#count(kind)
       await until(() => this.#count(kind) > before, () => `${kind}: ${this.process.stdout.slice(-200)}`, milliseconds)

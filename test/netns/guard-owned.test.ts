@@ -32,7 +32,7 @@ const works = async (): Promise<void> => {
   const { client, server } = lab
   expect(await page()).toContain(`${OWNED} `)
   expect(await fetchPage(client, `http://${REMOTE}/`)).toContain(`${OWNED} `)
-  expect((await client.run('ping', ['-c', '1', '-W', '1', REMOTE])).code).toBe(0)
+  expect((await client.run('ping', ['-c', '1', '-W', '5', REMOTE])).code).toBe(0)
   await lab.forgetNeighbours(server)
   for (const [size, ...from] of [['56'], ['4000'], ['56', '-I', REMOTE]]) {
     expect((await server.run('ping', ['-c', '1', '-W', '2', '-s', size!, ...from, OWNED])).stdout).toContain('1 received')
@@ -46,7 +46,7 @@ describe('an owned address', () => {
     await serveHttp(gateway, 8080)
     await lab.up(...owned(OWNED), '--wan-gateway', SERVER)
     await works()
-    expect(await lab.status()).toMatchObject({ state: 'ready', wan: { addressMode: 'owned', address: OWNED, nextHop: SERVER, ports: '1-65535' } })
+    expect(await lab.status()).toMatchObject({ state: 'ready', wans: [{ addressMode: 'owned', address: OWNED, nextHop: SERVER, ports: '1-65535' }] })
     // The host has all of its ports.
     expect(gateway.readSysctl('net.ipv4.ip_local_reserved_ports')).toBe('')
     expect(await fetchPage(gateway, `http://${SERVER}/`)).toContain(`${GATEWAY} `)
@@ -79,7 +79,7 @@ describe('an owned address', () => {
   it('several of them: all are answered for', async () => {
     await lab.up(...owned(OWNED, SECOND))
     expect(await page()).toContain(`${OWNED} `)
-    for (const address of [OWNED, SECOND]) expect((await lab.server.run('ping', ['-c', '1', '-W', '1', address])).code).toBe(0)
+    for (const address of [OWNED, SECOND]) expect((await lab.server.run('ping', ['-c', '1', '-W', '5', address])).code).toBe(0)
   })
 
   it('a forwarding host neither answers nor forwards what comes to it', async () => {

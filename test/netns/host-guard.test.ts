@@ -98,7 +98,7 @@ describe('ingress guard', () => {
     expect(await connect(40000, '198.51.100.3')).toBe('refused')
     expect(unreachable(40000)).toBe(0)
     expect(unreachable(39999)).toBe(1)
-    expect(peer.run('ping -c 1 -W 1 198.51.100.2')).toContain('1 received')
+    expect(peer.run('ping -c 1 -W 5 198.51.100.2')).toContain('1 received')
   })
 
   it('lets a packet socket see what it drops', async () => {
@@ -184,7 +184,7 @@ describe('ingress guard', () => {
     guard = await Guard.onIngress('test', 'eth0', { ...scope('40000'), forwards: [forward(1)] }, host.namespace)
     expect(isAnswered()).toBe(false)
     // What else is ICMP is the host's: its own pings are answered.
-    expect(host.run('ping -c 1 -W 1 198.51.100.1')).toContain('1 received')
+    expect(host.run('ping -c 1 -W 5 198.51.100.1')).toContain('1 received')
     guard.close()
     guard = await Guard.onIngress('test', 'eth0', { ...scope('40000'), forwards: [forward(1, parseIpv4('198.51.100.4')!, -4), forward(50)] }, host.namespace)
     expect(isAnswered()).toBe(true)

@@ -68,7 +68,7 @@ export const testNamespace = (): TestNamespace => {
 }
 
 /** Resolves when `check` is true, looking every 5 ms; rejects after the limit with what `describe` says. */
-export const until = async (check: () => boolean, describe: () => string = () => '', limitMilliseconds = 5000): Promise<void> => {
+export const until = async (check: () => boolean, describe: () => string = () => '', limitMilliseconds = 20_000): Promise<void> => {
   const deadline = Date.now() + limitMilliseconds
   while (!check()) {
     if (Date.now() > deadline) throw new Error(`not reached in ${limitMilliseconds} ms: ${describe()}`)

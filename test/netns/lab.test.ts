@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Lab } from '../../src/testing/lab/index.js'
 import type { LabNamespace } from '../../src/testing/lab/index.js'
+import { requests } from '../interop/support.js'
 
 const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
 
@@ -81,7 +82,7 @@ describe('Lab', () => {
 
   it('makes a link without Ethernet headers', async () => {
     await lab.line(client, { name: 'p0', address: '10.9.0.1/30', mtu: 1300 }, server, { name: 'p0', address: '10.9.0.2/30', mtu: 1300 })
-    expect((await client.run('ping', ['-c3', '-i0.05', '-W2', '10.9.0.2'])).stdout).toContain('3 received')
+    expect((await client.run('ping', [...requests(3), '10.9.0.2'])).stdout).toContain('3 received')
     expect((await client.run('ip', ['link', 'show', 'p0'])).stdout).toMatch(/mtu 1300[^]*link\/none/)
     await client.down('p0')
     await client.up('p0')

@@ -30,7 +30,7 @@ it('no garbage collection is caused by packets', async () => {
 
   const before = await lab.status()
   const at = up.stdout.length
-  const seconds = Number(process.env['TSNAT_GC_SECONDS'] ?? 8)
+  const seconds = Number(process.env['TSNAT_GC_SECONDS'] ?? 5)
   await flood(seconds)
   const after = await lab.status()
   const packets = after.lan.rx.packets - before.lan.rx.packets

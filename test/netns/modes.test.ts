@@ -89,7 +89,7 @@ log:
   expect(await lab.status('filed')).toMatchObject({
     name: 'filed',
     lan: { name: 'tun7', gatewayAddress: '10.99.0.1', mtu: 1300, capture: 'iif=eth1' },
-    wan: { ports: '41000-41099' },
+    wans: [{ ports: '41000-41099' }],
   })
   const [, port] = (await fetchPage(lab.client, `http://${SERVER}/`)).split(' ')
   expect(Number(port)).toSatisfy((one: number) => one >= 41000 && one <= 41099)

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RunResult } from '../../src/testing/lab/index.js'
-import { CLI, GATEWAY, GatewayLab, SERVER } from './gateway-support.js'
+import { CLI, fetchPage, GATEWAY, GatewayLab, SERVER, serveHttp } from './gateway-support.js'
 
 let bed: GatewayLab
 let folder: string
@@ -94,6 +94,32 @@ COMMIT
     await refused('iptables-restore /nowhere/rules', 1, 'iptables-restore: cannot read /nowhere/rules: it or its folder does not exist')
     expect(await says('iptables -S')).toBe(before)
     await says('iptables -F FORWARD')
+  })
+})
+
+describe('what a command has changed', () => {
+  it('is in effect for the next packet when it returns', async () => {
+    await serveHttp(bed.server)
+    const fetch = (): Promise<string> => fetchPage(bed.client, `http://${SERVER}/`, '--connect-timeout', '1')
+    expect(await fetch()).toContain(GATEWAY)
+    await says(`iptables -A FORWARD -p tcp -d ${SERVER} --dport 80 -j REJECT --reject-with tcp-reset`)
+    expect(await fetch()).toBe('error 7')
+    expect(await says('iptables -L FORWARD -v -n -x')).toMatch(/\n +[1-9]\d* +\d+ REJECT /)
+    await says('iptables -F FORWARD')
+    expect(await fetch()).toContain(GATEWAY)
+  })
+
+  it('with 10 000 rules takes effect without a packet lost', async () => {
+    const lines = Array.from({ length: 10_000 }, (_, n) => `-A FORWARD -s 10.${n >>> 8}.${n & 255}.0/24 -p tcp --dport ${1000 + n} -j DROP`)
+    const path = file('many.v4', `*filter\n${lines.join('\n')}\nCOMMIT\n`)
+    const pings = bed.client.run('ping', ['-q', '-i', '0.002', '-w', '6', SERVER])
+    for (let round = 0; round < 2; round++) expect(await says(`iptables-restore ${path}`)).toBe('')
+    expect((await says('iptables -S FORWARD')).split('\n').length).toBe(10_002)
+    expect(await says('iptables -F FORWARD')).toBe('')
+    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec((await pings).stdout) ?? []
+    expect(Number(sent)).toBeGreaterThan(200)
+    // The last one may be under way when its time is over.
+    expect(Number(sent) - Number(received)).toBeLessThanOrEqual(1)
   })
 })
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LabProcess } from '../../src/testing/lab/index.js'
 import { randomFile, sha256 } from '../interop/files.js'
 import { startNginx } from '../interop/nginx.js'
-import { Bed, GATEWAY, output, SERVER } from '../interop/support.js'
+import { Bed, GATEWAY, output, requests, SERVER } from '../interop/support.js'
 
 describe.each([
   { link: 'a veth', headerless: false, size: 64 << 20 },
@@ -47,8 +47,8 @@ describe.each([
   })
 
   it('carries ping, larger than the MTU too', async () => {
-    expect(await output(bed.client, 'ping', ['-c', '5', '-i', '0.05', '-W', '2', SERVER])).toContain('5 received')
-    expect(await output(bed.client, 'ping', ['-c', '3', '-i', '0.05', '-W', '2', '-s', '5000', SERVER])).toContain('3 received')
+    expect(await output(bed.client, 'ping', [...requests(5), SERVER])).toContain('5 received')
+    expect(await output(bed.client, 'ping', [...requests(3), '-s', '5000', SERVER])).toContain('3 received')
   })
 
   it('carries a file down and up', async () => {
@@ -75,8 +75,8 @@ describe.each([
   it('leaves the host its own connections', async () => {
     const page = await output(bed.gateway, 'curl', ['--silent', '--fail', '--max-time', '10', '--range', '0-99', `http://${SERVER}/big`])
     expect(page).not.toBe('')
-    expect(await output(bed.gateway, 'ping', ['-c', '2', '-i', '0.05', '-W', '2', SERVER])).toContain('2 received')
-    expect(await output(bed.server, 'ping', ['-c', '2', '-i', '0.05', '-W', '2', GATEWAY])).toContain('2 received')
+    expect(await output(bed.gateway, 'ping', [...requests(2), SERVER])).toContain('2 received')
+    expect(await output(bed.server, 'ping', [...requests(2), GATEWAY])).toContain('2 received')
   })
 
   it('lets no RST and no port-unreachable of the kernel out', async () => {

@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { LabNamespace } from '../../src/testing/lab/index.js'
 import { randomFile, sha256 } from '../interop/files.js'
 import { startNginx } from '../interop/nginx.js'
-import { output } from '../interop/support.js'
+import { output, requests } from '../interop/support.js'
 import { CLIENT, fetchPage, GATEWAY, GatewayLab, pause, REMOTE, SERVER, serveHttp } from './gateway-support.js'
 
 const SECOND = '192.168.2.2'
@@ -119,7 +119,7 @@ describe.each([
       // The rule is of the other network.
       expect((await appearance(second, protocol, 2345)).map((one) => one.split(' ')[0])).toEqual([address, address])
     }
-    const ping = await client.run('ping', ['-c', '5', '-i', '0.2', '-W', '3', '-s', '3000', KNOWN])
+    const ping = await client.run('ping', [...requests(5), '-s', '3000', KNOWN])
     expect(ping.stdout).toContain('5 packets transmitted, 5 received, 0%')
     // A closed port: the error finds its way, too.
     expect((await client.run('curl', ['-s', '--max-time', '5', `http://${KNOWN}:81/`])).code).toBe(7)

@@ -104,7 +104,7 @@ tun0  ${CLIENT}:5000 > ${REMOTE}:53 udp, length 28, TTL 64, TOS 0x00
   it('--live tells why packets are dropped', async () => {
     const live = start('trace', '--live', '-p', 'tcp', '-s', CLIENT)
     const told = [
-      '    = blackhole table 7 by rule 100\n  dropped: route-blackhole: a route or rule of type blackhole takes it\n', '  the sender is told: TCP RST\n  dropped: rule-rejected: ',
+      '    = blackhole table 7 by rule 100\n  dropped: route-blackhole: a route or rule of type blackhole takes it\n', '  the sender is told: TCP RST\n  OUTPUT\n', '  dropped: rule-rejected: ',
     ]
     await until(async () => {
       await bed.client.run('bash', ['-c', `timeout 0.3 bash -c 'exec 3<>/dev/tcp/${REMOTE}/443'; timeout 1 bash -c 'exec 3<>/dev/tcp/${REMOTE}/25'`])

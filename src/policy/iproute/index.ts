@@ -1,4 +1,4 @@
-/** The words of `ip rule` and `ip route`, and the state that they change. */
+/** The words of `ip rule` and `ip route`, the state that they change, and `ip address` and `ip link` that show some of it. */
 export { IpError, IpStatus } from './error.js'
 export type { Word } from './error.js'
 export { withFollowed } from './follow.js'

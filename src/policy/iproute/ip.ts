@@ -1,8 +1,9 @@
 /**
  * The words of `ip rule` and `ip route`, as iproute2 takes them, on a state: what comes out is the new state, the text that
- * `ip` would print, its exit code, and what the data plane has to change.
+ * `ip` would print, its exit code, and what the data plane has to change. `ip address` and `ip link` only show.
  */
 import type { RouteStep } from '../../route/lookup.js'
+import { listAddresses, listLinks } from './device-list.js'
 import { IpError, IpStatus, syntaxError, unknownWord, unsupported } from './error.js'
 import type { Word } from './error.js'
 import type { Printed, PrintOptions } from './printed.js'
@@ -45,6 +46,8 @@ interface Options extends PrintOptions {
   readonly batch: Word | null
   readonly force: boolean
   readonly numeric: boolean
+  /** Of addresses and links, a line each. */
+  readonly brief: boolean
 }
 
 /** The state that a command works on: a draft, and for listings the draft as a state. */
@@ -67,8 +70,8 @@ class Work {
   }
 }
 
-/** What a verb prints. */
-type VerbMeaning = (cursor: Cursor, work: Work) => readonly Printed[]
+/** What a verb, which stands before the cursor, prints. */
+type VerbMeaning = (cursor: Cursor, work: Work, verb: Word) => readonly Printed[]
 
 const put = (name: string, verb: Verb): VerbMeaning => (cursor, { draft, lookup }) => {
   putRoute(verb, readRoute(cursor, `ip route ${name}`, draft.names, draft.devices), draft, lookup)
@@ -130,9 +133,25 @@ const ruleCommands: readonly (readonly [string, VerbMeaning])[] = [
   }],
 ]
 
+const showing = (list: VerbMeaning): readonly (readonly [string, VerbMeaning])[] => [['list', list], ['show', list], ['lst', list]]
+/** Verbs that change what is the kernel's. */
+const refusedVerbs = (what: string, verbs: readonly string[]): readonly (readonly [string, VerbMeaning])[] =>
+  verbs.map((name) => [name, (_, __, verb) => { throw unsupported(verb, `${what} are the kernel's, and tsnat follows them; use ip(8)`) }] as const)
+
+const listAddressWords: VerbMeaning = (cursor, { state, options }) => listAddresses(cursor, state, options)
+const listLinkWords: VerbMeaning = (cursor, { state, options }) => listLinks(cursor, state, options)
+
+const addressCommands = [
+  ...refusedVerbs('addresses', ['add', 'change', 'chg', 'replace', 'delete']), ...showing(listAddressWords),
+  ...refusedVerbs('addresses', ['flush', 'save', 'showdump', 'restore']),
+]
+const linkCommands = [...refusedVerbs('links', ['add', 'set', 'change', 'replace', 'delete', 'property']), ...showing(listLinkWords)]
+
 const objects: readonly (readonly [string, readonly (readonly [string, VerbMeaning])[], VerbMeaning])[] = [
+  ['address', addressCommands, listAddressWords],
   ['route', routeCommands, listRouteWords],
   ['rule', ruleCommands, listRuleWords],
+  ['link', linkCommands, listLinkWords],
 ]
 
 /** What one command prints; its changes are in the draft. @throws IpError */
@@ -142,12 +161,12 @@ const runCommand = (words: Command, work: Work): string => {
   const object = objects.find(([name]) => abbreviates(word.text, name))
   if (object === undefined) throw unknownWord(word, 'ip', objects.map(([name]) => name))
   const [name, commands, list] = object
-  if (cursor.done) return printAll(list(cursor, work), work.options)
+  if (cursor.done) return printAll(list(cursor, work, word), work.options)
   const verb = cursor.take()
   const command = commands.find(([full]) => abbreviates(verb.text, full))
   if (command === undefined) throw unknownWord(verb, `ip ${name}`, commands.map(([full]) => full))
   const shows = command[1] === list || command[0] === 'get'
-  const printed = command[1](cursor, work)
+  const printed = command[1](cursor, work, verb)
   return shows ? printAll(printed, work.options) : ''
 }
 
@@ -169,12 +188,13 @@ const readOptions = (cursor: Cursor, given: Options): Options => {
     else if (abbreviates(option, 'Numeric')) options = { ...options, numeric: true }
     else if (abbreviates(option, 'force')) options = { ...options, force: true }
     else if (abbreviates(option, 'batch')) options = { ...options, batch: cursor.take() }
-    else throw unknownWord(word, 'ip', ['-4', '-json', '-pretty', '-oneline', '-details', '-Numeric', '-color', '-force', '-batch'])
+    else if (abbreviates(option, 'brief')) options = { ...options, brief: true }
+    else throw unknownWord(word, 'ip', ['-4', '-json', '-pretty', '-oneline', '-details', '-Numeric', '-color', '-brief', '-force', '-batch'])
   }
   return options
 }
 
-const noOptions: Options = { json: false, pretty: false, oneLine: false, details: false, numeric: false, force: false, batch: null }
+const noOptions: Options = { json: false, pretty: false, oneLine: false, details: false, numeric: false, force: false, batch: null, brief: false }
 const nothing: IpChanges = { routes: [], rules: false }
 
 const refusedOutcome = (state: IpState, error: unknown): IpOutcome => {
@@ -235,7 +255,7 @@ export const runIp = (state: IpState, args: readonly string[], surroundings: IpS
     if (options.batch !== null) return runBatchFile(state, options.batch, options, surroundings)
     const rest: Word[] = []
     while (!cursor.done) rest.push(cursor.take())
-    if (rest.length === 0) throw syntaxError('"ip" needs an object', null, 'write "rule" or "route"')
+    if (rest.length === 0) throw syntaxError('"ip" needs an object', null, 'write "rule", "route", "address" or "link"')
     return runAll(state, [rest], options, surroundings)
   } catch (error) {
     return refusedOutcome(state, error)

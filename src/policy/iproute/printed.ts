@@ -1,5 +1,5 @@
 /** One entry of a listing, as text and as the object of `ip -j`. */
-export type Json = string | number | null | readonly Json[] | { readonly [key: string]: Json }
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 
 export class Printed {
   text = ''

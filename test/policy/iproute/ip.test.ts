@@ -110,7 +110,7 @@ describe('errors', () => {
     ['rule add tos 0xb8 table 100', 'Error: Invalid tos.\n', 2],
     ['rule del', '"ip rule del" requires arguments\n', 255],
     ['rule del pref 77', 'RTNETLINK answers: No such file or directory\n  no rule is like this\n', 2],
-    ['address show', '"address" is not a word of ip\n', 255],
+    ['neighbour show', '"neighbour" is not a word of ip\n  known are: address, route, rule, link\n', 255],
   ])('refuses "ip %s"', (command, text, exitCode) => {
     expect(failure(fresh(), command)).toContain(text)
     expect(ip(fresh(), command).exitCode).toBe(exitCode)

@@ -1,0 +1,41 @@
+/** Whether a packet can travel the way that it would go, and what its sender is told when it cannot. */
+import type { Attachment } from './attachment.js'
+import { Drop } from './drop.js'
+import type { Reports } from './reports.js'
+import { routingCode } from './routing.js'
+import type { Slab } from './stack/batch.js'
+import type { Packet } from './stack/parse.js'
+import { wireLength } from './stack/segment.js'
+import * as icmp4 from './stack/wire/icmp4.js'
+import * as ipv4 from './stack/wire/ipv4.js'
+
+export class PathCheck {
+  readonly #slab: Slab
+  readonly #reports: Reports
+
+  constructor(slab: Slab, reports: Reports) {
+    this.#slab = slab
+    this.#reports = reports
+  }
+
+  /** TTL and MTU of the way out. Returns 0 or a drop code, the sender having been told. @param mtu bytes */
+  check(packet: Packet, from: Attachment, mtu: number): number {
+    if (packet.ttl <= 1) {
+      this.#reports.send(packet, from, icmp4.TIME_EXCEEDED, icmp4.CODE_TTL)
+      return Drop['ttl-expired']
+    }
+    if (!ipv4.dontFragment(this.#slab.view, packet.at) || wireLength(this.#slab.view, packet.at, packet.length) <= mtu) return 0
+    this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_FRAGMENTATION_NEEDED, mtu)
+    return Drop['too-big']
+  }
+
+  /** Tells a sender inside that there is no way to where he wants to, or none for his protocol. */
+  tellOfNoWay(packet: Packet, from: Attachment, refused: number): void {
+    const code = refused === Drop['no-address'] || refused === Drop['wan-down'] ? icmp4.CODE_NET : routingCode(refused)
+    if (code >= 0) this.#reports.send(packet, from, icmp4.UNREACHABLE, code)
+    if (refused === Drop['protocol-refused']) {
+      // No setting of tsnat's lets AH pass; that others do not is as if nobody there knew them.
+      this.#reports.send(packet, from, icmp4.UNREACHABLE, packet.protocol === ipv4.PROTOCOL_AH ? icmp4.CODE_ADMIN_PROHIBITED : icmp4.CODE_PROTOCOL)
+    }
+  }
+}
