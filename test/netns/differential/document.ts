@@ -1,6 +1,7 @@
 /** The sections of docs/nat-behaviour.md that tell how tsnat differs from the kernel. */
 import { DIFFERENCES } from './differences.js'
 import { EVENT_DIFFERENCES } from './event-differences.js'
+import { RULE_DIFFERENCES } from './rules/differences.js'
 
 export interface DocumentSection {
   readonly title: string
@@ -29,6 +30,15 @@ export const differenceSections = (): DocumentSection[] => [
       'does an entry that does not occur.',
       '',
       ...tableOf(DIFFERENCES),
+    ],
+  },
+  {
+    title: 'Beside iptables',
+    lines: [
+      'A test (`test/netns/differential/rules/rules.test.ts`) gives the same generated files of `iptables-save` to tsnat and to a kernel, sends the same',
+      'packets through both, and compares what comes out and what each rule has counted. It is the same, but for:',
+      '',
+      ...tableOf(RULE_DIFFERENCES),
     ],
   },
   {
