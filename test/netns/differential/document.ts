@@ -1,6 +1,7 @@
 /** The sections of docs/nat-behaviour.md that tell how tsnat differs from the kernel. */
 import { DIFFERENCES } from './differences.js'
 import { EVENT_DIFFERENCES } from './event-differences.js'
+import { RULE_DIFFERENCES } from './rules/differences.js'
 
 export interface DocumentSection {
   readonly title: string
@@ -29,6 +30,17 @@ export const differenceSections = (): DocumentSection[] => [
       'does an entry that does not occur.',
       '',
       ...tableOf(DIFFERENCES),
+    ],
+  },
+  {
+    title: 'Beside iptables',
+    lines: [
+      'A test (`test/netns/differential/rules/rules.test.ts`) loads generated files of `iptables-save` into a kernel and into tsnat in profile `linux`,',
+      'and sends the same packets through both: it compares what comes out, packet by packet, and what each rule has counted afterwards. The rules have',
+      'every match and target whose outcome is the same at each run. What differs is listed here; anything else fails the test, and so does an entry',
+      'that does not occur.',
+      '',
+      ...tableOf(RULE_DIFFERENCES),
     ],
   },
   {

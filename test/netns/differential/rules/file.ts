@@ -49,7 +49,7 @@ const matchesFor = (dice: Dice, protocol: Protocol, name: () => string): (() => 
     () => `-m addrtype ${not(dice)}--${dice.pick(['src', 'dst'])}-type ${dice.pick(['LOCAL', 'UNICAST', 'LOCAL,UNICAST', 'BROADCAST'])}`,
     () => `-m iprange ${not(dice)}--${dice.pick(['src', 'dst'])}-range ${dice.pick(['10.1.0.2-10.2.0.1', '198.51.100.1-198.51.100.2', '0.0.0.0-127.255.255.255'])}`,
     () => `-m limit --limit 1/hour --limit-burst ${dice.between(1, 6)}`,
-    () => `-m hashlimit --hashlimit-${dice.pick(['upto', 'above'])} 1/hour --hashlimit-burst ${dice.between(1, 4)} --hashlimit-mode ${dice.pick(['srcip', 'dstip', 'srcip,dstip'])} --hashlimit-name ${name()}`,
+    () => `-m hashlimit --hashlimit-${dice.pick(['upto', 'above'])} 1/hour --hashlimit-burst ${dice.between(1, 4)} --hashlimit-mode srcip --hashlimit-name ${name()}`,
     () => `-m statistic --mode nth --every ${dice.between(2, 4)} --packet ${dice.between(0, 1)}`,
     () => `-m comment --comment ${name()}`,
     () => `-m time --timestart 00:00 --timestop 23:59:59`,
