@@ -120,8 +120,9 @@ const sections = {
       ...[24, 16, 8, 1, 0].map((length) => () => hot.routeChange('bgp', 1_000_000, length)),
     ])
     for (const [mix, routes] of sizes) {
-      const { buildMilliseconds, bytesPerRoute, wrong } = hot.weighRoutes(mix, routes, 100_000)
-      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of 200000 lookups ${wrong} were wrong`)
+      const { buildMilliseconds, bytesPerRoute, wrong, linearNanoseconds, linearSamples } = hot.weighRoutes(mix, routes, 100_000)
+      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of ${200_000 + linearSamples} lookups ${wrong} were wrong; ` +
+        `a look at all routes takes ${linearNanoseconds.toFixed(0)} ns (${linearSamples} times)`)
     }
   },
   rules: ruleCurve,
