@@ -174,7 +174,7 @@ export const schema = section({
   wanAddress: wanAddress().optional().describe('Which addresses flows leave from; of several WANs, by the first. Default "shared".'),
   deadFlows: oneOf(...DEAD_FLOWS)
     .default('reset')
-    .describe('TCP flows of a WAN that works no more: "reset" tells both ends at once, "icmp" tells the inside host at its next packet, "leave" lets them wait.'),
+    .describe('TCP flows of a WAN that works no more: at its next packet the inside host gets a RST ("reset") or an ICMP error ("icmp"); "leave" lets them wait.'),
   ports: checked(PORT_LIST, isPortSet, PORTS)
     .optional()
     .describe(

@@ -11,7 +11,7 @@ export const POOLINGS = ['paired', 'paired-soft', 'arbitrary'] as const
 /** What the sender of a refused first packet is told: ICMP 3/1, ICMP 3/13, nothing. */
 export const REFUSALS = ['host-unreachable', 'prohibited', 'silent'] as const
 
-/** What becomes of TCP flows of a link that is dead: both ends get a RST, the inside an ICMP error, or nothing happens to them. */
+/** What becomes of TCP flows of a link that is dead: at its next packet the inside host gets a RST, or an ICMP error, or nothing happens to them. */
 export const DEAD_FLOWS = ['reset', 'icmp', 'leave'] as const
 
 /** What becomes of protocols that have neither ports nor a tracker of their own. */
