@@ -9,6 +9,7 @@ const alone = [
   'test/interop/iperf.test.ts',
   'test/netns/floods.test.ts',
   'test/netns/modes-gc.test.ts',
+  'test/netns/rules-swap.test.ts',
 ]
 
 /** Real programs on a machine that others use too: what fails is tried once more, and reported as such. */

@@ -79,7 +79,7 @@ const wanCheck = () =>
     target: text(/^\S+$/, 'must be an address, ADDRESS:PORT or URL').optional()
       .describe('To whom: an address (icmp, arp; the gateway when absent), ADDRESS:PORT (tcp), a URL whose host is an address (http).'),
     interval: between(0.1, 86_400).default(5).describe('Seconds from the beginning of an attempt to that of the next.'),
-    timeout: between(0.01, 3600).default(2).describe('Seconds until an attempt without answer has failed.'),
+    timeout: between(0.01, 3600).default(1.5).describe('Seconds until an attempt without answer has failed.'),
     fails: integer(1, 1000).default(3).describe('Failures in a row after which the WAN is dead.'),
     passes: integer(1, 1000).default(3).describe('Answers in a row after which it is alive again.'),
     expect: integer(100, 599).optional().describe('Status of an http answer; any from 200 to 399 when absent.'),

@@ -1,24 +1,8 @@
 /** The WANs of a configuration, completed, and the rules between them and the other keys. */
 import type { Conflict } from './config-nat.js'
 import type { CheckedConfig } from './config-schema.js'
+import type { HealthCheck } from './control/health/types.js'
 import { parsePrefix } from './stack/wire/address.js'
-
-/** How a WAN is found to work or not. */
-export interface UplinkCheck {
-  readonly type: 'icmp' | 'tcp' | 'http' | 'arp'
-  /** icmp, arp: an address, the gateway when absent; tcp: `ADDRESS:PORT`; http: a URL whose host is an address. */
-  readonly target?: string
-  /** Seconds between the beginnings of two attempts. */
-  readonly interval: number
-  /** Seconds until an attempt has failed. */
-  readonly timeout: number
-  /** Failures in a row after which it is dead. */
-  readonly fails: number
-  /** Answers in a row after which it is alive again. */
-  readonly passes: number
-  /** http: the status that is an answer; all from 200 to 399 when absent. */
-  readonly expect?: number
-}
 
 /** One WAN. */
 export interface UplinkConfig {
@@ -32,12 +16,12 @@ export interface UplinkConfig {
   /** Lower is preferred; null: that of the kernel's route, and the order of the WANs. */
   readonly metric: number | null
   /** null: only its interface tells whether it works. */
-  readonly check: UplinkCheck | null
+  readonly check: HealthCheck | null
 }
 
 const given = ({ wan }: Pick<CheckedConfig, 'wan'>) => (Array.isArray(wan) ? wan : [wan]).map((one) => (typeof one === 'string' ? { interface: one } : one))
 
-const checkOf = (check: ReturnType<typeof given>[number]['check']): UplinkCheck | null => {
+const checkOf = (check: ReturnType<typeof given>[number]['check']): HealthCheck | null => {
   if (check === undefined || check.type === 'none') return null
   const { type, target, expect, ...numbers } = check
   return { type, ...numbers, ...(target === undefined ? {} : { target }), ...(expect === undefined ? {} : { expect }) }
@@ -57,7 +41,7 @@ export const uplinksOf = (config: Pick<CheckedConfig, 'wan' | 'wanAddress'>): re
     }
   })
 
-const TARGETS: Readonly<Record<UplinkCheck['type'], { pattern: RegExp; isNeeded: boolean; text: string }>> = {
+const TARGETS: Readonly<Record<Exclude<HealthCheck['type'], 'none'>, { pattern: RegExp; isNeeded: boolean; text: string }>> = {
   icmp: { pattern: /^\d{1,3}(\.\d{1,3}){3}$/, isNeeded: false, text: 'an IPv4 address, or nothing for the gateway' },
   arp: { pattern: /^\d{1,3}(\.\d{1,3}){3}$/, isNeeded: false, text: 'an IPv4 address, or nothing for the gateway' },
   tcp: { pattern: /^\d{1,3}(\.\d{1,3}){3}:\d{1,5}$/, isNeeded: true, text: 'an address and a port, such as 192.0.2.1:443' },
@@ -65,9 +49,9 @@ const TARGETS: Readonly<Record<UplinkCheck['type'], { pattern: RegExp; isNeeded:
 }
 
 const checkConflict = ({ address, check, interface: name }: UplinkConfig, path: string[]): Conflict | undefined => {
-  if (check === null) return undefined
-  const { pattern, isNeeded, text } = TARGETS[check.type]
+  if (check === null || check.type === 'none') return undefined
   const { type, target, expect } = check
+  const { pattern, isNeeded, text } = TARGETS[type]
   if (target === undefined ? isNeeded : !pattern.test(target)) {
     const message = target === undefined ? `the ${type} check of ${name} has no target` : `"${target}" is no target of the ${type} check of ${name}`
     return { path: [...path, 'check'], message, hint: `write ${text}` }

@@ -43,7 +43,7 @@ wan:
     expect(config.wans).toEqual([
       { ...PLAIN, interface: 'eth0' },
       { ...PLAIN, interface: 'eth1', address: { owned: ['198.51.100.7/24'] }, gateway: '198.51.100.1', weight: 3, metric: 20 },
-      { ...PLAIN, interface: 'eth2', gateway: '192.0.2.1', check: { type: 'icmp', interval: 1, timeout: 2, fails: 3, passes: 3 } },
+      { ...PLAIN, interface: 'eth2', gateway: '192.0.2.1', check: { type: 'icmp', interval: 1, timeout: 1.5, fails: 3, passes: 3 } },
     ])
   })
 

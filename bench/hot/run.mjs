@@ -1,6 +1,6 @@
 // The hot path, piece by piece: nanoseconds of each, and garbage made by packets.
 //
-//   node bench/hot/run.mjs [--only table,routes,rules,steps,checksum,sets,packets,garbage,memory]
+//   node bench/hot/run.mjs [--only table,routes,rules,opens,steps,checksum,sets,packets,garbage,memory]
 //
 // The best of a case's samples is what the code costs on an undisturbed machine; the median tells how disturbed this one was.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -15,6 +15,7 @@ const hot = await cases()
 /** As in src/worker.ts. */
 const BULK_SUM_BYTES = 192
 const say = (text = '') => process.stdout.write(`${text}\n`)
+const ROUNDS = 5
 const ns = (value) => (value < 100 ? value.toFixed(1) : value.toFixed(0)).padStart(9)
 
 /** Nanoseconds of one of what the case counts: best and median of the samples. */
@@ -64,6 +65,29 @@ const ruleCurve = async () => {
   await table('Compiling rules', hot.RULE_SHAPES.map((shape) => () => hot.compileRules(shape, 10_000)))
 }
 
+/** Nanoseconds to open and close a flow by the length of FORWARD, several rounds in turn; and packets of known flows. */
+const opens = async () => {
+  const counts = [0, 10, 100, 1000, 10_000]
+  say(`\nFlows that open and close, through the whole data plane, by rules in FORWARD: median of ${ROUNDS} rounds' bests, ns`)
+  say(`  ${'each rule names'.padEnd(62)}${counts.map((count) => String(count).padStart(10)).join('')}`)
+  for (const shape of hot.OPEN_SHAPES) {
+    const row = await inTurn(counts.map((count) => hot.openWithRules(shape, count)))
+    say(`  ${shape.padEnd(62)}${row.map((value) => value.toFixed(0).padStart(10)).join('')}`)
+  }
+  say(`\nPackets of known flows: median of ${ROUNDS} rounds' bests, ns`)
+  const row = await inTurn(hot.RULED_FLOWS.map((kind) => hot.hitWithRules(kind)))
+  hot.RULED_FLOWS.forEach((kind, index) => say(`  ${kind.padEnd(62)}${ns(row[index])}`))
+}
+
+/** The best of each case, round by round in turn: of these the medians, so that a disturbance of one round does no harm. */
+const inTurn = async (made) => {
+  const bests = made.map(() => [])
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [index, each] of made.entries()) bests[index].push((await time(each)).best)
+  }
+  return bests.map((values) => values.sort((a, b) => a - b)[ROUNDS >> 1])
+}
+
 /** Garbage collections while packets pass, and what is left on the heap after. */
 const garbage = async ({ name, run, count }) => {
   for (let call = 0; call < 20_000; call++) run()
@@ -96,11 +120,13 @@ const sections = {
       ...[24, 16, 8, 1, 0].map((length) => () => hot.routeChange('bgp', 1_000_000, length)),
     ])
     for (const [mix, routes] of sizes) {
-      const { buildMilliseconds, bytesPerRoute, wrong } = hot.weighRoutes(mix, routes, 100_000)
-      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of 200000 lookups ${wrong} were wrong`)
+      const { buildMilliseconds, bytesPerRoute, wrong, linearNanoseconds, linearSamples } = hot.weighRoutes(mix, routes, 100_000)
+      say(`  ${String(routes).padStart(9)} ${mix} routes: built in ${buildMilliseconds.toFixed(0)} ms, ${bytesPerRoute.toFixed(0)} bytes a route; of ${200_000 + linearSamples} lookups ${wrong} were wrong; ` +
+        `a look at all routes takes ${linearNanoseconds.toFixed(0)} ns (${linearSamples} times)`)
     }
   },
   rules: ruleCurve,
+  opens,
   steps: () => table('Steps', [hot.parseAlone, hot.translateAlone]),
   checksum: checksums,
   sets: async () => {
@@ -135,6 +161,8 @@ const sections = {
     await garbage(hot.tcpPackets(1000, 'out'))
     await garbage(hot.superpackets(true))
     await garbage(hot.evaluateRules(hot.RULE_SHAPES[0], 1000))
+    await garbage(hot.openWithRules(hot.OPEN_SHAPES[0], 1000))
+    await garbage(hot.hitWithRules(hot.RULED_FLOWS.at(-1)))
   },
   memory: async () => {
     say('\nMemory of the flow table')

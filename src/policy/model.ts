@@ -177,6 +177,7 @@ export interface HashlimitMatch {
   readonly tableMax: number | null
   /** Milliseconds. */
   readonly collectInterval: number | null
+  /** Milliseconds without a packet after which a bucket is forgotten; null: as the rate asks. */
   readonly expire: number | null
   /** The rate is measured over `rateInterval` seconds instead of by a bucket. */
   readonly rateMatch: boolean

@@ -92,7 +92,7 @@ describe('flags of up', () => {
       '--wan', 'eth4,check=tcp:192.0.2.1:443', '--wan-address', 'owned:203.0.113.5/24',
     ])
     const plain = { address: 'shared', gateway: null, weight: null, metric: null, check: null }
-    const check = { interval: 5, timeout: 2, fails: 3, passes: 3 }
+    const check = { interval: 5, timeout: 1.5, fails: 3, passes: 3 }
     expect(wans).toEqual([
       { ...plain, interface: 'eth0', address: { owned: ['203.0.113.5/24'] } },
       {

@@ -119,6 +119,36 @@ describe('Fib', () => {
     }
   })
 
+  it('agrees with looking at all of a million prefixes', () => {
+    const random = seededRandom(17)
+    const fib = new Fib()
+    const count = 1_000_000
+    const prefixes = new Int32Array(count)
+    const lengths = new Int8Array(count)
+    for (let at = 0; at < count;) {
+      // A third lies in one that is there already; none comes twice.
+      const length = 8 + (random.next() % 25)
+      const within = at > 0 && random.next() % 3 === 0 ? random.next() % at : -1
+      const base = within < 0 ? random.next() : prefixes[within]! | (random.next() & ~maskOf(lengths[within]!))
+      const prefix = base & maskOf(length)
+      if (fib.get(prefix, length) !== 0) continue
+      prefixes[at] = prefix
+      lengths[at] = length
+      fib.set(prefix, length, ++at)
+    }
+    expect(fib.size).toBe(count)
+    for (let sample = 0; sample < 40; sample++) {
+      const near = random.next() % count
+      const address = sample % 4 === 0 ? random.next() | 0 : prefixes[near]! | (random.next() & ~maskOf(lengths[near]!))
+      let [value, longest] = [0, -1]
+      for (let at = 0; at < count; at++) {
+        if (lengths[at]! > longest && ((address ^ prefixes[at]!) & maskOf(lengths[at]!)) === 0) [value, longest] = [at + 1, lengths[at]!]
+      }
+      expect(fib.find(address, 32)).toBe(value)
+      if (value !== 0) expect(fib.foundLength).toBe(longest)
+    }
+  })
+
   it('uses its memory again', () => {
     const fib = new Fib()
     const fill = (): void => { for (let i = 0; i < 3000; i++) fib.set(i << 12, 24, 1) }

@@ -1,5 +1,6 @@
 export type { Case } from './case.js'
 export { parseAlone, replayAlone, superpackets, tcpPackets, translateAlone, udpPackets } from './packets.js'
+export { hitWithRules, OPEN_SHAPES, openWithRules, RULED_FLOWS } from './ruled-flows.js'
 export { policyLookup, prefixMatch, routeChange, weighRoutes } from './routes.js'
 export { compileRules, evaluateRules, RULE_SHAPES } from './rules.js'
 export { changeSet, lookUpSet, weighSet } from './sets.js'

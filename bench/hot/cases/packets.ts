@@ -1,28 +1,19 @@
 /** Whole packets through the data plane, between devices that replay them; and its steps one by one. */
-import { DataPlane } from '../../../src/data-plane.js'
-import { allocateFlowTable } from '../../../src/nat/flow-table.js'
-import { behaviourOf } from '../../../src/testing/memory-gateway.js'
 import { translate } from '../../../src/nat/translate.js'
-import { Batch, createSlab, type Slab } from '../../../src/stack/batch.js'
-import { NO_OFFLOADS, type Offloads } from '../../../src/stack/device/device.js'
+import { Batch, createSlab } from '../../../src/stack/batch.js'
+import { NO_OFFLOADS } from '../../../src/stack/device/device.js'
 import { Packet, parse } from '../../../src/stack/parse.js'
 import * as checksum from '../../../src/stack/wire/checksum.js'
 import * as ipv4 from '../../../src/stack/wire/ipv4.js'
 import * as tcp from '../../../src/stack/wire/tcp.js'
 import * as vnet from '../../../src/stack/wire/vnet.js'
-import { allocateStats, dropsByName } from '../../../src/stats.js'
-import { seededRandom } from '../../../src/testing/memory-gateway.js'
 import { buildTcp, buildUdp } from '../../../src/testing/packets.js'
 import { type Case, sink } from './case.js'
+import { ALL_OFFLOADS, gateway, list, NO_VNET, WAN } from './gateway.js'
 import { ReplayDevice } from './replay-device.js'
 
-const WAN = 0xcb007101 | 0
-/** Milliseconds on the clock, which stands still. */
-const NOW = 1_000_000
 const MSS = 1448
 const SEGMENTS = 44
-const ALL_OFFLOADS: Offloads = { checksum: true, tcp: true, udp: true }
-const NO_VNET = new Uint8Array(vnet.LENGTH)
 
 /** The two ends of flow number `index`. Its source port is its own towards its remote, and so is kept. */
 const ends = (index: number) => ({
@@ -78,46 +69,6 @@ const superpacket = (segments: number): { bytes: Uint8Array; header: Uint8Array 
   vnet.setChecksumOffset(fields, 0, tcp.CHECKSUM_OFFSET)
   return { bytes, header }
 }
-
-interface Traffic {
-  readonly packets: readonly Uint8Array[]
-  readonly header?: Uint8Array
-}
-
-/** A gateway whose LAN and WAN deliver the traffic given. The LAN's opens the flows. */
-const gateway = (lan: Traffic, wan: Traffic, offloads: Offloads) => {
-  const stats = allocateStats()
-  const made: ReplayDevice[] = []
-  const replay = ({ packets, header = NO_VNET }: Traffic) => (slab: Slab) => {
-    const device = new ReplayDevice(slab, { start: 0, end: 512 << 10 }, packets, header, offloads)
-    made.push(device)
-    return device
-  }
-  const replayWan = replay(wan)
-  const plane = new DataPlane(
-    {
-      table: allocateFlowTable(1 << 17),
-      stats,
-      wans: [{ settings: { up: true, mtu: 1500, addresses: [WAN], routes: [{ destination: 0, prefixLength: 0, gateway: null, source: WAN }] } }],
-      ports: [[1, 65535]],
-      behaviour: behaviourOf({}),
-      forwards: [],
-      mssClamp: true,
-      lan: { mtu: 1500, address: 0x0a000001 },
-    },
-    { lan: replay(lan), wan: (_, slab) => replayWan(slab), wanHasNeighbours: () => false, ask: () => {}, random: seededRandom(3) },
-  )
-  const [lanDevice, wanDevice] = made as [ReplayDevice, ReplayDevice]
-  const { pipeline } = plane
-  pipeline.tick(NOW)
-  const batches = Math.ceil(lan.packets.length / Math.max(1, lanDevice.perBatch))
-  for (let batch = 0; batch < batches; batch++) pipeline.pump(pipeline.lan)
-  const drops = Object.keys(dropsByName(stats))
-  if (drops.length > 0) throw new Error(`packets were dropped: ${drops.join(', ')}`)
-  return { plane, pipeline, lanDevice, wanDevice }
-}
-
-const list = (count: number, build: (index: number) => Uint8Array): Uint8Array[] => Array.from({ length: count }, (_, index) => build(index))
 
 /** 64-byte UDP packets of `flows` flows in turn; `df` false: they get new IDs on their way out. */
 export const udpPackets = (flows: number, direction: 'out' | 'in', df = true): Case => {

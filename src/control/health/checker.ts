@@ -115,13 +115,16 @@ export class HealthChecker {
       if (this.#attempt !== attempt) return
       this.#attempt = null
       this.#timers.clearTimeout(this.#deadline)
-      this.#schedule(started)
       this.#take(outcome)
+      if (this.#running) this.#schedule(started)
     })
   }
 
+  /** Of a link in doubt, attempts are so close that all misses that make it dead fit into one interval. */
   #schedule(started: number): void {
-    const apart = this.#check.interval * 1000 * (1 - JITTER + 2 * JITTER * this.#random())
+    const { interval, fails } = this.#check
+    const isInDoubt = this.#alive && this.#misses > 0
+    const apart = (isInDoubt ? interval / fails : interval) * 1000 * (1 - JITTER + 2 * JITTER * this.#random())
     this.#next = this.#timers.setTimeout(() => this.#ask(), Math.max(0, started + apart - this.#clock()))
   }
 

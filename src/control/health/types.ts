@@ -23,7 +23,7 @@ export interface HealthCheck {
 }
 
 /** The numbers to use where none are given. */
-export const HEALTH_DEFAULTS = { interval: 5, timeout: 2, fails: 3, passes: 3 } as const
+export const HEALTH_DEFAULTS = { interval: 5, timeout: 1.5, fails: 3, passes: 3 } as const
 
 /** The link that is checked. What changes while it runs is asked for at each attempt. */
 export interface ProbeLink {

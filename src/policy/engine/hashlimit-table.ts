@@ -35,13 +35,15 @@ const PORTED: ReadonlySet<number> = new Set([6, 17, 33, 132, 136])
 
 const maskOf = (length: number): number => (length === 0 ? 0 : -1 << (32 - length))
 
-/** Milliseconds after which a bucket is forgotten, as iptables chooses them when nothing is said; not before the next interval is over. */
-const expiryOf = ({ expire, rate, rateMatch, rateInterval }: HashlimitMatch): number => {
-  if (expire !== null) return expire
+/** Milliseconds after which a bucket is forgotten when nothing is said: not before it is full again. */
+const usualExpiry = ({ rate }: HashlimitMatch): number => {
   if (rate.unit === 'bytes') return rate.burst === null ? 15_000 : 60_000
-  const seconds = [1, 60, 3600].find((unit) => rate.period <= unit * US_PER_SECOND) ?? 86400
-  return Math.max(seconds, rateMatch ? rateInterval * 2 : 0) * 1000
+  return Math.max(1000, Math.ceil((rate.period * rate.burst) / US_PER_MS))
 }
+
+/** The same as it holds: where an interval is measured, not before the next one is over. */
+const expiryOf = (match: HashlimitMatch): number =>
+  Math.max(match.expire ?? usualExpiry(match), match.rateMatch ? match.rateInterval * 2000 : 0)
 
 const entriesMax = ({ tableSize, tableMax }: HashlimitMatch): number => {
   const size = Math.min(tableSize ?? DEFAULT_SIZE, SIZE_MAX) || DEFAULT_SIZE

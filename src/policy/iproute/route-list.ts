@@ -110,7 +110,7 @@ export const listRoutes = (cursor: Cursor, state: IpState, details: boolean): re
   const printer: RoutePrinter = {
     names: state.names, devices: state.devices, details,
     left: {
-      type: selection.type !== null, tos: selection.tos !== null, gateway: isHost(selection.gateway), device: selection.device !== null,
+      tos: selection.tos !== null, gateway: isHost(selection.gateway), device: selection.device !== null,
       table: selection.table !== null, origin: selection.origin !== null, scope: selection.scope !== null, source: isHost(selection.source),
     },
   }

@@ -11,7 +11,6 @@ import { Printed } from './printed.js'
 
 /** Columns that a listing leaves out, since all its entries have the same there. */
 export interface Left {
-  readonly type?: boolean
   readonly tos?: boolean
   readonly gateway?: boolean
   readonly device?: boolean
@@ -75,8 +74,8 @@ const printTable = (printed: Printed, table: number, { names, details, left }: R
   printed.add(`table ${nameOf(names, 'tables', table)} `, 'table', nameOf(names, 'tables', table))
 }
 
-const printType = (printed: Printed, type: RouteType, { names, details, left }: RoutePrinter): void => {
-  if (left.type !== true && (type !== Type.unicast || details)) printed.add(`${typeName(type, names)} `, 'type', typeName(type, names))
+const printType = (printed: Printed, type: RouteType, { names, details }: RoutePrinter): void => {
+  if (type !== Type.unicast || details) printed.add(`${typeName(type, names)} `, 'type', typeName(type, names))
 }
 
 const printTos = (printed: Printed, tos: number, { names, left }: RoutePrinter): void => {

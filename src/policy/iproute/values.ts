@@ -1,7 +1,7 @@
 /** Values of words: numbers, addresses, prefixes, names of tables and the like. Each throws IpError POLICY_SYNTAX with the word's place. */
 import { maskOf, parseIpv4 } from '../../stack/wire/address.js'
 import { nearest } from '../../nearest.js'
-import type { Word } from './error.js'
+import type { IpError, Word } from './error.js'
 import { syntaxError, unsupported } from './error.js'
 import type { Names } from './names.js'
 import { protocolNames } from './names.js'
@@ -54,19 +54,26 @@ const lengthIn = (text: string): number | null => {
   return maskOf(length) === mask ? length : null
 }
 
-/** A prefix, or null for a word that is none: `10.0.0.0/8`, `10/8`, `10.0.0.0/255.0.0.0`, an address alone, `default`, `any`, `all`. */
+const noPrefix = (word: Word): IpError => syntaxError(`"${word.text}" is not an IPv4 prefix`, word, 'write e.g. 192.0.2.0/24, an address, or "default"')
+
+/**
+ * A prefix, or null for a word that is none: `10.0.0.0/8`, `10/8`, `10.0.0.0/255.0.0.0`, an address alone, `default`, `any`, `all`.
+ * What begins with a digit is meant to be one.
+ */
 export const prefixOrNull = (word: Word): PrefixValue | null => {
   refuseIpv6(word)
   if (word.text === 'default' || word.text === 'any' || word.text === 'all') return { address: 0, length: 0 }
   const slash = word.text.indexOf('/')
   const value = addressIn(slash < 0 ? word.text : word.text.slice(0, slash))
   const length = slash < 0 ? 32 : lengthIn(word.text.slice(slash + 1))
-  return value === null || length === null ? null : { address: value, length }
+  if (value !== null && length !== null) return { address: value, length }
+  if (/^\d/.test(word.text)) throw noPrefix(word)
+  return null
 }
 
 export const prefix = (word: Word): PrefixValue => {
   const value = prefixOrNull(word)
-  if (value === null) throw syntaxError(`"${word.text}" is not an IPv4 prefix`, word, 'write e.g. 192.0.2.0/24, an address, or "default"')
+  if (value === null) throw noPrefix(word)
   return value
 }
 

@@ -10,11 +10,13 @@ const UNITS = [
   { name: 'sec', long: 'second', seconds: 1 },
 ] as const
 
-/**
- * The time for one packet, rounded down.
- * @param scale of it, parts of a second
- */
-export const parsePeriod = (word: Word, scale: number): number => {
+/** What a rate says: so many packets in so many seconds. */
+interface CountedRate {
+  readonly count: number
+  readonly seconds: number
+}
+
+export const parseRate = (word: Word): CountedRate => {
   const [count, unitName = 'second'] = word.text.split(/\/(.*)/s)
   const rate = numberOf(count!)
   const unit = UNITS.find(({ long }) => unitName !== '' && long.startsWith(unitName.toLowerCase()))
@@ -22,20 +24,38 @@ export const parsePeriod = (word: Word, scale: number): number => {
   if (rate === undefined || rate === 0 || unit === undefined) {
     throw syntaxError(word, `"${word.text}" is no rate`, 'a number, and /second, /minute, /hour or /day')
   }
-  const period = Math.floor((scale * unit.seconds) / rate)
+  return { count: rate, seconds: unit.seconds }
+}
+
+/**
+ * The time for one packet, rounded down.
+ * @param scale of it, parts of a second
+ */
+export const periodOf = (word: Word, { count, seconds }: CountedRate, scale: number): number => {
+  const period = Math.floor((scale * seconds) / count)
   if (period === 0) throw syntaxError(word, `the rate "${word.text}" is too fast`, `at most ${scale} a second`)
   return period
 }
 
+export const parsePeriod = (word: Word, scale: number): number => periodOf(word, parseRate(word), scale)
+
 /** The largest unit in which the rate is close to a whole number. */
-export const periodText = (period: number, scale: number): string => {
+const unitOf = (period: number, scale: number): (typeof UNITS)[number] => {
   let best: (typeof UNITS)[number] = UNITS[0]
   for (const unit of UNITS.slice(1)) {
     const whole = scale * unit.seconds
     if (period > whole || Math.floor(whole / period) < whole % period) break
     best = unit
   }
-  return `${Math.floor((scale * best.seconds) / period)}/${best.name}`
+  return best
+}
+
+/** Seconds of the unit in which the rate is shown. */
+export const unitSeconds = (period: number, scale: number): number => unitOf(period, scale).seconds
+
+export const periodText = (period: number, scale: number): string => {
+  const { name, seconds } = unitOf(period, scale)
+  return `${Math.floor((scale * seconds) / period)}/${name}`
 }
 
 const BYTES = /^(\d{1,15})(k|m)?b(?:\/s(?:ec(?:ond)?)?)?$/i

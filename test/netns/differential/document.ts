@@ -35,8 +35,10 @@ export const differenceSections = (): DocumentSection[] => [
   {
     title: 'Beside iptables',
     lines: [
-      'A test (`test/netns/differential/rules/rules.test.ts`) gives the same generated files of `iptables-save` to tsnat and to a kernel, sends the same',
-      'packets through both, and compares what comes out and what each rule has counted. It is the same, but for:',
+      'A test (`test/netns/differential/rules/rules.test.ts`) loads generated files of `iptables-save` into a kernel and into tsnat in profile `linux`,',
+      'and sends the same packets through both: it compares what comes out, packet by packet, and what each rule has counted afterwards. The rules have',
+      'every match and target whose outcome is the same at each run. What differs is listed here; anything else fails the test, and so does an entry',
+      'that does not occur.',
       '',
       ...tableOf(RULE_DIFFERENCES),
     ],

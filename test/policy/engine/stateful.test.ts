@@ -99,6 +99,13 @@ describe('hashlimit', () => {
     expect(run(bed, 2)).toBe('y-')
   })
 
+  it('keeps a bucket for as long as the unit of its rate', () => {
+    const bed = matching('-m hashlimit --hashlimit-upto 100/min --hashlimit-burst 5 --hashlimit-name a')
+    expect(run(bed, 6)).toBe('yyyyy-')
+    wait(bed, 1300)
+    expect(run(bed, 5)).toBe('yy---')
+  })
+
   it('drops what finds no room in its table, until a bucket can be forgotten', () => {
     const bed = new Bed('-A FORWARD -m hashlimit --hashlimit-above 1/s --hashlimit-mode srcip --hashlimit-name a --hashlimit-htable-size 100 --hashlimit-htable-max 100')
     const from = (source: number): number => bed.verdict(packetOf({ source }))

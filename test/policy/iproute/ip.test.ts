@@ -42,6 +42,7 @@ describe('runIp', () => {
     expect(ip(state, '-f inet -o -d ro show 5/8').output).toBe('unicast 5.0.0.0/8 via 10.0.0.254 dev eth0 proto boot scope global \n')
     expect(ip(state, '-N ro show dev eth1').output).toBe('10.1.0.0/24 proto 2 scope 253 src 10.1.0.1 \n')
     expect(ip(state, 'ro show dev eth1').output).toBe('10.1.0.0/24 proto kernel scope link src 10.1.0.1 \n')
+    expect(ip(after(state, 'route add blackhole 7/8'), 'ro show type blackhole').output).toBe('blackhole 7.0.0.0/8 \n')
     expect(failure(state, '-6 route')).toContain('only IPv4')
     expect(failure(state, '-f inet6 route')).toContain('only IPv4')
     expect(failure(state, '-detials route')).toContain('did you mean "-details"?')
@@ -68,7 +69,7 @@ describe('errors', () => {
     ['route add 5/8 vai 10.0.0.254', '"vai" is not a word of ip route add\n  did you mean "via"?\n', 255],
     ['route add 5/8 via 10.0.0.254 mertic 5', '"mertic" is not a word of ip route add\n  did you mean "metric"?\n', 255],
     ['route add 5/8 6/8 via 10.0.0.254', '"6/8" is a second destination\n  a route has one\n', 255],
-    ['route add 5.0.0.0/33 via 10.0.0.254', '"5.0.0.0/33" is not a word of ip route add', 255],
+    ['route add 5.0.0.0/33 via 10.0.0.254', '"5.0.0.0/33" is not an IPv4 prefix\n  write e.g. 192.0.2.0/24, an address, or "default"\n', 255],
     ['route add default via', 'the command ends after "via", where a word is missing\n', 255],
     ['route add default via 10.0.0.300', '"10.0.0.300" is not an IPv4 address\n  write e.g. 192.0.2.1\n', 255],
     ['route add default via fe80::1', '"fe80::1" is not supported: only IPv4 is routed\n', 255],
@@ -86,6 +87,7 @@ describe('errors', () => {
     ['route add 10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.1', 'RTNETLINK answers: File exists\n  table main has 10.0.0.0/24 with this metric already\n', 2],
     ['route del 5/8', 'RTNETLINK answers: No such process\n  table main has no such route to 5.0.0.0/8\n', 2],
     ['route get 9.9.9.9', 'RTNETLINK answers: Network is unreachable\n', 2],
+    ['route get 300.1.1.1', '"300.1.1.1" is not an IPv4 prefix', 255],
     ['route get', 'needs a destination address\n', 255],
     ['route get 9.9.9.0/24', 'the destination must be an address\n', 255],
     ['route get 9.9.9.9 uid 5', '"uid" is not supported: no rule can ask for the user\n', 255],

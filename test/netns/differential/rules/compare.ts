@@ -9,8 +9,8 @@ export interface RuleComparison {
   /** Counters that are the same, and those of them that counted anything. */
   counters: number
   counted: number
-  /** How often each listed difference was met. */
-  found: Map<string, number>
+  /** In which cases each listed difference was met, by their seeds. */
+  found: Map<string, number[]>
   /** What no listed difference explains, as text. */
   unexplained: string[]
 }
@@ -34,6 +34,9 @@ const numbers = (counter: string): string => /\[\d+:\d+\]$/.exec(counter)![0]
 
 export const compareCase = (rules: RuleCase, kernel: Played, tsnat: Played, result: RuleComparison): void => {
   const met = new Set<string>()
+  const note = (id: string): void => {
+    result.found.set(id, [...new Set([...result.found.get(id) ?? [], rules.seed])])
+  }
   for (const [at, shot] of rules.shots.entries()) {
     const [k, t] = [kernel.seen[at]!, tsnat.seen[at]!]
     if (k.join() === t.join()) {
@@ -48,7 +51,7 @@ export const compareCase = (rules: RuleCase, kernel: Played, tsnat: Played, resu
       return
     }
     met.add(reason.id)
-    result.found.set(reason.id, (result.found.get(reason.id) ?? 0) + 1)
+    note(reason.id)
   }
   const sent = tsnat.sent.filter((line) => line !== undefined)
   const wrong: string[] = []
@@ -61,7 +64,7 @@ export const compareCase = (rules: RuleCase, kernel: Played, tsnat: Played, resu
     }
     const reason = RULE_DIFFERENCES.find(({ explainsCounter }) => explainsCounter?.({ counter, other, sent, met }) === true)
     if (reason === undefined) wrong.push(`    ${counter} but tsnat ${other.endsWith(']') ? numbers(other) : other}`)
-    else result.found.set(reason.id, (result.found.get(reason.id) ?? 0) + 1)
+    else note(reason.id)
   }
   if (wrong.length > 0) result.unexplained.push(`seed ${rules.seed}, after all shots (${[...met].join(', ')}):\n${wrong.join('\n')}`)
 }

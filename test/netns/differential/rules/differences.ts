@@ -43,12 +43,13 @@ const alikeErrors = ({ kernel, tsnat }: RuleMismatch, change: (line: string) => 
 const withoutTos = (line: string): string => line.replace(/\} tos 0x[0-9a-f]+, ttl/, '}, ttl')
 /** A quoted SYN as it was before the option was added. */
 const withoutAddedMss = (line: string): string =>
-  line.includes(' <02040218>') ? line.replace(' <02040218>', '').replaceAll(/(?<=about | of )\d+/g, (bytes) => String(Number(bytes) - 4)) : line
+  line.includes(' <02040218>') ? line.replace(' <02040218>', '').replaceAll(/(?<=about )\d+(?= bytes)|(?<= of )\d+(?=\})/g, (bytes) => String(Number(bytes) - 4)) : line
 /** TOS and TTL of what is quoted. */
 const withoutQuotedFields = (line: string): string => withoutAddedMss(line).replace(/ <[0-9a-f]+>/, '').replace(/(?: tos 0x[0-9a-f]+)?, ttl \d+ id/, ' id')
+const withoutQuotedId = (line: string): string => line.replace(/ id \d+(?! DF)(?= of)/, '')
 const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/, '$1:')
-const withoutPorts = (line: string): string => line.replaceAll(/:(?:port [xy] of [\d-]+|\d+)/g, '')
-const withoutMss = (line: string): string => line.replace(' <02040218>', '')
+const withoutPorts = (line: string): string => line.replaceAll(/:(?:a port of [\d-]+|\d+)/g, '')
+const withoutMss = (line: string): string => line.replace(' <02040218>', '').replace(/ of 4[04]\}/, '}').replace(/, ttl \d+/, '')
 
 const packetsOf = (counter: string): number => Number(/\[(\d+):\d+\]$/.exec(counter)?.[1])
 /** Whether tsnat has counted less by so many packets at most. */
@@ -73,11 +74,18 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     explains: (mismatch) => alikeErrors(mismatch, (line) => withoutQuotedFields(withoutTos(line))),
   },
   {
+    id: 'new-identification',
+    kernel: 'The identification stays that of the sender, so an ICMP error quotes it',
+    tsnat: 'What may be fragmented and changes its source gets a new one, which errors quote',
+    why: 'RFC 6864 4.1; senders do not look at it',
+    explains: (mismatch) => alikeErrors(mismatch, withoutQuotedId),
+  },
+  {
     id: 'error-sources',
-    kernel: 'ICMP errors about translated flows come from the address that was asked, others from the gateway\'s own',
-    tsnat: 'To the inside all come from the gateway\'s own address, to the outside from the one that was asked',
-    why: 'Nothing is looked up for an error',
-    explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedFields(withoutTos(line)))),
+    kernel: 'An ICMP error about a flow with a translated destination comes from the destination that was asked, whoever sent it; other errors of its own come from its own address',
+    tsnat: 'A router\'s error comes from the router. Its own come from its own address to the inside, from the one that was asked to the outside',
+    why: 'RFC 5508 REQ-4, REQ-5: who sent an error is worth knowing',
+    explains: (mismatch) => alikeErrors(mismatch, (line) => withoutSource(withoutQuotedId(withoutQuotedFields(withoutTos(line))))),
   },
   {
     id: 'stored-outcomes',
@@ -91,7 +99,8 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     kernel: 'An ICMP error about no flow is INVALID, and passes if no rule drops it',
     tsnat: 'It is dropped before it meets rules',
     why: 'Whom it concerns is not known',
-    explainsCounter: ({ counter, other, sent }) => isFewer(counter, other, sent.filter((line) => ERROR.test(line)).length),
+    explains: ({ sent, kernel, tsnat }) => tsnat.length === 0 && ERROR.test(sent) && kernel.every((line) => ERROR.test(line)),
+    explainsCounter: ({ counter, other, sent, met }) => met.has('stray-errors') || isFewer(counter, other, sent.filter((line) => ERROR.test(line)).length),
   },
   {
     id: 'told',
@@ -101,32 +110,30 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     explains: ({ kernel, tsnat }) => kernel.length === 0 && tsnat.length === 1 && / ICMP 3\/13 /.test(tsnat[0]!),
   },
   {
-    id: 'new-identification',
-    kernel: 'The identification stays that of the sender, so an ICMP error quotes it',
-    tsnat: 'What may be fragmented and changes its source gets a new one, which errors quote',
-    why: 'RFC 6864 4.1; senders do not look at it',
-    explains: (mismatch) => alikeErrors(mismatch, (line) => line.replace(/ id \d+(?! DF)(?= of)/, '')),
-  },
-  {
     id: 'port-clash',
     kernel: 'When the first port of a range of DNAT is taken already for this client, the next one is given',
     tsnat: 'The client gets another port towards the server, as where DNAT names no range',
     why: 'Where a packet goes is decided before it is known which flows there are',
-    explains: ({ kernel, tsnat }) => kernel.length === 1 && tsnat.length === 1 && tsnat[0]!.includes(':port x of') && withoutPorts(kernel[0]!) === withoutPorts(tsnat[0]!),
+    explains: ({ kernel, tsnat }) => kernel.length === 1 && tsnat.length === 1 && `${kernel[0]}${tsnat[0]}`.includes(':a port of') && withoutPorts(kernel[0]!) === withoutPorts(tsnat[0]!),
+    explainsCounter: ({ counter, met }) => met.has('port-clash') && /state \S*SNAT/.test(counter),
   },
   {
     id: 'ttl-0',
     kernel: 'A packet whose TTL rules have lowered to 0 is sent',
     tsnat: 'Its sender is told that the TTL has run out',
     why: 'RFC 1812 5.3.1: nothing leaves with a TTL of 0',
-    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes('(TTL is 0)')) && tsnat.every((line) => line.includes(' ICMP 11/0 ')),
+    explains: ({ kernel, tsnat, met }) =>
+      (kernel.some((line) => line.includes('(TTL is 0)')) && tsnat.every((line) => line.includes(' ICMP 11/0 '))) || (met.has('ttl-0') && kernel.length === 0),
+    // tsnat has no flow of it: what follows asks table nat again.
+    explainsCounter: ({ met }) => met.has('ttl-0'),
   },
   {
     id: 'absent-mss',
     kernel: 'TCPMSS adds the option to a SYN that has none, with 536 at most',
     tsnat: 'Such a SYN stays as it is',
     why: 'Without the option the other end sends 536 bytes at most anyway (RFC 9293 3.7.1)',
-    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes(' <02040218>')) && kernel.map(withoutMss).join() === tsnat.join(),
-    explainsCounter: ({ counter, other, sent }) => sent.some((line) => / TCP \[S\.?\] .* win \d+ length 0/.test(line)) && counter.replace(/:\d+\]$/, '') === other.replace(/:\d+\]$/, ''),
+    explains: ({ kernel, tsnat }) => kernel.map(withoutMss).join() === tsnat.map(withoutMss).join(),
+    explainsCounter: ({ counter, other, sent }) =>
+      sent.some((line) => / TCP \[S\.?\] .* win \d+ length 0/.test(line)) && (/-m (length|tcpmss) /.test(counter) || packetsOf(counter) === packetsOf(other)),
   },
 ]

@@ -13,8 +13,10 @@ import { caseOf, play } from './play.js'
 import { TsnatRules } from './tsnat-bed.js'
 
 const [first = 1, count = 80] = (process.env['TSNAT_RULE_SETS'] ?? '').split(':').filter(Boolean).map(Number)
+/** Seeds of rule sets with differences that hardly ever occur. */
+const RARE = [120, 301]
 /** Failing rule sets that are printed. */
-const SHOWN = Number(process.env["SHOWN"] ?? 5)
+const SHOWN = 5
 
 describe('tsnat beside iptables', () => {
   let lab: Lab
@@ -26,7 +28,7 @@ describe('tsnat beside iptables', () => {
     kernel = await kernelGateway(lab, 'iptables-legacy')
     const tsnat = new TsnatRules()
     result = nothingCompared()
-    for (let seed = first; seed < first + count; seed++) {
+    for (const seed of [...Array.from({ length: count }, (_, i) => first + i), ...RARE]) {
       const one = caseOf(seed)
       compareCase(one, await play(kernel, one), await play(tsnat, one), result)
     }
@@ -38,7 +40,6 @@ describe('tsnat beside iptables', () => {
 
   it('lets the same packets out for the same rules, and counts them for the same rules, but for the listed differences', () => {
     const { unexplained } = result
-    if (process.env['TSNAT_RULE_SETS'] !== undefined) console.log({ ...result, unexplained: unexplained.length })
     const more = unexplained.length > SHOWN ? [`… and ${unexplained.length - SHOWN} more`] : []
     expect([...unexplained.slice(0, SHOWN), ...more].join('\n\n')).toBe('')
   })

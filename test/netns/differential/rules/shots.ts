@@ -49,8 +49,6 @@ export interface Packet {
 export interface Shot {
   readonly flow: Flow
   readonly note: string
-  /** It is said whatever became of what was said before. */
-  readonly isDeaf: boolean
   /** Undefined when there is nothing to be said, as nothing was heard. */
   make(progress: Progress): Packet | undefined
 }
@@ -136,7 +134,7 @@ const tcpShots = (dice: Dice, flow: Flow): Shot[] => {
   const segments = segmentsOf(dice).map((segment) => ({ ...segment, builder: build(segment) }))
   const note = `the next segment of ${segments.length}${segments.some(({ flags }) => flags & tcp.RST) ? ', the last is a reset' : ''}`
   return segments.map(() => ({
-    flow, note, isDeaf: dice.chance(1),
+    flow, note,
     make: (progress) => {
       const { isBack, builder } = segments[Math.min(progress.through ?? 0, segments.length - 1)]!
       return isBack ? back(progress, builder) : forth(flow, builder)
@@ -161,7 +159,7 @@ const datagramShots = (dice: Dice, flow: Flow): Shot[] => {
   const ways = isOwn ? [false] : [false, ...Array.from({ length: dice.between(1, 4) }, (_, index) => (index === 0 ? dice.chance(90) : dice.chance(50)))]
   return ways.map((isBack) => {
     const built = builder(isBack)
-    return { flow, note: isBack ? 'server answers' : 'client asks', isDeaf: dice.chance(1), make: (progress) => (isBack ? back(progress, built) : forth(flow, built)) }
+    return { flow, note: isBack ? 'server answers' : 'client asks', make: (progress) => (isBack ? back(progress, built) : forth(flow, built)) }
   })
 }
 
@@ -181,7 +179,7 @@ const errorShot = (dice: Dice, flow: Flow): Shot => {
     const bytes = buildIcmpError({ ...fields, type, code, mtu: code === 4 ? 1280 : 0, quote: about, quoteLength: 28, source: isRouter ? ROUTER[side] : destination, destination: source })
     return { side, bytes, way: 'error' }
   }
-  return { flow, note: `ICMP ${type}/${code} about ${isNear ? 'an answer' : 'what was sent'}, from ${isRouter ? 'a router' : 'its receiver'}`, isDeaf: false, make }
+  return { flow, note: `ICMP ${type}/${code} about ${isNear ? 'an answer' : 'what was sent'}, from ${isRouter ? 'a router' : 'its receiver'}`, make }
 }
 
 const flowOf = (dice: Dice, number: number): Flow => {
@@ -204,8 +202,8 @@ const flowOf = (dice: Dice, number: number): Flow => {
 
 const keyOf = ({ protocol, source, destination, sourcePort, destinationPort }: Flow): string => [protocol, source, sourcePort, destination, destinationPort].join()
 
-/** Flows of a case, and what is said in them, all mixed. */
-export const shotsFrom = (dice: Dice, flows: number): Shot[] => {
+/** Flows of a case, and what is said in them, all mixed. @param errors ICMP errors are sent, too */
+export const shotsFrom = (dice: Dice, flows: number, errors: boolean): Shot[] => {
   const seen = new Set<string>()
   const talks: Shot[][] = []
   for (let number = 0; number < flows; number++) {
@@ -214,7 +212,10 @@ export const shotsFrom = (dice: Dice, flows: number): Shot[] => {
     seen.add(keyOf(flow))
     const shots = flow.protocol === 'tcp' ? tcpShots(dice, flow) : datagramShots(dice, flow)
     // After a RST there is nothing that an error could be about.
-    if (dice.chance(20) && !shots[0]!.note.includes('reset')) shots.splice(dice.between(1, shots.length), 0, errorShot(dice, flow))
+    if (dice.chance(20) && !shots[0]!.note.includes('reset')) {
+      const [at, shot] = [dice.between(1, shots.length), errorShot(dice, flow)]
+      if (errors) shots.splice(at, 0, shot)
+    }
     talks.push(shots)
   }
   const mixed: Shot[] = []
