@@ -21,11 +21,13 @@ import { readFlows } from './control/flow-reader.js'
 import { type FollowedRoutes, interfaceNames, openFollowedRoutes } from './control/followed-routes.js'
 import { describeStatus } from './control/gateway-status.js'
 import { openHost, type Host } from './control/host.js'
+import { insideNetworks } from './control/inside-networks.js'
 import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
+import type { PolicyState } from './control/policy-tools.js'
 import { RuleLogWriter } from './control/rule-log.js'
-import { reachOf } from './control/rule-reach.js'
+import { reachOf, type RuleReach } from './control/rule-reach.js'
 import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { Tracer } from './control/tracer.js'
 import { createWallClock } from './control/wall-clock.js'
@@ -121,7 +123,7 @@ class Gateway implements RunningGateway {
     try {
       verifyChecks(this.#config)
       this.#policy = await openPolicy(this.#config, this.#log, monotonic, this.#routes.tables)
-      this.#host = await openHost(this.#config, this.#log, reachOf(this.#policy.ruleset, this.#config.lan))
+      this.#host = await openHost(this.#config, this.#log, this.#reachOf(this.#policy.state))
     } catch (error) {
       this.#routes.close()
       throw error
@@ -132,7 +134,7 @@ class Gateway implements RunningGateway {
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
-      this.#policy.onRules = (ruleset) => this.#host.useReach(reachOf(ruleset, this.#config.lan))
+      this.#policy.onReach = (state) => this.#host.useReach(this.#reachOf(state))
       this.#checks = new UplinkChecks(this.#host.uplinks, this.#host.wanNamespace, this.#log, (number, fails) => void this.#policy.setFailed(number, fails))
       await this.#followRoutes()
       await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
@@ -201,6 +203,10 @@ class Gateway implements RunningGateway {
       if (message.zone === ZONE_LAN) this.#stop(this.#host.lanLost(message.errno))
       else if (message.errno !== ENETDOWN) this.#log.warn({ errno: message.errno, wan: this.#host.uplinks[message.zone - ZONE_WAN]!.name }, 'the WAN device failed')
     }
+  }
+
+  #reachOf({ ruleset, ip }: PolicyState): RuleReach {
+    return reachOf(ruleset, this.#config.lan, () => insideNetworks(ip))
   }
 
   /** Interfaces and routes as they are now, and from now on, for routing by policy. */

@@ -23,6 +23,7 @@ import type { Device } from '../route/connected.js'
 import type { RoutingUpdate } from '../route/router.js'
 import { RouteTables } from '../route/tables.js'
 import type { PrefixRoutes } from '../route/types.js'
+import { changesInside } from './inside-networks.js'
 import { onlyCounters, unknownInterfaces } from './policy-checks.js'
 import { type PolicyLink, setMessages } from './policy-link.js'
 import { loadPolicy, type PolicyTexts } from './policy-load.js'
@@ -71,8 +72,8 @@ export class PolicyService {
     return this.#options.seed
   }
 
-  /** Told of other rules before they take effect, which waits for it. */
-  onRules: (ruleset: Ruleset) => Promise<void> = () => Promise.resolve()
+  /** Told of other rules, or of other networks inside, before they take effect, which waits for it. */
+  onReach: (state: PolicyState) => Promise<void> = () => Promise.resolve()
 
   /** The rules as they are now. */
   get ruleset(): Ruleset {
@@ -119,10 +120,12 @@ export class PolicyService {
    */
   setLinks(devices: readonly Device[], followed: readonly PrefixRoutes[]): Promise<void> {
     return this.#next(async () => {
-      const { state, changes } = withFollowed(this.#state.ip, devices, this.#followed, followed)
+      const before = this.#state.ip
+      const { state, changes } = withFollowed(before, devices, this.#followed, followed)
       this.#followed = followed
       this.#state = { ...this.#state, ip: state }
       if (this.#link === null) return
+      if (changesInside(before, changes)) await this.onReach(this.#state)
       this.#link.send(tableMessages(state, changes, true))
       this.#sendDead()
       await this.#link.sync()
@@ -167,9 +170,10 @@ export class PolicyService {
     if (link === null) return after
     if (counted !== null) await link.setCounters(counted.counters)
     else if (before.ruleset !== state.ruleset) {
-      await this.onRules(state.ruleset)
+      await this.onReach(state)
       await link.useRules(state.ruleset, setNumbers(state))
     }
+    if (counted === null && before.ruleset === state.ruleset && changesInside(before.ip, changes)) await this.onReach(state)
     const rest = [...setMessages(edits), ...tableMessages(state.ip, changes, false)]
     if (rest.length === 0) return after
     link.send(rest)

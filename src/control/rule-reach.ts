@@ -22,9 +22,11 @@ export interface RuleReach {
   readonly sources: PortSet
   /** Addresses that rules give to sources, or take packets for. */
   readonly networks: readonly Network[]
+  /** Networks inside whose hosts may be spoken to as they are: only what rules say is translated, or some of it is not tracked. */
+  readonly inside: readonly Network[]
 }
 
-export const NO_REACH: RuleReach = { ports: byProtocol(() => []), pings: false, sources: [], networks: [] }
+export const NO_REACH: RuleReach = { ports: byProtocol(() => []), pings: false, sources: [], networks: [], inside: [] }
 
 const ALL_PORTS: readonly Range[] = [{ first: 1, last: 65535 }]
 
@@ -81,8 +83,16 @@ const networksOf = ({ first, last }: Range): Network[] => {
   return found
 }
 
-/** @param lan name of the LAN's interface: what is only for packets from there is not on the outside */
-export const reachOf = ({ tables }: Ruleset, lan: string): RuleReach => {
+/** Whether something may leave with the address of its inside host. */
+const leavesAsItIs = ({ nat, raw }: Ruleset['tables']): boolean =>
+  nat.chains.some(({ name, rules }) => name === 'POSTROUTING' && rules.length > 0) ||
+  raw.chains.some(({ rules }) => rules.some(({ spec: { target } }) => target?.kind === 'NOTRACK' || (target?.kind === 'CT' && target.notrack)))
+
+/**
+ * @param lan name of the LAN's interface: what is only for packets from there is not on the outside
+ * @param inside networks that routes lead into the LAN; asked only where it matters
+ */
+export const reachOf = ({ tables }: Ruleset, lan: string, inside: () => readonly Network[]): RuleReach => {
   const { chains } = tables.nat
   const ports = new Map<PortProtocol, Range[]>(PORT_PROTOCOLS.map((name) => [name, []]))
   const networks: Network[] = []
@@ -102,5 +112,5 @@ export const reachOf = ({ tables }: Ruleset, lan: string): RuleReach => {
     if (target.kind === 'SNAT' && target.addresses !== null) networks.push(...networksOf(target.addresses))
     if ((target.kind === 'SNAT' || target.kind === 'MASQUERADE') && target.ports !== null) sources = unitePorts(sources, portSet([target.ports]))
   })
-  return { ports: byProtocol((name) => portSet(ports.get(name)!)), pings, sources, networks }
+  return { ports: byProtocol((name) => portSet(ports.get(name)!)), pings, sources, networks, inside: leavesAsItIs(tables) ? inside() : [] }
 }

@@ -31,6 +31,10 @@ import { planWan, requireUnowned, troubles, untranslatedNetworks } from './wan-p
 /** Milliseconds after which an interface that could not be opened is tried again, unless it changes before. */
 const RETRY_INTERVAL = 1000
 
+/** Networks that the filter of a socket tells apart; of more it lets everything through, which is looked at further on. */
+const HEARD_NETWORKS_MAX = 256
+const EVERYTHING: readonly Network[] = [{ address: 0, mask: 0 }]
+
 export interface UplinkParts {
   readonly config: Config
   /** 0 for the first WAN. */
@@ -67,6 +71,7 @@ export class Uplink {
   #listener: UplinkListener | null = null
   #retry: NodeJS.Timeout | undefined
   #loggedWay = ''
+  #saidUnguarded = false
   /** Next hop addresses and what is known of them, for the status. */
   readonly #neighbours = new Map<number, NeighbourReport>()
 
@@ -162,7 +167,9 @@ export class Uplink {
 
   /** Ports or addresses changed. */
   async updateGuard(): Promise<void> {
-    await this.#guard?.update(this.#guardScope())
+    if (this.#guard === null || (await this.#guard.update(this.#guardScope())) || this.#saidUnguarded) return
+    this.#saidUnguarded = true
+    this.#log.warn({ wan: this.name }, 'this kernel (without NFT_FIB_NETDEV) may itself forward what comes for inside hosts, if it forwards packets')
   }
 
   /** Rules make other ports and addresses tsnat's. */
@@ -244,11 +251,16 @@ export class Uplink {
 
   #filter(): Uint8Array {
     const { addresses } = this.#settings
-    const { ports: plan, config } = this.#parts
+    const { ports: plan } = this.#parts
     const { pings, protocols } = this.#portless
     const ports = this.isShared ? rangesOf(plan.heard) : null
-    const networks = [...untranslatedNetworks(config), ...this.#ruledNetworks()]
-    return wanFilter({ addresses, networks, ports, pings: pings || plan.reach.pings, protocols, arp: !this.isShared })
+    const networks = [...this.#insideNetworks(), ...this.#ruledNetworks()]
+    return wanFilter({ addresses, networks: networks.length > HEARD_NETWORKS_MAX ? EVERYTHING : networks, ports, pings: pings || plan.reach.pings, protocols, arp: !this.isShared })
+  }
+
+  /** Networks inside whose hosts are spoken to as they are. */
+  #insideNetworks(): Network[] {
+    return [...untranslatedNetworks(this.#parts.config), ...this.#parts.ports.reach.inside]
   }
 
   /** Networks that rules make tsnat's, without those that hold an address of the WAN: of it only ports can be. */
@@ -287,8 +299,8 @@ export class Uplink {
 
   #guardScope(): GuardScope {
     const { addresses } = this.#settings
-    const { ports, tun: lan, config } = this.#parts
-    const inside = untranslatedNetworks(config)
+    const { ports, tun: lan } = this.#parts
+    const inside = this.#insideNetworks()
     const whole = this.#ruledNetworks()
     const pings = ports.reach.pings ? [{ protocol: PROTOCOL_ICMP, from: 0, fromMask: 0 }] : []
     const tun = lan === null ? {} : { tun: { ...lan, wan: this.name } }

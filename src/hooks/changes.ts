@@ -18,7 +18,7 @@ export const setTos = (view: DataView, at: number, tos: number): void => {
  */
 export const setTtl = (view: DataView, packet: Packet, ttl: number): void => {
   const { at } = packet
-  const before = packet.ttl << 8
+  const before = checksum.fold(packet.ttl << 8)
   const delta = checksum.add(~before & 0xffff, checksum.fold(ttl << 8))
   packet.ttl = ttl
   ipv4.setTtl(view, at, Math.min(ttl, TTL_MAX))

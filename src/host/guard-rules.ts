@@ -22,7 +22,7 @@ export interface GuardScope {
   forwards?: readonly { readonly protocol: number; readonly from: number; readonly fromMask: number }[]
   /** Addresses that are tsnat's alone, as networks: the ingress guard drops everything to them. */
   whole?: readonly Network[]
-  /** Networks of inside hosts that are not translated: the ingress guard drops everything to them, but to this host itself. Never changes. */
+  /** Networks of inside hosts that are not translated: the ingress guard drops everything to them, but to this host itself. */
   inside?: readonly Network[]
   /**
    * The TUN with its address (int32), and the WAN, where both are in the namespace of the guard: nothing that is the TUN's leaves by
@@ -33,9 +33,10 @@ export interface GuardScope {
 
 const ADDRESSES = 'addresses'
 const WHOLE = 'whole'
-type SetName = typeof ADDRESSES | typeof WHOLE | PortProtocol
+const INSIDE = 'inside'
+type SetName = typeof ADDRESSES | typeof WHOLE | typeof INSIDE | PortProtocol
 /** Sets of a table that guards ports. */
-export const ALL_SETS: readonly SetName[] = [ADDRESSES, WHOLE, ...PORT_PROTOCOLS]
+export const ALL_SETS: readonly SetName[] = [ADDRESSES, WHOLE, INSIDE, ...PORT_PROTOCOLS]
 /** Sets of {@link silenceTable}. */
 export const SILENCE_SETS: readonly SetName[] = [ADDRESSES]
 const ICMP = 1
@@ -100,7 +101,7 @@ const chunks = (elements: readonly Element[]): (readonly Element[])[] =>
 
 const elementsOf = (scope: GuardScope, set: SetName): Element[] => {
   if (set === ADDRESSES) return addressElements(scope.addresses)
-  return set === WHOLE ? networkElements(scope.whole ?? []) : portElements(scope[set] ?? [])
+  return set === WHOLE || set === INSIDE ? networkElements(scope[set] ?? []) : portElements(scope[set] ?? [])
 }
 
 /** Puts a scope into the empty sets of a table. */
@@ -110,7 +111,7 @@ export const fillSets = (family: Family, table: string, sets: readonly SetName[]
 const newTable = (family: Family, table: string, sets: readonly SetName[], chain: string, hook: nft.Hook, scope: GuardScope): NftMessage[] => [
   nft.newOwnedTable(family, table),
   ...sets.map((name, index) => {
-    const key = name === ADDRESSES || name === WHOLE ? nft.KeyType.address : nft.KeyType.port
+    const key = name === ADDRESSES || name === WHOLE || name === INSIDE ? nft.KeyType.address : nft.KeyType.port
     return nft.newSet(family, table, { name, id: 1 + index, key, interval: name !== ADDRESSES })
   }),
   ...fillSets(family, table, sets, scope),
@@ -132,26 +133,32 @@ const RTN_LOCAL = 2
 /** A number as the kernel holds it. */
 const native32 = (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer)
 
+const ingressRule = (table: string, ...expressions: Expression[]): NftMessage => nft.newRule(
+  nft.Family.netdev, table, INGRESS_CHAIN,
+  nft.loadMeta(nft.MetaKey.protocol), nft.equals(nft.uint16(ETHERTYPE_IPV4)), ...expressions, nft.drop,
+)
+
+/** Drops what the kernel would forward to inside hosts. Only where there are any: not every kernel has what it takes. */
+export const insideRule = (table: string): NftMessage =>
+  ingressRule(table, ...addressIn(IPV4_DESTINATION, INSIDE), nft.loadDestinationType, nft.differs(native32(RTN_LOCAL)))
+
+export const guardsInside = ({ inside = [] }: GuardScope): boolean => inside.length > 0
+
 /** Drops what is for ports of the scope, forwarded or to its whole addresses and inside hosts, on the way from `device` into the kernel. */
 export const ingressTable = (table: string, device: string, scope: GuardScope): NftMessage[] => {
   const family = nft.Family.netdev
-  const rule = (...expressions: Expression[]): NftMessage => nft.newRule(
-    family, table, INGRESS_CHAIN,
-    nft.loadMeta(nft.MetaKey.protocol), nft.equals(nft.uint16(ETHERTYPE_IPV4)), ...expressions, nft.drop,
-  )
+  const rule = (...expressions: Expression[]): NftMessage => ingressRule(table, ...expressions)
   const portRule = (name: PortProtocol): NftMessage =>
     rule(...isProtocol(PROTOCOL[name]), ...isOurs(IPV4_DESTINATION), ...portIn(DESTINATION_PORT, name))
   const forwardRule = ({ protocol, from, fromMask }: NonNullable<GuardScope['forwards']>[number]): NftMessage => rule(
     ...isProtocol(protocol), ...isOurs(IPV4_DESTINATION), ...(fromMask === 0 ? [] : networkIs(IPV4_SOURCE, from, fromMask)),
     ...(protocol === ICMP ? byteIs(0, ECHO_REQUEST) : []),
   )
-  const insideRule = ({ address, mask }: Network): NftMessage =>
-    rule(...networkIs(IPV4_DESTINATION, address, mask), nft.loadDestinationType, nft.differs(native32(RTN_LOCAL)))
   const hook = { number: NF_NETDEV_INGRESS, priority: PRIORITY, device }
   return [
     ...newTable(family, table, ALL_SETS, INGRESS_CHAIN, hook, scope),
     ...PORT_PROTOCOLS.map(portRule), ...(scope.forwards ?? []).map(forwardRule), rule(...addressIn(IPV4_DESTINATION, WHOLE)),
-    ...(scope.inside ?? []).map(insideRule),
+    ...(guardsInside(scope) ? [insideRule(table)] : []),
   ]
 }
 

@@ -22,7 +22,7 @@
  */
 import { ExitCode, TsnatError } from '../errors.js'
 import { native } from '../native.js'
-import { ALL_SETS, fillSets, flushSets, ingressTable, outputTable, SILENCE_SETS, silenceTable } from './guard-rules.js'
+import { ALL_SETS, fillSets, flushSets, guardsInside, ingressTable, insideRule, outputTable, SILENCE_SETS, silenceTable } from './guard-rules.js'
 import type { GuardScope } from './guard-rules.js'
 import { unknownInterface } from './interface-error.js'
 import { ownNamespace } from './namespace.js'
@@ -79,10 +79,13 @@ export class Guard {
   readonly #namespace: NetworkNamespace
   readonly #netfilter: Nfnetlink
   #scope: GuardScope
+  /** The rule about inside hosts is in the table. */
+  #hasInside: boolean
 
   private constructor(plan: Plan, scope: GuardScope, namespace: NetworkNamespace) {
     this.#plan = plan
     this.#scope = scope
+    this.#hasInside = guardsInside(scope)
     this.#namespace = namespace
     this.#netfilter = new Nfnetlink(namespace)
   }
@@ -127,11 +130,26 @@ export class Guard {
     return this.#plan.table
   }
 
-  /** Guards other addresses and ports from now on, without a gap. @throws NetlinkError; the old ones then stay in force */
-  async update(scope: GuardScope): Promise<void> {
-    const { tables, table } = this.#plan
-    await this.#netfilter.transaction(tables.flatMap(([family, sets]) => [...flushSets(family, table, sets), ...fillSets(family, table, sets, scope)]))
+  /**
+   * Guards other addresses and ports from now on, without a gap. Returns false when this kernel has no means to guard inside hosts
+   * (NFT_FIB_NETDEV), and all else is guarded. @throws NetlinkError; the old ones then stay in force
+   */
+  async update(scope: GuardScope): Promise<boolean> {
+    const { tables, table, device } = this.#plan
+    const changes = tables.flatMap(([family, sets]) => [...flushSets(family, table, sets), ...fillSets(family, table, sets, scope)])
+    if (device === null || !guardsInside(scope) || this.#hasInside) await this.#netfilter.transaction(changes)
+    else {
+      try {
+        await this.#netfilter.transaction([...changes, insideRule(table)])
+        this.#hasInside = true
+      } catch (error) {
+        if (!(error instanceof NetlinkError) || !UNSUPPORTED.includes(error.errno)) throw error
+        await this.update({ ...scope, inside: [] })
+        return false
+      }
+    }
     this.#scope = scope
+    return true
   }
 
   /** Makes the guard anew on a device that was removed and is back, or on another one. @throws as {@link onIngress} */
@@ -140,6 +158,7 @@ export class Guard {
     requireDevice(device, this.#namespace)
     try {
       await this.#netfilter.transaction([...tables.map(([family]) => deleteTable(family, table)), ...build(device, this.#scope)])
+      this.#hasInside = guardsInside(this.#scope)
     } catch (error) {
       throw guardError(error, table, device)
     }

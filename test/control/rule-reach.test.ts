@@ -4,7 +4,8 @@ import { formatPorts } from '../../src/host/port-set.js'
 import { emptyRuleset, restoreRuleset } from '../../src/policy/iptables/index.js'
 import { formatIpv4 } from '../../src/stack/wire/address.js'
 
-const reach = (rules: string): RuleReach => reachOf(restoreRuleset(emptyRuleset(), `*nat\n${rules}\nCOMMIT\n`, {}), 'tun0')
+const reach = (rules: string): RuleReach => reachOf(restoreRuleset(emptyRuleset(), `*nat\n${rules}\nCOMMIT\n`, {}), 'tun0', () => [INSIDE])
+const INSIDE = { address: 0x0a000000, mask: ~0xffffff }
 const text = ({ ports, pings, sources, networks }: RuleReach): object => ({
   tcp: formatPorts(ports.tcp), udp: formatPorts(ports.udp), pings, sources: formatPorts(sources),
   networks: networks.map(({ address, mask }) => `${formatIpv4(address)}/${formatIpv4(mask)}`),
@@ -34,6 +35,13 @@ describe('what rules make tsnat\'s on the outside', () => {
   it('addresses and ports of SNAT, MASQUERADE and NETMAP', () => {
     expect(text(reach('-A POSTROUTING -p tcp -j SNAT --to-source 192.0.2.5-192.0.2.8:6000-6010\n-A POSTROUTING -p udp -j MASQUERADE --to-ports 7000\n-A POSTROUTING -j NETMAP --to 198.51.100.0/24')))
       .toEqual({ ...NOTHING, sources: '6000-6010,7000', networks: ['192.0.2.5/255.255.255.255', '192.0.2.6/255.255.255.254', '192.0.2.8/255.255.255.255', '198.51.100.0/255.255.255.0'] })
+  })
+
+  it('networks inside, as soon as something may leave as it is', () => {
+    expect(reach('-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2').inside).toEqual([])
+    expect(reach('-A POSTROUTING -d 10.8.0.0/16 -j ACCEPT').inside).toEqual([INSIDE])
+    expect(reach('COMMIT\n*raw\n-A PREROUTING -p udp -j CT --notrack').inside).toEqual([INSIDE])
+    expect(reach('COMMIT\n*raw\n-A PREROUTING -p udp -j DROP').inside).toEqual([])
   })
 
   it('a range that ends with the last address', () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { saveRuleset, withCounters } from '../../src/policy/iptables/index.js'
 import { TABLE_NAMES } from '../../src/policy/model.js'
 import { ACK, PSH, SYN } from '../../src/stack/wire/tcp.js'
+import { checkPacket } from '../../src/testing/check-packet.js'
 import { MemoryGateway, type MemoryGatewayOptions } from '../../src/testing/memory-gateway.js'
 import { buildIcmpError, buildTcp, buildUdp, mssOption } from '../../src/testing/packets.js'
 import { FLOW_MARK } from '../../src/nat/flow-table.js'
@@ -72,6 +73,12 @@ describe('packets that are not tracked', () => {
     const gateway = gatewayWith(rules, OWNED)
     gateway.fromWan(buildUdp(BACK))
     expect([gateway.toLan(), countOf(gateway, 'LOG'), gateway.drops]).toEqual([[], 1, { 'no-flow': 1 }])
+  })
+
+  it('leave with the TTL that rules set, 255 too', () => {
+    const gateway = gatewayWith(['raw -A PREROUTING -p udp -j NOTRACK', 'mangle -A POSTROUTING -j TTL --ttl-set 255', MASQUERADE])
+    const out = only(gateway.fromLan(buildUdp(UDP)).toWan())
+    expect([out[8], checkPacket(out)]).toEqual([255, []])
   })
 
   it('do not get inside when routing knows nothing of their destination there', () => {

@@ -1,5 +1,5 @@
 /**
- * Rules between real hosts: mappings of their own, and remotes towards which nothing is translated.
+ * Rules between real hosts: mappings of their own, and remotes towards which nothing is translated, by nat.rules and by those of iptables.
  *
  *     client 192.168.1.2 ── eth1 gateway ── server 203.0.113.9, 198.51.100.1, 198.51.100.2
  *     second 192.168.2.2 ── eth2
@@ -108,7 +108,7 @@ describe.each([
     const wanted = randomFile(join(files, 'file'), BYTES)
     const before = await bed.snapshot()
     const up = await bed.up(...CAPTURE, ...flags, ...rule)
-    expect(await output(gateway, 'nft', ['list', 'ruleset'])).toContain('ip daddr 192.168.1.0/24 fib daddr type != local drop')
+    expect(await output(gateway, 'nft', ['list', 'ruleset'])).toContain('ip daddr @inside fib daddr type != local drop')
     const atClient = await bed.capture(client)
     const atServer = await bed.capture(server)
 
@@ -159,6 +159,31 @@ describe.each([
     await capture.stop()
     expect(await capture.packets(`net 198.51.100.0/24 or host ${GATEWAY}`)).toEqual([])
     expect((await bed.status()).drops).toEqual({ 'no-flow': expect.any(Number) as unknown })
+    up.kill('SIGINT')
+    expect(await up.finish()).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('by rules of nat POSTROUTING: what they do not translate comes back to the client\'s own address, once, as long as they are there', async () => {
+    const { client, gateway, server } = bed
+    await server.route('192.168.1.0/24', address)
+    const iptables = async (words: string): Promise<void> => {
+      expect(await bed.tsnat('iptables', '-t', 'nat', ...words.split(' '))).toMatchObject({ code: 0, stderr: '' })
+    }
+    const up = await bed.up(...CAPTURE, ...flags)
+    expect(gateway.readSysctl('net.ipv4.ip_forward')).toBe('1')
+    await iptables(`-A POSTROUTING -d ${KNOWN} -j ACCEPT`)
+    await iptables('-A POSTROUTING -o eth0 -j MASQUERADE')
+    const atClient = await bed.capture(client)
+    for (const protocol of ['tcp', 'udp'] as const) {
+      expect(await appearance(client, protocol, 2346)).toEqual([expect.stringContaining(`${address} `), `${CLIENT} 2346`])
+    }
+    expect((await client.run('ping', [...requests(3), KNOWN])).stdout).toContain('3 received, 0%')
+    await atClient.stop()
+    expect(await atClient.packets(`src host ${KNOWN} and icmp`)).toHaveLength(3)
+    // With the last rule tsnat's own masquerade is back, and nobody hears what is for inside hosts.
+    await iptables('-F POSTROUTING')
+    expect((await appearance(client, 'udp', 2347)).map((one) => one.split(' ')[0])).toEqual([address, address])
+    expect(await output(gateway, 'nft', ['list', 'set', 'netdev', 'tsnat-default', 'inside'])).not.toContain('192.168')
     up.kill('SIGINT')
     expect(await up.finish()).toMatchObject({ code: 0, stderr: '' })
   })

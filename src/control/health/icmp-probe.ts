@@ -30,9 +30,10 @@ interface Token {
   readonly low: number
 }
 
+/** The identifier is one of the lowest, which are no external ports of tsnat unless they are configured: so the WAN leaves the answer to us. */
 const newToken = (): Token => {
   const bytes = randomBytes(12)
-  return { identifier: bytes.readUInt16BE(0), sequence: bytes.readUInt16BE(2), high: bytes.readInt32BE(4), low: bytes.readInt32BE(8) }
+  return { identifier: 1 + (bytes.readUInt16BE(0) & 0xff), sequence: bytes.readUInt16BE(2), high: bytes.readInt32BE(4), low: bytes.readInt32BE(8) }
 }
 
 /** @returns bytes written */

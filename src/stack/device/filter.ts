@@ -100,8 +100,8 @@ const addressRanges = (addresses: readonly number[]): [first: number, last: numb
 }
 
 /**
- * Lets through IPv4 to one of the addresses: ICMP that is not an echo request, TCP, UDP, UDP-Lite and SCTP to one of the ports,
- * the protocols named, fragments without transport header; all other IPv4 to one of the networks; and ARP if asked.
+ * Lets through IPv4 to one of the addresses: TCP, UDP, UDP-Lite and SCTP to one of the ports, echo replies with one of them as identifier,
+ * other ICMP but echo requests, the protocols named, fragments without transport header; all other IPv4 to one of the networks; and ARP if asked.
  * Addresses that are ours alone may be any number: of very many, some that lie between them are let through as well.
  * @throws RangeError when there are more shared addresses and port ranges than a program can hold (some 200 in all)
  */
@@ -161,10 +161,14 @@ export const wanFilter = (options: FilterOptions): Uint8Array => {
     { code: RETURN, k: options.protocols === null ? ACCEPT_ALL : 0 },
     { code: LOAD_HALF_INDEXED, k: NETWORK, label: 'icmp' },
     { code: ALU_AND, k: 0xff00 },
-    { code: JUMP_EQUAL, k: 0x0800, yes: 'echo-request', no: 'icmp-other' },
+    { code: JUMP_EQUAL, k: 0x0800, yes: 'echo-request' },
+    { code: JUMP_EQUAL, k: 0, yes: 'echo-reply', no: 'icmp-other' },
     { code: RETURN, k: options.pings ? ACCEPT_ALL : 0, label: 'echo-request' },
     { code: RETURN, k: ACCEPT_ALL, label: 'icmp-other' },
+    { code: LOAD_HALF_INDEXED, k: NETWORK + 4, label: 'echo-reply' },
+    { code: JUMP, k: 0, to: 'ranges' },
     { code: LOAD_HALF_INDEXED, k: NETWORK + 2, label: 'ports' },
+    { code: JUMP, k: 0, label: 'ranges' },
   )
   options.ports.forEach(([first, last], index) => {
     program.push({ code: JUMP_GREATER_EQUAL, k: first, yes: `in-${index}`, no: `next-${index}` })

@@ -3,8 +3,14 @@ import { parsePool } from '../../../src/nat/pool.js'
 import { wanFilter } from '../../../src/stack/device/filter.js'
 import { ip } from '../../stack/support.js'
 
+interface Heard {
+  readonly protocol: number
+  /** 16-bit words behind the IPv4 header. */
+  readonly payload: readonly number[]
+}
+
 /** Runs a program as the kernel does, for an IPv4 packet to a destination; what it needs of classic BPF. */
-const accepts = (program: Uint8Array, destination: number): boolean => {
+const accepts = (program: Uint8Array, destination: number, { protocol, payload }: Heard = { protocol: 17, payload: [] }): boolean => {
   const view = new DataView(program.buffer)
   let accumulator = 0
   for (let at = 0; ; at++) {
@@ -14,6 +20,11 @@ const accepts = (program: Uint8Array, destination: number): boolean => {
     if (code === 0x06) return k !== 0
     // Packet type, ethertype, destination.
     else if (code === 0x28) accumulator = k === 0xfffff000 ? 0x0800 : 0
+    else if (code === 0x30) accumulator = k === IP + 9 ? protocol : 0x45
+    else if (code === 0x48) accumulator = payload[(k - IP) / 2]!
+    else if (code === 0x45) at += jump((accumulator & k) !== 0)
+    else if (code === 0x64) accumulator <<= k
+    else if (code === 0x07) continue
     else if (code === 0x20) accumulator = destination >>> 0
     else if (code === 0x54) accumulator = (accumulator & k) >>> 0
     else if (code === 0x05) at += k
@@ -22,6 +33,9 @@ const accepts = (program: Uint8Array, destination: number): boolean => {
     else throw new Error(`instruction ${code} is not known here`)
   }
 }
+
+/** Where the IPv4 header begins. */
+const IP = 0xfff00000
 
 const heard = (addresses: readonly number[]): Uint8Array => wanFilter({ addresses, ports: null, pings: true, protocols: null, arp: true })
 
@@ -51,5 +65,25 @@ describe('what the WAN hears for addresses that are tsnat\'s alone', () => {
 
   it('nothing while there is none', () => {
     expect(accepts(heard([]), ip('203.0.113.1'))).toBe(false)
+  })
+})
+
+describe('what the WAN hears for an address that it shares with the host', () => {
+  const own = ip('203.0.113.1')
+  const program = wanFilter({ addresses: [own], ports: [[1000, 1999], [5000, 5000]], pings: false, protocols: [], arp: false })
+  const isHeard = (protocol: number, ...payload: readonly number[]): boolean => accepts(program, own, { protocol, payload })
+
+  it('packets to its ports, not those to the host\'s', () => {
+    for (const protocol of [6, 17, 132, 136]) {
+      expect([999, 1000, 1999, 2000, 5000].map((port) => isHeard(protocol, 40000, port))).toEqual([false, true, true, false, true])
+    }
+  })
+
+  it('answers to its pings, not those to the host\'s', () => {
+    expect([999, 1000, 1999, 2000, 5000].map((identifier) => isHeard(1, 0, 0, identifier))).toEqual([false, true, true, false, true])
+  })
+
+  it('no pings, but other ICMP', () => {
+    expect([0x0800, 0x0301, 0x0b00, 0x0e00].map((type) => isHeard(1, type, 0, 1))).toEqual([false, true, true, true])
   })
 })

@@ -12,7 +12,7 @@ import type { Lab, LabNamespace } from '../../../../src/testing/lab/index.js'
 import { buildUdp } from '../../../../src/testing/packets.js'
 import { LAN_MTU, type Side, WAN_MTU } from '../addresses.js'
 import { Tap } from '../tap.js'
-import { DEVICE, LAN_ROUTER, MAPPED, MARK, OWN_LAN, OWN_WAN, SNAT_POOL, WAN_ROUTER } from './world.js'
+import { DEVICE, LAN_ROUTER, MAPPED, MARK, OWN_LAN, OWN_WAN, SETS, SNAT_POOL, WAN_ROUTER } from './world.js'
 
 const MAC = { lanEnd: '02:00:00:00:01:02', lanGateway: '02:00:00:00:01:01', wanEnd: '02:00:00:00:02:09', wanGateway: '02:00:00:00:02:01' }
 /** How long to look for a packet that must come, in milliseconds. */
@@ -53,6 +53,7 @@ class KernelGateway implements RuleGateway {
   async load(rules: string): Promise<void> {
     // What matches remember goes with the last rule that names it.
     for (const input of [NO_RULES, rules]) await this.#namespace.run(`${this.#tool}-restore`, [], { input, check: true })
+    await this.#namespace.run('ipset', ['flush', 'seen'], { check: true })
     await this.#namespace.run('conntrack', ['-F'])
   }
 
@@ -114,6 +115,7 @@ export const kernelGateway = async (lab: Lab, tool: string): Promise<RuleGateway
   for (const nobody of [`${SNAT_POOL.first}/30`, `${MAPPED}.0/24`]) await gateway.run('ip', ['route', 'add', 'blackhole', nobody], { check: true })
   await gateway.route('10.0.0.0/8', LAN_ROUTER)
   await gateway.route('default', WAN_ROUTER)
+  await gateway.run('ipset', ['restore'], { input: SETS, check: true })
   await gateway.run('nft', [QUIET], { check: true })
   const taps = {
     lan: new Tap(client, { device: 'lan0', link: { own: MAC.lanEnd, other: MAC.lanGateway } }),

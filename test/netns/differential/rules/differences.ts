@@ -49,7 +49,7 @@ const withoutQuotedFields = (line: string): string => withoutAddedMss(line).repl
 const withoutQuotedId = (line: string): string => line.replace(/ id \d+(?! DF)(?= of)/, '')
 const withoutSource = (line: string): string => line.replace(/^(lan|wan): .*? >/, '$1:')
 const withoutPorts = (line: string): string => line.replaceAll(/:(?:a port of [\d-]+|\d+)/g, '')
-const withoutMss = (line: string): string => line.replace(' <02040218>', '').replace(/ of 4[04]\}/, '}')
+const withoutMss = (line: string): string => line.replace(' <02040218>', '').replace(/ of 4[04]\}/, '}').replace(/, ttl \d+/, '')
 
 const packetsOf = (counter: string): number => Number(/\[(\d+):\d+\]$/.exec(counter)?.[1])
 /** Whether tsnat has counted less by so many packets at most. */
@@ -115,13 +115,15 @@ export const RULE_DIFFERENCES: readonly RuleDifference[] = [
     tsnat: 'The client gets another port towards the server, as where DNAT names no range',
     why: 'Where a packet goes is decided before it is known which flows there are',
     explains: ({ kernel, tsnat }) => kernel.length === 1 && tsnat.length === 1 && `${kernel[0]}${tsnat[0]}`.includes(':a port of') && withoutPorts(kernel[0]!) === withoutPorts(tsnat[0]!),
+    explainsCounter: ({ counter, met }) => met.has('port-clash') && /state \S*SNAT/.test(counter),
   },
   {
     id: 'ttl-0',
     kernel: 'A packet whose TTL rules have lowered to 0 is sent',
     tsnat: 'Its sender is told that the TTL has run out',
     why: 'RFC 1812 5.3.1: nothing leaves with a TTL of 0',
-    explains: ({ kernel, tsnat }) => kernel.some((line) => line.includes('(TTL is 0)')) && tsnat.every((line) => line.includes(' ICMP 11/0 ')),
+    explains: ({ kernel, tsnat, met }) =>
+      (kernel.some((line) => line.includes('(TTL is 0)')) && tsnat.every((line) => line.includes(' ICMP 11/0 '))) || (met.has('ttl-0') && kernel.length === 0),
     // tsnat has no flow of it: what follows asks table nat again.
     explainsCounter: ({ met }) => met.has('ttl-0'),
   },

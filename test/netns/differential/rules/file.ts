@@ -52,6 +52,7 @@ const matchesFor = (dice: Dice, protocol: Protocol, name: () => string): (() => 
     () => `-m hashlimit --hashlimit-${dice.pick(['upto', 'above'])} 1/hour --hashlimit-burst ${dice.between(1, 4)} --hashlimit-mode srcip --hashlimit-name ${name()}`,
     () => `-m statistic --mode nth --every ${dice.between(2, 4)} --packet ${dice.between(0, 1)}`,
     () => `-m comment --comment ${name()}`,
+    () => `-m set ${not(dice)}--match-set ${dice.pick(['hosts src', 'hosts dst', 'nets src', 'nets dst', 'services dst,dst', 'services src,src', 'seen src'])}`,
     () => `-m time --timestart 00:00 --timestop 23:59:59`,
     () => `-m length ${not(dice)}--length ${dice.pick(['0:60', '28:100', '100:65535', '40'])}`,
     () => `-m ttl ${dice.pick(['--ttl-eq 64', '! --ttl-eq 64', '--ttl-lt 64', '--ttl-gt 63', '--ttl-gt 100'])}`,
@@ -97,6 +98,8 @@ const target = (dice: Dice, { table, leads }: Place, protocol: Protocol): string
     [5, () => '-j ACCEPT'],
     [3, () => ''],
     [3, () => `-j LOG --log-prefix ${dice.pick(['a', 'b'])}: --log-level ${dice.between(0, 7)}`],
+    [2, () => '-j SET --add-set seen src'],
+    [1, () => '-j SET --del-set seen src'],
     [2, () => `-j NFLOG --nflog-group ${dice.between(1, 3)}`],
   ]
   // Of other protocols answers that nobody asked for are INVALID.

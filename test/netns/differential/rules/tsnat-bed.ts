@@ -10,7 +10,7 @@ import { parseIpv4 } from '../../../../src/stack/wire/address.js'
 import { MemoryGateway } from '../../../../src/testing/memory-gateway.js'
 import { LAN_MTU, type Side, WAN_MTU } from '../addresses.js'
 import type { Emitted, RuleGateway } from './bed.js'
-import { DEVICE, LAN_ROUTER, OWN_LAN, OWN_WAN, WAN_ROUTER } from './world.js'
+import { DEVICE, LAN_ROUTER, OWN_LAN, OWN_WAN, SETS, WAN_ROUTER } from './world.js'
 
 const INTERFACES = ['lo', DEVICE.lan, DEVICE.wan]
 const ROUTES = `route add 10.0.0.0/8 via ${LAN_ROUTER}\nroute add default via ${WAN_ROUTER}\n`
@@ -35,7 +35,7 @@ export class TsnatRules implements RuleGateway {
     const service = new PolicyService({ log: pino({ enabled: false }), interfaces: INTERFACES, seed: 1, now: () => gateway.now, random: () => 1 })
     const devices = [device(1, '127.0.0.1', 8), device(2, OWN_LAN, 24), device(3, OWN_WAN, 24)]
     await service.setLinks(devices, connectedRoutes(devices))
-    service.load({ rules: { name: 'rules', text: rules }, ipBatch: { name: 'routes', text: ROUTES }, ipset: null })
+    service.load({ rules: { name: 'rules', text: rules }, ipBatch: { name: 'routes', text: ROUTES }, ipset: { name: 'sets', text: SETS } })
     const { policy } = gateway.plane
     const link = new PolicyLink((message) => policy.handle(message))
     policy.answer = (message) => link.hear(message)

@@ -34,3 +34,11 @@ export const PORT_RANGES = [[40_000, 40_015], [41_000, 41_003], [1020, 1023]] as
 export const MARK = { inside: '10.254.0.1', remote: '198.51.100.254', port: 9 }
 /** The mark on what a gateway says itself. */
 export const OWN_MARK = '0x80000000'
+
+/** Sets that rules ask, as `ipset save` has them; rules fill the last one. */
+export const SETS = [
+  'create hosts hash:ip', 'add hosts 10.1.0.1', 'add hosts 10.2.0.2', 'add hosts 198.51.100.1', 'add hosts 192.0.2.2',
+  'create nets hash:net', 'add nets 10.1.0.0/30', 'add nets 10.1.0.2 nomatch', 'add nets 198.51.100.0/24',
+  'create services hash:ip,port', 'add services 198.51.100.1,tcp:80', 'add services 198.51.100.2,udp:53', 'add services 10.1.0.2,tcp:443',
+  'create seen hash:ip', '',
+].join('\n')
