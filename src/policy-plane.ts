@@ -169,7 +169,6 @@ export class PolicyPlane<E extends Environment = Environment> {
   }
 
   #use({ id, ruleset }: Coming, compiler: RulesetCompiler): void {
-    this.onCount()
     this.evaluator.use(compiler.finish())
     this.#isIdle = isEmpty(ruleset!)
     this.#hasPostroutingNat = ruleset!.tables.nat.chains.some(({ name, rules }) => name === 'POSTROUTING' && rules.length > 0)

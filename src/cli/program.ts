@@ -53,6 +53,7 @@ Then, from another terminal:
   sudo tsnat status
   sudo tsnat conntrack -L
   sudo tsnat iptables -A FORWARD -p tcp --dport 25 -j REJECT
+  sudo tsnat trace -s 10.77.0.2 -d 198.51.100.10 -p tcp --dport 25
   sudo tsnat capture -w - | tshark -i -`,
     )
   for (const command of [

@@ -13,7 +13,7 @@ import { emptyRuleset, parseRestoreArguments, parseSaveArguments, runIptables } 
 import { instancePattern, usageError } from './options.js'
 import type { Terminal } from './terminal.js'
 import { write } from './terminal.js'
-import { INSTANCE_HELP, IP_HELP, RESTORE_HELP, SAVE_HELP } from './tools-help.js'
+import { INSTANCE_HELP, IP_HELP, IPSET_EXAMPLES, IPTABLES_EXAMPLES, RESTORE_HELP, SAVE_HELP } from './tools-help.js'
 
 const OWN_OPTIONS = ['--name', '--socket']
 
@@ -47,13 +47,13 @@ const answerAlone = (tool: PolicyTool, words: readonly string[]): string | null 
   if (first === undefined) return null
   const help = HELP.includes(first)
   switch (tool) {
-    case 'iptables': return help || VERSION.includes(first) ? runIptables(emptyRuleset(), words).output + (help ? INSTANCE_HELP : '') : null
+    case 'iptables': return help || VERSION.includes(first) ? runIptables(emptyRuleset(), words).output + (help ? IPTABLES_EXAMPLES + INSTANCE_HELP : '') : null
     case 'iptables-save': return help ? SAVE_HELP + INSTANCE_HELP : null
     case 'iptables-restore': return help ? RESTORE_HELP + INSTANCE_HELP : null
     case 'ip': return help || first === 'help' ? IP_HELP + INSTANCE_HELP : null
     case 'ipset': {
       if (!help && first !== 'help') return null
-      return runIpset(NO_SETS, ['help'], { now: 0, random: () => 0, referencesOf: () => 0 }).output + INSTANCE_HELP
+      return runIpset(NO_SETS, ['help'], { now: 0, random: () => 0, referencesOf: () => 0 }).output + IPSET_EXAMPLES + INSTANCE_HELP
     }
   }
 }

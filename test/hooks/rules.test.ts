@@ -1,6 +1,6 @@
 /** Packets meet rules: the whole data plane, with rule sets as iptables-save writes them. */
 import { describe, expect, it } from 'vitest'
-import { saveRuleset, withCounters } from '../../src/policy/iptables/index.js'
+import { runIptables, saveRuleset, withCounters } from '../../src/policy/iptables/index.js'
 import { numberOfZone } from '../../src/attachment.js'
 import { ACK, PSH, RST, SYN } from '../../src/stack/wire/tcp.js'
 import { MemoryGateway, type MemoryGatewayOptions } from '../../src/testing/memory-gateway.js'
@@ -150,6 +150,17 @@ COMMIT`)
     expect(gateway.toWan()).toEqual([])
     gateway.restoreRules('*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n')
     wan(gateway.fromLan(buildUdp(UDP)))
+  })
+
+  it('what packets without questions are to count for is not lost when rules are exchanged, nor counted for others', () => {
+    const gateway = gatewayWith('*filter\n-A FORWARD -p udp -j ACCEPT\nCOMMIT')
+    for (let packet = 0; packet < 6; packet++) wan(gateway.fromLan(buildUdp(UDP)))
+    gateway.useRules(runIptables(gateway.ruleset, ['-I', 'FORWARD', '-p', 'icmp', '-j', 'DROP']).ruleset)
+    expect([countOf(gateway, '-p udp'), countOf(gateway, '-p icmp')]).toEqual(['[6:168]', '[0:0]'])
+    for (let packet = 0; packet < 3; packet++) wan(gateway.fromLan(buildUdp(UDP)))
+    gateway.useRules(runIptables(gateway.ruleset, ['-D', 'FORWARD', '-p', 'udp', '-j', 'ACCEPT']).ruleset)
+    for (let packet = 0; packet < 2; packet++) wan(gateway.fromLan(buildUdp(UDP)))
+    expect([countOf(gateway, ':FORWARD'), countOf(gateway, '-p icmp')]).toEqual(['[2:56]', '[0:0]'])
   })
 
   it('INPUT decides on what is for the gateway itself', () => {

@@ -154,7 +154,8 @@ it('a second signal leaves at once, and undoes all the same', async () => {
   const up = await lab.up('--capture', 'default')
   up.kill('SIGINT')
   up.kill('SIGTERM')
-  expect([ExitCode.ok, 128 + 15]).toContain((await up.done).code)
+  // Which of the two comes first is not sure.
+  expect([ExitCode.ok, 128 + 2, 128 + 15]).toContain((await up.done).code)
   await hasLeftNothing()
 })
 

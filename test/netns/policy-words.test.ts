@@ -112,14 +112,14 @@ describe('what a command has changed', () => {
   it('with 10 000 rules takes effect without a packet lost', async () => {
     const lines = Array.from({ length: 10_000 }, (_, n) => `-A FORWARD -s 10.${n >>> 8}.${n & 255}.0/24 -p tcp --dport ${1000 + n} -j DROP`)
     const path = file('many.v4', `*filter\n${lines.join('\n')}\nCOMMIT\n`)
-    const pings = bed.client.run('ping', ['-q', '-i', '0.002', '-w', '6', SERVER])
+    const pings = bed.client.run('ping', ['-i', '0.002', '-w', '6', SERVER])
     for (let round = 0; round < 2; round++) expect(await says(`iptables-restore ${path}`)).toBe('')
     expect((await says('iptables -S FORWARD')).split('\n').length).toBe(10_002)
     expect(await says('iptables -F FORWARD')).toBe('')
-    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec((await pings).stdout) ?? []
-    expect(Number(sent)).toBeGreaterThan(200)
-    // The last one may be under way when its time is over.
-    expect(Number(sent) - Number(received)).toBeLessThanOrEqual(1)
+    const answered = new Set([...(await pings).stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, number]) => Number(number)))
+    expect(answered.size).toBeGreaterThan(200)
+    // The last ones may be under way when its time is over.
+    expect(Math.max(...answered)).toBe(answered.size)
   })
 })
 

@@ -60,6 +60,8 @@ export const upCommand = (terminal: Terminal, args: readonly string[]): Command 
       ['tsnat up --wan eth0 --capture iif=br0', 'a router for what arrives on br0'],
       ['tsnat up --wan eth0 --netns app', 'for the network namespace "app" only'],
       ['tsnat up --wan eth0 --wan-address owned:198.51.100.7/24', 'from an address that only tsnat has'],
+      ['tsnat up --wan eth0,check=icmp --wan eth1,check=icmp', 'with two ways out, the second one when the first fails'],
+      ['tsnat up --wan eth0 --rules rules.v4 --ip-batch routes', 'with rules of iptables-save, and lines of "ip -batch"'],
       ['tsnat up --config /etc/tsnat.yaml --log-level debug', 'from a file'],
     ],
   )

@@ -70,7 +70,7 @@ export class Lab {
     await a.rtnl.addVeth(endA, endB, b.fd)
     await configure(a, endA)
     await configure(b, endB)
-    for (const [namespace, end] of [[a, endA], [b, endB]] as const) if (addressesOf(end).length > 0) await namespace.carrier(end.name)
+    for (const [namespace, end] of [[a, endA], [b, endB]] as const) await namespace.carrier(end.name)
   }
 
   /** Joins two namespaces by interfaces without link headers; see {@link Line}. `mac` has no meaning here. */

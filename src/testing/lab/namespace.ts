@@ -89,12 +89,13 @@ export class LabNamespace {
   }
 
   /**
-   * Waits until the kernel has seen the carrier of an interface that is up and has an address, as it does a moment later.
-   * Before that, what is sent is lost.
+   * Waits until the kernel has seen the carrier of an interface that is up, as it does a moment later. Before that, what is sent is
+   * lost, though the interface may say that it is running.
    */
   async carrier(device: string): Promise<void> {
+    const index = this.index(device)
     for (let tries = 0; tries < CARRIER_TRIES; tries++) {
-      if (this.inside(() => networkInterfaces())[device] !== undefined) return
+      if (await this.rtnl.isOperational(index)) return
       await setTimeout(CARRIER_PAUSE)
     }
     throw new TsnatError(`interface "${device}" in namespace "${this.name}" has no carrier`, { code: 'LAB_INTERFACE' })

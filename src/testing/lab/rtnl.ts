@@ -6,6 +6,8 @@ import { AttrStream, createRtNetlink, FlagsNew, ifla, putU32, rt } from 'netlink
 import type { RtNetlinkSocket, StreamData } from 'netlink'
 
 const AF_INET = 2
+/** RFC 2863 3.1.14. */
+const OPERSTATE_UP = 6
 
 /** IPv4 address as four bytes. @throws RangeError naming the text */
 export const addressBytes = (text: string): Buffer => {
@@ -74,6 +76,12 @@ export class RtSession {
 
   async setUp(index: number, up = true): Promise<void> {
     await this.#socket.newLink({ index, flags: up ? { up: true } : {}, change: { up: true } })
+  }
+
+  /** Whether packets can be sent by it: it is up and has a carrier, and the kernel has taken notice of both. */
+  async isOperational(index: number): Promise<boolean> {
+    const [link] = await this.#socket.getLink({ index })
+    return link?.attrs.operstate === OPERSTATE_UP
   }
 
   async setMtu(index: number, mtu: number): Promise<void> {
