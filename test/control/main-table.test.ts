@@ -69,8 +69,8 @@ describe('what forwarding needs', () => {
   it('has the subnets of the WANs and of the LAN, and the local addresses of all', () => {
     expect(shown(sources(network()))).toEqual(CONNECTED)
     expect(shown(sources(network()), 'table', 'local', 'type', 'local')).toEqual([
-      '10.0.0.1 dev eth0 proto kernel scope host src 10.0.0.1', '10.1.0.1 dev eth1 proto kernel scope host src 10.1.0.1',
-      '10.77.0.1 dev tun0 proto kernel scope host src 10.77.0.1', '127.0.0.0/8 dev lo proto kernel scope host src 127.0.0.1', '127.0.0.1 dev lo proto kernel scope host src 127.0.0.1',
+      'local 10.0.0.1 dev eth0 proto kernel scope host src 10.0.0.1', 'local 10.1.0.1 dev eth1 proto kernel scope host src 10.1.0.1',
+      'local 10.77.0.1 dev tun0 proto kernel scope host src 10.77.0.1', 'local 127.0.0.0/8 dev lo proto kernel scope host src 127.0.0.1', 'local 127.0.0.1 dev lo proto kernel scope host src 127.0.0.1',
     ])
     expect(followKernel(sources(network())).devices.map(({ number, name }) => [number, name])).toEqual([[1, 'lo'], [2, 'tun0'], [3, 'eth0'], [4, 'eth1']])
   })
