@@ -2,13 +2,14 @@
  * Two rule sets of 10 000 rules each take turns under load: nothing is lost, and each packet meets one set or the other.
  *
  * The load, its receivers and the gateway go before whatever else runs on the machine: a test of what is lost must not count what somebody
- * lost who had to wait for a processor. What exchanges the rules waits like everybody.
+ * lost who had to wait for a processor. What exchanges the rules waits like everybody; the load is such that there is time left for it,
+ * and that queues hold what comes in a tenth of a second.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LabNamespace, LabProcess } from '../../src/testing/lab/index.js'
-import { GatewayLab, pause, SERVER } from './gateway-support.js'
+import { GatewayLab, SERVER } from './gateway-support.js'
 
 /** Seconds for which a load lasts. */
 const SECONDS = 4
@@ -17,7 +18,7 @@ const UP = 5201
 const DOWN = 5202
 const TCP = 5203
 /** Bits a second of the TCP stream. */
-const TCP_RATE = 100e6
+const TCP_RATE = 30e6
 const RULES = 10_000
 /** What each set makes of the probe: its type of service by the first of all rules, its TTL by the last of another chain. */
 const SETS = [{ tos: 0x10, ttl: 40 }, { tos: 0x08, ttl: 41 }] as const
@@ -102,8 +103,8 @@ const kernelDrops = async (): Promise<number[]> => {
 }
 
 describe.each([
-  ['4464 datagrams of 1400 bytes a second', 1400, 50e6],
-  ['19 500 datagrams of 64 bytes a second', 64, 10e6],
+  ['1786 datagrams of 1400 bytes a second', 1400, 20e6],
+  ['4000 datagrams of 64 bytes a second', 64, 2.048e6],
 ])('%s each way beside a TCP stream, while rules are exchanged again and again', (_, length, rate) => {
   it('loses no packet', async () => {
     // The greatest receive buffer that needs no sysctl.
@@ -112,6 +113,7 @@ describe.each([
     const load = Promise.all([iperf(client, UP, ...udp), iperf(client, DOWN, ...udp, '--reverse'), iperf(client, TCP, '--bitrate', String(TCP_RATE))])
     let isOver = false
     const ended = load.finally(() => { isOver = true })
+    ended.catch(() => {})
     const before = swaps
     while (!isOver) await swap()
     const [up, down, stream] = await ended
@@ -125,10 +127,10 @@ describe.each([
 })
 
 it('each packet met one set or the other, and each exchange took effect once', async () => {
-  await pause(100)
-  const pairs = [...probes.stdout.matchAll(/\(tos (0x\w+), ttl (\d+),/g)].map(([, tos, ttl]) => `${Number(tos)} ${ttl!}`)
   const either = SETS.map(({ tos, ttl }) => `${tos} ${ttl}`)
-  expect(pairs.filter((pair) => !either.includes(pair))).toEqual([])
-  const turns = pairs.filter((pair, index) => pair !== pairs[index - 1])
-  expect(turns).toEqual(Array.from({ length: swaps }, (_, turn) => either[turn % 2]))
+  const seen = (): string[] => [...probes.stdout.matchAll(/\(tos (0x\w+), ttl (\d+),/g)].map(([, tos, ttl]) => `${Number(tos)} ${ttl!}`)
+  const turns = (): string[] => seen().filter((pair, index, pairs) => pair !== pairs[index - 1])
+  // The last probes may be on their way yet.
+  await expect.poll(turns).toEqual(Array.from({ length: swaps }, (_, turn) => either[turn % 2]))
+  expect(seen().filter((pair) => !either.includes(pair))).toEqual([])
 })
