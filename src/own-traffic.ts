@@ -1,0 +1,240 @@
+/**
+ * Packets that the gateway's own sockets send.
+ *
+ *     look at the routes ─► source chosen ─► OUTPUT raw, mangle ─► mark, TOS or destination changed? ─► look again, source chosen again
+ *     ─► OUTPUT filter ─► POSTROUTING ─► are both ends another socket's? ─► next hop ─► push
+ *
+ * The source is the socket's own matter only when its program has bound it to an address. Otherwise it is that of the way that the packet
+ * takes in the end: of the second look, where there was one. The socket is told (`path`), before any answer can come, and has that
+ * address from then on; the checksums are changed by what the address changed (RFC 1624). A connection may be moved as long as it is not
+ * open: with each of its SYNs. No flow is opened for that, and none is needed.
+ *
+ * Where another socket has the same two ends already, the packet is not sent: the socket chooses another port (`taken`).
+ */
+import type { Attachment } from './attachment.js'
+import type { Clock } from './clock.js'
+import { Drop } from './drop.js'
+import { setSource } from './hooks/changes.js'
+import type { Hooks } from './hooks/hooks.js'
+import { setIdentification } from './nat/identification.js'
+import { type RejectKind, STATE } from './policy/model.js'
+import { FAILED } from './route/neighbours.js'
+import { RouteType } from './route/types.js'
+import type { Routing } from './routing.js'
+import type { Slab } from './stack/batch.js'
+import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
+import { hasPorts, LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
+import { wireLength } from './stack/segment.js'
+import { NO_SOCKET, type NetworkUser } from './stack/sockets/network.js'
+import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
+import * as ipv4 from './stack/wire/ipv4.js'
+import * as tcp from './stack/wire/tcp.js'
+import { STAT_DROPS } from './stats.js'
+
+/** What a socket is told of its packets. */
+export type SocketOwner = Pick<NetworkUser, 'path' | 'taken' | 'refused'>
+
+export interface OwnTrafficParts {
+  readonly slab: Slab
+  readonly clock: Clock
+  readonly attachments: readonly Attachment[]
+  readonly hooks: Hooks
+  readonly routing: Routing
+  readonly sockets: SocketTable
+  readonly owner: SocketOwner
+  /** stats.ts */
+  readonly stats: Float64Array
+  /** Of sockets that a packet waits for is none of a flow: marks packets held for their next hop as own ones. */
+  readonly heldOwner: number
+}
+
+/** Takes packets for the gateway itself that come from itself. Returns 0 or a drop code. */
+export type LoopBack = (packet: Packet, mark: number) => number
+
+/** A bare SYN: the connection may still be moved. */
+const isFirst = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST)) === tcp.SYN
+
+/** What sendmsg(2) says of a packet that was not sent; of others the sender hears nothing. */
+const ERRNOS: ReadonlyMap<number, number> = new Map([
+  [Drop['no-route'], 101], [Drop['route-unreachable'], 113], [Drop['route-prohibited'], 13], [Drop['route-blackhole'], 22],
+  [Drop['no-address'], 99], [Drop['invalid-destination'], 13], [Drop['next-hop-unresolved'], 113], [Drop['too-big'], 90], [Drop['rule'], 1],
+])
+
+/** The same by how a rule rejects it: what the ICMP error or RST would have said. */
+const REJECTION_ERRNOS: Readonly<Record<RejectKind, number>> = {
+  'icmp-net-unreachable': 101, 'icmp-host-unreachable': 113, 'icmp-port-unreachable': 111, 'icmp-proto-unreachable': 92,
+  'icmp-net-prohibited': 101, 'icmp-host-prohibited': 113, 'icmp-admin-prohibited': 113, 'tcp-reset': 111,
+}
+
+/** What was told last of the path of each socket. */
+class ToldPaths {
+  readonly #sources: Int32Array
+  readonly #mtus: Int32Array
+  readonly #generations: Int32Array
+
+  constructor(capacity: number) {
+    this.#sources = new Int32Array(capacity)
+    this.#mtus = new Int32Array(capacity)
+    this.#generations = new Int32Array(capacity)
+  }
+
+  /** Notes it. Returns whether it is new to the socket. */
+  isNews(socket: number, generation: number, source: number, mtu: number): boolean {
+    if (this.#generations[socket] === generation && this.#sources[socket] === source && this.#mtus[socket] === mtu) return false
+    this.#generations[socket] = generation
+    this.#sources[socket] = source
+    this.#mtus[socket] = mtu
+    return true
+  }
+}
+
+export class OwnTraffic {
+  readonly #slab: Slab
+  readonly #clock: Clock
+  readonly #hooks: Hooks
+  readonly #routing: Routing
+  readonly #sockets: SocketTable
+  readonly #owner: SocketOwner
+  readonly #stats: Float64Array
+  readonly #heldOwner: number
+  readonly #told: ToldPaths
+  readonly #packet = new Packet()
+  #identification = 0
+  /** Where packets go that stay here. */
+  loopBack: LoopBack = () => Drop['to-gateway']
+  /** The way of the packet in hand; null: it stays here. */
+  #to: Attachment | null = null
+
+  constructor(parts: OwnTrafficParts) {
+    this.#slab = parts.slab
+    this.#clock = parts.clock
+    this.#hooks = parts.hooks
+    this.#routing = parts.routing
+    this.#sockets = parts.sockets
+    this.#owner = parts.owner
+    this.#stats = parts.stats
+    this.#heldOwner = parts.heldOwner
+    this.#told = new ToldPaths(parts.sockets.capacity)
+  }
+
+  /** Sends a packet of a socket on its way. @param socket its row, or NO_SOCKET */
+  readonly send = (at: number, length: number, socket: number): void => {
+    const packet = this.#packet
+    let drop = parse(this.#slab.view, at, length, packet)
+    if (drop === 0) drop = this.#send(packet, socket)
+    if (drop === 0) return
+    this.#stats[STAT_DROPS + drop]!++
+    this.#refuse(packet, socket, drop)
+  }
+
+  /** A packet that waited for its next hop, which is known by now, or will not be. */
+  release(at: number, length: number, to: Attachment, link: number, socket: number): number {
+    if (to.neighbours!.isReachable(link)) return to.egress.pushWithin(at, length, to.mtu, link)
+    if (socket !== NO_SOCKET) this.#owner.refused(socket, ERRNOS.get(Drop['next-hop-unresolved'])!)
+    return Drop['next-hop-unresolved']
+  }
+
+  #refuse(packet: Packet, socket: number, drop: number): void {
+    if (socket === NO_SOCKET) return
+    // What a filter drops, connections just miss, as if it were lost on the way.
+    if (drop === Drop['rule'] && packet.protocol === ipv4.PROTOCOL_TCP) return
+    const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.rejection] : ERRNOS.get(drop)
+    if (errno !== undefined) this.#owner.refused(socket, errno)
+  }
+
+  #send(packet: Packet, socket: number): number {
+    const sockets = this.#sockets
+    const flags = socket === NO_SOCKET ? 0 : sockets.flagsOf(socket)
+    const isMovable = socket !== NO_SOCKET && (flags & SOCKET_FLAG.boundAddress) === 0 && (packet.protocol !== ipv4.PROTOCOL_TCP || isFirst(packet.tcpFlags))
+    const mark = socket === NO_SOCKET ? 0 : sockets.markOf(socket)
+    const device = socket === NO_SOCKET ? 0 : sockets.interfaceOf(socket)
+    let refused = this.#route(packet, isMovable ? 0 : packet.source, mark, device)
+    if (refused !== 0) return refused
+    if (isMovable) setSource(this.#slab.view, packet, this.#source(packet))
+    if (packet.source === 0) return Drop['no-address']
+    const hooks = this.#hooks
+    if (!hooks.isIdle) {
+      const { destination } = packet
+      const tos = ipv4.tos(this.#slab.view, packet.at)
+      hooks.meetOwn(packet, mark, this.#stateOf(packet, flags))
+      const stopped = hooks.output(packet, this.#to)
+      if (stopped !== 0) return stopped
+      if (hooks.mark !== mark || ipv4.tos(this.#slab.view, packet.at) !== tos || packet.destination !== destination) {
+        refused = this.#route(packet, packet.source, hooks.mark, device)
+        if (refused !== 0) return refused
+        if (isMovable) this.#choose(packet)
+      }
+      const held = hooks.outputLeave(packet, this.#to)
+      if (held !== 0) return held
+    }
+    if (isMovable && this.#isTaken(packet, socket)) {
+      this.#owner.taken(socket, packet.source)
+      return 0
+    }
+    return this.#leave(packet, socket)
+  }
+
+  /** Looks at the routes. Returns 0 or a drop code. */
+  #route(packet: Packet, source: number, mark: number, device: number): number {
+    const routing = this.#routing
+    const drop = routing.findOwn(packet, source, mark, device)
+    this.#to = drop === 0 ? routing.to : null
+    return drop === Drop['to-gateway'] && routing.result.type === RouteType.local ? 0 : drop
+  }
+
+  /** The source that the way has which was looked up last; 0 when it has none. */
+  #source(packet: Packet): number {
+    const { result, nextHop } = this.#routing
+    if (result.source !== 0) return result.source
+    return this.#to === null ? packet.destination : this.#to.sourceFor(nextHop)
+  }
+
+  /** The packet takes another way than it seemed: it gets the source of that one. */
+  #choose(packet: Packet): void {
+    const source = this.#source(packet)
+    if (source === packet.source || source === 0) return
+    setSource(this.#slab.view, packet, source)
+    this.#hooks.sourceChosen(source)
+  }
+
+  /** What rules see in it: no flow says so, but a connection knows whether it is new. */
+  #stateOf(packet: Packet, flags: number): number {
+    if (packet.protocol === ipv4.PROTOCOL_TCP) return isFirst(packet.tcpFlags) ? STATE.NEW : STATE.ESTABLISHED
+    return (flags & SOCKET_FLAG.answered) !== 0 ? STATE.ESTABLISHED : STATE.NEW
+  }
+
+  /** Whether another socket has the two ends that this one would have. */
+  #isTaken(packet: Packet, socket: number): boolean {
+    if (packet.protocol !== ipv4.PROTOCOL_TCP && (this.#sockets.flagsOf(socket) & SOCKET_FLAG.connected) === 0) return false
+    if (!hasPorts(packet.protocol)) return false
+    const found = this.#sockets.findConnected(packet.protocol, packet.destination, packet.ports & 0xffff, packet.source, packet.ports >>> 16, 0)
+    return found >= 0 && found !== socket
+  }
+
+  #leave(packet: Packet, socket: number): number {
+    const to = this.#to
+    const mtu = to === null ? packet.length : this.#routing.mtu
+    const { view } = this.#slab
+    if (socket !== NO_SOCKET && to !== null && this.#told.isNews(socket, this.#sockets.generationOf(socket), packet.source, mtu)) {
+      this.#owner.path(socket, packet.source, mtu)
+    }
+    if (to === null) return this.loopBack(packet, this.#hooks.mark)
+    if ((packet.tcpFlags & tcp.SYN) !== 0) clampMss(view, packet, mtu - MSS_OVERHEAD)
+    const isTooLong = packet.length > mtu && wireLength(view, packet.at, packet.length) > mtu
+    if (isTooLong && ipv4.dontFragment(view, packet.at)) return Drop['too-big']
+    if (packet.fragment !== LATER_FRAGMENT && !ipv4.isAtomic(view, packet.at)) {
+      this.#identification = (this.#identification + 1) & 0xffff
+      if (packet.fragment === WHOLE) setIdentification(view, packet.at, this.#identification)
+    }
+    const link = this.#routing.link
+    if (link < 0) return Drop['no-route']
+    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, to, link, socket)
+    return isTooLong ? to.egress.pushFragmented(packet.at, packet.length, mtu, link) : to.egress.push(packet.at, packet.length, link)
+  }
+
+  /** Keeps the packet until its next hop is resolved. */
+  #wait(packet: Packet, to: Attachment, link: number, socket: number): number {
+    if (to.neighbours!.request(link, this.#clock.now) === FAILED) return Drop['next-hop-unresolved']
+    return to.waiting!.add(link, packet.at, packet.length, this.#heldOwner, socket, 0) ? 0 : Drop['next-hop-queue-full']
+  }
+}
