@@ -17,11 +17,13 @@ import { maskOf } from './stack/wire/address.js'
 export const ZONE_LAN = ZONE_INSIDE
 /** Zone of the first WAN; those of the others follow. */
 export const ZONE_WAN = 1
+/** Zone of the gateway itself: packets of its sockets come from there, packets for them leave to there. It has no attachment. */
+export const ZONE_SELF = 0xff
 
 /** Rules and routes count interfaces from the loopback on, which is 1. */
 const FIRST_NUMBER = 2
-/** The number that rules and routes know an interface by. */
-export const numberOfZone = (zone: number): number => zone + FIRST_NUMBER
+/** The number that rules and routes know an interface by; of the gateway itself, that of the loopback. */
+export const numberOfZone = (zone: number): number => (zone + FIRST_NUMBER) & 0xff
 export const zoneOfNumber = (number: number): number => number - FIRST_NUMBER
 
 /** Packets received in one turn at most. */

@@ -35,6 +35,8 @@ import { HookEnvironment } from './hooks/environment.js'
 import { Hooks } from './hooks/hooks.js'
 import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
+import type { OpenDelivery, SocketLookup } from './local-delivery.js'
+import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
 import { Pipeline } from './pipeline.js'
@@ -87,6 +89,8 @@ export type DataPlaneSettings = Pick<
   readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
   /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
   readonly logs?: SharedArrayBuffer
+  /** The sockets of the gateway's own; null or absent: it has none. */
+  readonly sockets?: SocketLookup | null
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -99,6 +103,8 @@ export interface DataPlaneDevices {
   /** Somebody on the link of a WAN is to be found out. */
   ask(index: number, address: number): void
   readonly random: RandomSource
+  /** Where packets for the gateway's own sockets go; absent: there are none. */
+  readonly openDelivery?: OpenDelivery
   /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
   readClock?(clock: Float64Array): void
 }
@@ -125,6 +131,8 @@ export class DataPlane {
   /** Rules, sets, routing by policy. */
   readonly policy: PolicyPlane<HookEnvironment>
   readonly tracing: Tracing
+  /** Finds the flow of what a socket sends. */
+  readonly localFlows: LocalFlows
   readonly #epoch = new Epoch()
   /** Of each WAN, as told last. */
   readonly #wanSettings: WanSettings[]
@@ -160,6 +168,7 @@ export class DataPlane {
 
     const scratch = new Scratch(scratchRegion)
     this.table = new FlowTable(settings.table, devices.random.next())
+    this.localFlows = new LocalFlows(this.table)
     this.#ports = new PortPool(portsOf(settings.ports))
     const lan = new Attachment({
       zone: ZONE_LAN, slab, region: lanRegion, scratch, device: devices.lan(slab, lanExtra),
