@@ -39,6 +39,7 @@ import type { OpenDelivery, SocketLookup } from './local-delivery.js'
 import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
+import { OwnTraffic } from './own-traffic.js'
 import { Pipeline } from './pipeline.js'
 import { PolicyPlane } from './policy-plane.js'
 import { Reports } from './reports.js'
@@ -66,6 +67,8 @@ const SCRATCH_BYTES = 4 << 20
 const WAITING_BYTES = 1 << 20
 /** SYNs that nobody waits for. */
 const SYN_BYTES = 64 << 10
+/** Packets of the gateway's own sockets, in one turn. */
+const SOCKET_BYTES = 2 << 20
 /** Extra room, for devices that need some of the slab. */
 const EXTRA_BYTES = 16 << 20
 /** ICMP errors that may be sent at once. */
@@ -133,6 +136,8 @@ export class DataPlane {
   readonly tracing: Tracing
   /** Finds the flow of what a socket sends. */
   readonly localFlows: LocalFlows
+  /** Takes what the gateway's own sockets send; null without any. */
+  readonly own: OwnTraffic | null
   readonly #epoch = new Epoch()
   /** Of each WAN, as told last. */
   readonly #wanSettings: WanSettings[]
@@ -161,6 +166,7 @@ export class DataPlane {
     const fragmentRegion = region(limits.fragmentBytes)
     const waitingRegion = region(WAITING_BYTES)
     const synRegion = region(SYN_BYTES)
+    const socketRegion = region(devices.openDelivery === undefined ? 0 : SOCKET_BYTES)
     const lanExtra = region(EXTRA_BYTES)
     const wanExtras = settings.wans.map(() => region(EXTRA_BYTES))
     const slab = createSlab(end)
@@ -252,12 +258,16 @@ export class DataPlane {
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
+    const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
+    const sockets = settings.sockets ?? null
+    this.own = delivery === null || sockets === null ? null : new OwnTraffic({ slab, clock, hooks, routing, sockets, owner: delivery, stats })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, clock, stats, lan, wans, attachments,
       table: this.table,
       admission: this.#admission,
+      own: this.own,
       hooks, routing, tracing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue, tracing),

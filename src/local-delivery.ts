@@ -3,9 +3,9 @@
  * themselves are another thread's, or nobody's (tests).
  */
 import type { Attachment } from './attachment.js'
-import type { Slab } from './stack/batch.js'
+import type { Region, Slab } from './stack/batch.js'
 import type { Packet } from './stack/parse.js'
-import type { Arrival } from './stack/sockets/network.js'
+import type { Arrival, NetworkUser } from './stack/sockets/network.js'
 
 export interface LocalDelivery {
   /**
@@ -17,8 +17,11 @@ export interface LocalDelivery {
   deliver(packet: Packet, from: Attachment, arrival: Arrival): number
 }
 
-/** @param slab where the packets are that will be delivered */
-export type OpenDelivery = (slab: Slab) => LocalDelivery
+/** What sockets are told of the packets that they send; network.ts has the meaning. */
+export type SocketOwner = Pick<NetworkUser, 'path' | 'taken' | 'refused'>
+
+/** @param slab where the packets are that will be delivered; @param region of it, for packets of the sockets until they are sent */
+export type OpenDelivery = (slab: Slab, region: Region) => LocalDelivery & SocketOwner
 
 /** What the data plane asks of the table of sockets (SocketTable), which another thread may change meanwhile. Rows are numbers, -1 is none. */
 export interface SocketLookup {
@@ -26,6 +29,12 @@ export interface SocketLookup {
   findConnected(protocol: number, source: number, sourcePort: number, destination: number, destinationPort: number, iface: number): number
   /** TCP: a listener; UDP: a socket that is not connected. @param hash of the packet's source, for groups of sockets that share a port */
   findBound(protocol: number, destination: number, destinationPort: number, iface: number, hash: number): number
+  /** Rows are below. */
+  readonly capacity: number
+  /** Another one once a row is used for another socket. */
+  generationOf(row: number): number
+  /** Number of the only interface that the socket uses, 0 for any. */
+  interfaceOf(row: number): number
   protocolOf(row: number): number
   /** Bits of SOCKET_FLAG. */
   flagsOf(row: number): number

@@ -11,11 +11,12 @@
  *
  * Where another socket has the same two ends already, the packet is not sent: the socket chooses another port (`taken`).
  */
-import type { Attachment } from './attachment.js'
+import { type Attachment, ZONE_SELF } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
 import { setSource } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
+import type { SocketLookup, SocketOwner } from './local-delivery.js'
 import { setIdentification } from './nat/identification.js'
 import { type RejectKind, STATE } from './policy/model.js'
 import { FAILED } from './route/neighbours.js'
@@ -25,27 +26,24 @@ import type { Slab } from './stack/batch.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { hasPorts, LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
 import { wireLength } from './stack/segment.js'
-import { NO_SOCKET, type NetworkUser } from './stack/sockets/network.js'
-import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
+import { NO_SOCKET } from './stack/sockets/network.js'
+import { SOCKET_FLAG } from './stack/sockets/socket-table.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
 import { STAT_DROPS } from './stats.js'
 
-/** What a socket is told of its packets. */
-export type SocketOwner = Pick<NetworkUser, 'path' | 'taken' | 'refused'>
+/** The owner of packets that wait for their next hop, and are the gateway's own. */
+export const HELD_OWN = ~ZONE_SELF
 
 export interface OwnTrafficParts {
   readonly slab: Slab
   readonly clock: Clock
-  readonly attachments: readonly Attachment[]
   readonly hooks: Hooks
   readonly routing: Routing
-  readonly sockets: SocketTable
+  readonly sockets: SocketLookup
   readonly owner: SocketOwner
   /** stats.ts */
   readonly stats: Float64Array
-  /** Of sockets that a packet waits for is none of a flow: marks packets held for their next hop as own ones. */
-  readonly heldOwner: number
 }
 
 /** Takes packets for the gateway itself that come from itself. Returns 0 or a drop code. */
@@ -93,10 +91,9 @@ export class OwnTraffic {
   readonly #clock: Clock
   readonly #hooks: Hooks
   readonly #routing: Routing
-  readonly #sockets: SocketTable
+  readonly #sockets: SocketLookup
   readonly #owner: SocketOwner
   readonly #stats: Float64Array
-  readonly #heldOwner: number
   readonly #told: ToldPaths
   readonly #packet = new Packet()
   #identification = 0
@@ -113,7 +110,6 @@ export class OwnTraffic {
     this.#sockets = parts.sockets
     this.#owner = parts.owner
     this.#stats = parts.stats
-    this.#heldOwner = parts.heldOwner
     this.#told = new ToldPaths(parts.sockets.capacity)
   }
 
@@ -128,7 +124,7 @@ export class OwnTraffic {
   }
 
   /** A packet that waited for its next hop, which is known by now, or will not be. */
-  release(at: number, length: number, to: Attachment, link: number, socket: number): number {
+  release({ at, length }: Packet, to: Attachment, link: number, socket: number): number {
     if (to.neighbours!.isReachable(link)) return to.egress.pushWithin(at, length, to.mtu, link)
     if (socket !== NO_SOCKET) this.#owner.refused(socket, ERRNOS.get(Drop['next-hop-unresolved'])!)
     return Drop['next-hop-unresolved']
@@ -235,6 +231,6 @@ export class OwnTraffic {
   /** Keeps the packet until its next hop is resolved. */
   #wait(packet: Packet, to: Attachment, link: number, socket: number): number {
     if (to.neighbours!.request(link, this.#clock.now) === FAILED) return Drop['next-hop-unresolved']
-    return to.waiting!.add(link, packet.at, packet.length, this.#heldOwner, socket, 0) ? 0 : Drop['next-hop-queue-full']
+    return to.waiting!.add(link, packet.at, packet.length, HELD_OWN, socket, 0) ? 0 : Drop['next-hop-queue-full']
   }
 }

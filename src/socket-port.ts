@@ -3,22 +3,13 @@
  * what is known of them, packets of its sockets come down. A full ring loses packets, as the queue of a socket does.
  */
 import { ASLEEP, FIFTH, FIRST, FOURTH, HEAD_BYTES, KIND, KIND_PACKET, KIND_PATH, KIND_REFUSED, KIND_TAKEN, LENGTH, PACKET_OFFSET, SECOND, SOCKET, type SocketRings, STARVED, THIRD } from './socket-ring.js'
+import { Drop } from './drop.js'
+import type { LocalDelivery, SocketOwner } from './local-delivery.js'
 import { HEADROOM, type Region, type Slab } from './stack/batch.js'
 import { RecordConsumer, RecordProducer } from './stack/record-ring.js'
+import type { Packet } from './stack/parse.js'
+import type { Arrival } from './stack/sockets/network.js'
 import * as vnet from './stack/wire/vnet.js'
-
-/** What is known of a packet that goes up, beside its bytes. */
-export interface DeliveryNotes {
-  /** Row of the socket that it is for, NO_SOCKET: it is to be looked up. */
-  readonly socket: number
-  /** Where it was sent to before NAT sent it here; the port is -1 when NAT did not. */
-  readonly originalAddress: number
-  readonly originalPort: number
-  /** Number of the interface that it came in by. */
-  readonly interface: number
-  /** uint32 */
-  readonly mark: number
-}
 
 /** Takes a packet of a socket, at an address of the slab. Whatever becomes of it, its place is free again after `flush`. */
 export type TakeOwn = (at: number, length: number, socket: number) => void
@@ -26,7 +17,7 @@ export type TakeOwn = (at: number, length: number, socket: number) => void
 /** Packets taken in one turn at most. */
 const TURN = 64
 
-export class SocketPort {
+export class SocketPort implements LocalDelivery, SocketOwner {
   readonly #slab: Slab
   readonly #region: Region
   readonly #up: RecordProducer
@@ -41,21 +32,20 @@ export class SocketPort {
     this.#down = new RecordConsumer(rings.down)
   }
 
-  /** Sends a packet up. Returns whether there was room. */
-  deliver(at: number, length: number, notes: DeliveryNotes): boolean {
+  deliver({ at, length }: Packet, _: unknown, arrival: Arrival): number {
     const bytes = (PACKET_OFFSET + length + 7) & ~7
-    const record = this.#begin(KIND_PACKET, bytes, notes.socket)
-    if (record < 0) return false
+    const record = this.#begin(KIND_PACKET, bytes, arrival.socket)
+    if (record < 0) return Drop['socket-queue-full']
     const { view } = this.#up
     view.setInt32(record + FIRST, length, true)
-    view.setInt32(record + SECOND, notes.originalAddress, true)
-    view.setInt32(record + THIRD, notes.originalPort, true)
-    view.setInt32(record + FOURTH, notes.interface, true)
-    view.setUint32(record + FIFTH, notes.mark, true)
+    view.setInt32(record + SECOND, arrival.originalAddress, true)
+    view.setInt32(record + THIRD, arrival.originalPort, true)
+    view.setInt32(record + FOURTH, arrival.interface, true)
+    view.setUint32(record + FIFTH, arrival.mark, true)
     const from = at - vnet.LENGTH
     this.#up.bytes.set(this.#slab.bytes.subarray(from, at + length), record + PACKET_OFFSET - vnet.LENGTH)
     this.#up.publish()
-    return true
+    return 0
   }
 
   /** The socket's packets leave with this source and by a path of this MTU. */
@@ -71,6 +61,11 @@ export class SocketPort {
   /** @param errno positive */
   refused(socket: number, errno: number): void {
     this.#tell(KIND_REFUSED, socket, errno, 0)
+  }
+
+  /** Whether packets of the sockets are there. */
+  get hasSome(): boolean {
+    return this.#down.next() >= 0
   }
 
   /** Takes packets that the sockets send, at most a turn's worth, into the slab. Returns true when there are more. */
