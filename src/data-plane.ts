@@ -35,13 +35,15 @@ import { HookEnvironment } from './hooks/environment.js'
 import { Hooks } from './hooks/hooks.js'
 import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
-import type { OpenDelivery, SocketLookup } from './local-delivery.js'
+import type { OpenDelivery } from './local-delivery.js'
 import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
 import { OwnTraffic } from './own-traffic.js'
 import { Pipeline } from './pipeline.js'
+import { OutsidePorts } from './outside-ports.js'
 import { PolicyPlane } from './policy-plane.js'
+import { RecentPeers } from './recent-peers.js'
 import { Reports } from './reports.js'
 import { Routing } from './routing.js'
 import { NeighbourTable } from './route/neighbours.js'
@@ -52,6 +54,7 @@ import { createSlab, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { FragmentTable } from './stack/fragments.js'
 import { HeldPackets } from './stack/held.js'
+import type { SocketTable } from './stack/sockets/socket-table.js'
 import { Scratch } from './stack/scratch.js'
 import { TokenBucket } from './stack/token-bucket.js'
 import { PROTOCOL_TCP } from './stack/wire/ipv4.js'
@@ -93,7 +96,7 @@ export type DataPlaneSettings = Pick<
   /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
   readonly logs?: SharedArrayBuffer
   /** The sockets of the gateway's own; null or absent: it has none. */
-  readonly sockets?: SocketLookup | null
+  readonly sockets?: SocketTable | null
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -246,7 +249,9 @@ export class DataPlane {
     const plan = blockPlan(nat.ports, deterministic)
     this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
     if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
+    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({ sockets: settings.sockets, table: this.table, mappings: this.#mappings, forwards: this.#forwards })
     this.#chooser = new EndpointChooser({
+      others: outsidePorts,
       table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,
       blocks: this.blocks, deterministic, parity: nat.ports.parity,
       keepIdentifiers: settings.wans.every(({ ownedAddresses }) => ownedAddresses !== null), random: devices.random,
@@ -260,7 +265,7 @@ export class DataPlane {
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
     const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
     const sockets = settings.sockets ?? null
-    this.own = delivery === null || sockets === null ? null : new OwnTraffic({ slab, clock, hooks, routing, sockets, owner: delivery, stats })
+    this.own = delivery === null || sockets === null ? null : new OwnTraffic({ slab, clock, hooks, routing, sockets, owner: delivery, outsidePorts: outsidePorts!, peers: new RecentPeers(devices.random.next()), stats })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({

@@ -11,14 +11,16 @@
  *
  * Where another socket has the same two ends already, the packet is not sent: the socket chooses another port (`taken`).
  */
-import { type Attachment, ZONE_SELF } from './attachment.js'
+import { type Attachment, ZONE_LAN, ZONE_SELF } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
 import { setSource } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
-import type { SocketLookup, SocketOwner } from './local-delivery.js'
+import type { SocketOwner } from './local-delivery.js'
 import { setIdentification } from './nat/identification.js'
+import type { OutsidePorts } from './outside-ports.js'
 import { type RejectKind, STATE } from './policy/model.js'
+import type { RecentPeers } from './recent-peers.js'
 import { FAILED } from './route/neighbours.js'
 import { RouteType } from './route/types.js'
 import type { Routing } from './routing.js'
@@ -27,7 +29,7 @@ import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { hasPorts, LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
 import { wireLength } from './stack/segment.js'
 import { NO_SOCKET } from './stack/sockets/network.js'
-import { SOCKET_FLAG } from './stack/sockets/socket-table.js'
+import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
 import { STAT_DROPS } from './stats.js'
@@ -40,8 +42,10 @@ export interface OwnTrafficParts {
   readonly clock: Clock
   readonly hooks: Hooks
   readonly routing: Routing
-  readonly sockets: SocketLookup
+  readonly sockets: SocketTable
   readonly owner: SocketOwner
+  readonly outsidePorts: OutsidePorts
+  readonly peers: RecentPeers
   /** stats.ts */
   readonly stats: Float64Array
 }
@@ -91,8 +95,10 @@ export class OwnTraffic {
   readonly #clock: Clock
   readonly #hooks: Hooks
   readonly #routing: Routing
-  readonly #sockets: SocketLookup
+  readonly #sockets: SocketTable
   readonly #owner: SocketOwner
+  readonly #outsidePorts: OutsidePorts
+  readonly #peers: RecentPeers
   readonly #stats: Float64Array
   readonly #told: ToldPaths
   readonly #packet = new Packet()
@@ -109,6 +115,8 @@ export class OwnTraffic {
     this.#routing = parts.routing
     this.#sockets = parts.sockets
     this.#owner = parts.owner
+    this.#outsidePorts = parts.outsidePorts
+    this.#peers = parts.peers
     this.#stats = parts.stats
     this.#told = new ToldPaths(parts.sockets.capacity)
   }
@@ -152,7 +160,7 @@ export class OwnTraffic {
     if (!hooks.isIdle) {
       const { destination } = packet
       const tos = ipv4.tos(this.#slab.view, packet.at)
-      hooks.meetOwn(packet, mark, this.#stateOf(packet, flags))
+      hooks.meetOwn(packet, mark, this.#stateOf(packet))
       const stopped = hooks.output(packet, this.#to)
       if (stopped !== 0) return stopped
       if (hooks.mark !== mark || ipv4.tos(this.#slab.view, packet.at) !== tos || packet.destination !== destination) {
@@ -193,17 +201,19 @@ export class OwnTraffic {
     this.#hooks.sourceChosen(source)
   }
 
-  /** What rules see in it: no flow says so, but a connection knows whether it is new. */
-  #stateOf(packet: Packet, flags: number): number {
-    if (packet.protocol === ipv4.PROTOCOL_TCP) return isFirst(packet.tcpFlags) ? STATE.NEW : STATE.ESTABLISHED
-    return (flags & SOCKET_FLAG.answered) !== 0 ? STATE.ESTABLISHED : STATE.NEW
+  /** What rules see in it: no flow says so, but a segment itself, and who has sent to whom. */
+  #stateOf({ protocol, source, destination, ports, tcpFlags }: Packet): number {
+    if (protocol === ipv4.PROTOCOL_TCP) return isFirst(tcpFlags) ? STATE.NEW : STATE.ESTABLISHED
+    return this.#peers.sent(source, destination, ports, protocol, this.#clock.second) ? STATE.ESTABLISHED : STATE.NEW
   }
 
-  /** Whether another socket has the two ends that this one would have. */
+  /** Whether others have the two ends that the socket would have: another socket, or a flow. */
   #isTaken(packet: Packet, socket: number): boolean {
-    if (packet.protocol !== ipv4.PROTOCOL_TCP && (this.#sockets.flagsOf(socket) & SOCKET_FLAG.connected) === 0) return false
-    if (!hasPorts(packet.protocol)) return false
-    const found = this.#sockets.findConnected(packet.protocol, packet.destination, packet.ports & 0xffff, packet.source, packet.ports >>> 16, 0)
+    const { protocol, source, destination, ports } = packet
+    if (!hasPorts(protocol)) return false
+    if (this.#to !== null && this.#to.zone !== ZONE_LAN && this.#outsidePorts.isFlows(packet, this.#to.zone)) return true
+    if (protocol !== ipv4.PROTOCOL_TCP && (this.#sockets.flagsOf(socket) & SOCKET_FLAG.connected) === 0) return false
+    const found = this.#sockets.findConnected(protocol, destination, ports & 0xffff, source, ports >>> 16, 0)
     return found >= 0 && found !== socket
   }
 
