@@ -39,6 +39,7 @@ import type { OpenDelivery } from './local-delivery.js'
 import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
+import { OwnFlows } from './own-flows.js'
 import { OwnTraffic } from './own-traffic.js'
 import { Pipeline } from './pipeline.js'
 import { OutsidePorts } from './outside-ports.js'
@@ -265,7 +266,11 @@ export class DataPlane {
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
     const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
     const sockets = settings.sockets ?? null
-    this.own = delivery === null || sockets === null ? null : new OwnTraffic({ slab, clock, hooks, routing, sockets, owner: delivery, outsidePorts: outsidePorts!, peers: new RecentPeers(devices.random.next()), stats })
+    const tracker = new Tracker(this.table, nat.tcp, idle)
+    const flows = new OwnFlows({ slab, clock, attachments, hooks, table: this.table, local: this.localFlows, opener, tracker })
+    this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
+      slab, clock, hooks, routing, sockets: sockets!, owner: delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+    })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
@@ -280,7 +285,7 @@ export class DataPlane {
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      tracker: new Tracker(this.table, nat.tcp, idle),
+      tracker,
       timeouts: idle,
       refusal: limits.refusal,
       verifiesSums: nat.verifyChecksums,

@@ -1,13 +1,15 @@
 /**
  * Packets that the gateway's own sockets send.
  *
- *     look at the routes ─► source chosen ─► OUTPUT raw, mangle ─► mark, TOS or destination changed? ─► look again, source chosen again
- *     ─► OUTPUT filter ─► POSTROUTING ─► are both ends another socket's? ─► next hop ─► push
+ *     of a flow ─► OUTPUT ─► POSTROUTING ─► translate ─────────────────────────────────────────────────────────────┬─► next hop ─► push
+ *     of none ─► look at the routes ─► source chosen ─► OUTPUT raw, mangle ─► mark or TOS changed? look again, choose again    │
+ *       ─► OUTPUT nat ─► destination changed? look again, choose again ─► OUTPUT filter ─► POSTROUTING                          │
+ *       ─► has somebody else both ends? ─► socket told ─► NAT asked for? open a flow, translate ───────────────────────────────┘
  *
  * The source is the socket's own matter only when its program has bound it to an address. Otherwise it is that of the way that the packet
  * takes in the end: of the second look, where there was one. The socket is told (`path`), before any answer can come, and has that
  * address from then on; the checksums are changed by what the address changed (RFC 1624). A connection may be moved as long as it is not
- * open: with each of its SYNs. No flow is opened for that, and none is needed.
+ * open: with each of its SYNs. No flow is opened for that, and none is needed; only what a rule of table nat translates has one.
  *
  * Where another socket has the same two ends already, the packet is not sent: the socket chooses another port (`taken`).
  */
@@ -20,6 +22,7 @@ import type { SocketOwner } from './local-delivery.js'
 import { setIdentification } from './nat/identification.js'
 import type { OutsidePorts } from './outside-ports.js'
 import { type RejectKind, STATE } from './policy/model.js'
+import type { OwnFlows } from './own-flows.js'
 import type { RecentPeers } from './recent-peers.js'
 import { FAILED } from './route/neighbours.js'
 import { RouteType } from './route/types.js'
@@ -46,12 +49,19 @@ export interface OwnTrafficParts {
   readonly owner: SocketOwner
   readonly outsidePorts: OutsidePorts
   readonly peers: RecentPeers
+  readonly flows: OwnFlows
   /** stats.ts */
   readonly stats: Float64Array
 }
 
-/** Takes packets for the gateway itself that come from itself. Returns 0 or a drop code. */
-export type LoopBack = (packet: Packet, mark: number) => number
+/**
+ * Takes packets for the gateway itself that come from itself, as NAT has left them. Returns 0 or a drop code.
+ * @param side of the flow that the packet belongs to, or NO_SIDE
+ */
+export type LoopBack = (packet: Packet, side: number, mark: number) => number
+export const NO_SIDE = -1
+/** Bytes of a packet that does not leave the host. */
+const LOOPBACK_MTU = 65535
 
 /** A bare SYN: the connection may still be moved. */
 const isFirst = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST)) === tcp.SYN
@@ -99,6 +109,7 @@ export class OwnTraffic {
   readonly #owner: SocketOwner
   readonly #outsidePorts: OutsidePorts
   readonly #peers: RecentPeers
+  readonly #flows: OwnFlows
   readonly #stats: Float64Array
   readonly #told: ToldPaths
   readonly #packet = new Packet()
@@ -117,6 +128,7 @@ export class OwnTraffic {
     this.#owner = parts.owner
     this.#outsidePorts = parts.outsidePorts
     this.#peers = parts.peers
+    this.#flows = parts.flows
     this.#stats = parts.stats
     this.#told = new ToldPaths(parts.sockets.capacity)
   }
@@ -147,55 +159,106 @@ export class OwnTraffic {
   }
 
   #send(packet: Packet, socket: number): number {
+    const side = packet.source === 0 || packet.fragment === LATER_FRAGMENT ? -1 : this.#flows.find(packet)
+    if (side >= 0) return this.#answer(packet, side, socket)
     const sockets = this.#sockets
     const flags = socket === NO_SOCKET ? 0 : sockets.flagsOf(socket)
     const isMovable = socket !== NO_SOCKET && (flags & SOCKET_FLAG.boundAddress) === 0 && (packet.protocol !== ipv4.PROTOCOL_TCP || isFirst(packet.tcpFlags))
     const mark = socket === NO_SOCKET ? 0 : sockets.markOf(socket)
     const device = socket === NO_SOCKET ? 0 : sockets.interfaceOf(socket)
-    let refused = this.#route(packet, isMovable ? 0 : packet.source, mark, device)
+    const refused = this.#route(packet, isMovable ? 0 : packet.source, packet.destination, packet.ports & 0xffff, mark, device)
     if (refused !== 0) return refused
-    if (isMovable) setSource(this.#slab.view, packet, this.#source(packet))
+    if (isMovable) setSource(this.#slab.view, packet, this.#source(packet.destination))
     if (packet.source === 0) return Drop['no-address']
-    const hooks = this.#hooks
-    if (!hooks.isIdle) {
-      const { destination } = packet
-      const tos = ipv4.tos(this.#slab.view, packet.at)
-      hooks.meetOwn(packet, mark, this.#stateOf(packet))
-      const stopped = hooks.output(packet, this.#to)
+    if (!this.#hooks.isIdle) {
+      const stopped = this.#meetRules(packet, mark, device, isMovable)
       if (stopped !== 0) return stopped
-      if (hooks.mark !== mark || ipv4.tos(this.#slab.view, packet.at) !== tos || packet.destination !== destination) {
-        refused = this.#route(packet, packet.source, hooks.mark, device)
-        if (refused !== 0) return refused
-        if (isMovable) this.#choose(packet)
-      }
-      const held = hooks.outputLeave(packet, this.#to)
-      if (held !== 0) return held
     }
     if (isMovable && this.#isTaken(packet, socket)) {
       this.#owner.taken(socket, packet.source)
       return 0
     }
+    this.#tell(socket, packet.source)
+    if (!this.#hooks.isIdle && this.#flows.isAsked(packet)) {
+      const opened = this.#flows.open(packet, this.#to)
+      return opened < 0 ? -opened : this.#leaveTranslated(packet, opened, socket)
+    }
     return this.#leave(packet, socket)
   }
 
+  /** OUTPUT and POSTROUTING. The way is looked up again when rules have changed what it depends on. Returns 0 or a drop code. */
+  #meetRules(packet: Packet, mark: number, device: number, isMovable: boolean): number {
+    const hooks = this.#hooks
+    const { view } = this.#slab
+    const tos = ipv4.tos(view, packet.at)
+    hooks.meetOwn(packet, mark, this.#stateOf(packet))
+    const stopped = hooks.output(packet, this.#to)
+    if (stopped !== 0) return stopped
+    if (hooks.mark !== mark || ipv4.tos(view, packet.at) !== tos) {
+      const refused = this.#routeAgain(packet, packet.destination, packet.ports & 0xffff, device, isMovable)
+      if (refused !== 0) return refused
+    }
+    hooks.outputNat(packet, this.#to)
+    if (hooks.hasDestination) {
+      const { address, port } = hooks.destination
+      const refused = this.#routeAgain(packet, address, port, device, isMovable)
+      if (refused !== 0) return refused
+      hooks.redirected(address, port)
+    }
+    return hooks.outputLeave(packet, this.#to)
+  }
+
+  #routeAgain(packet: Packet, destination: number, port: number, device: number, isMovable: boolean): number {
+    const refused = this.#route(packet, packet.source, destination, port, this.#hooks.mark, device)
+    if (refused === 0 && isMovable) this.#choose(packet, destination)
+    return refused
+  }
+
+  /** A packet of a flow: an answer of a socket to which NAT has led it, or what NAT leads elsewhere. */
+  #answer(packet: Packet, side: number, socket: number): number {
+    const hooks = this.#hooks
+    const to = this.#flows.egressOf(side)
+    this.#to = to
+    if (!hooks.isIdle) {
+      hooks.meetKnown(packet, side)
+      const stopped = hooks.output(packet, to)
+      if (stopped !== 0) return stopped
+      const held = hooks.outputLeave(packet, to)
+      if (held !== 0) return held
+    }
+    return this.#leaveTranslated(packet, side, socket)
+  }
+
+  #leaveTranslated(packet: Packet, side: number, socket: number): number {
+    const { view } = this.#slab
+    const { source } = packet
+    const to = this.#to
+    const stopped = this.#flows.translate(packet, side)
+    if (stopped !== 0) return stopped
+    if (to === null) return this.loopBack(packet, side, this.#hooks.mark)
+    const mtu = to.mtu
+    this.#tell(socket, source, mtu)
+    return this.#push(packet, to, to.linkTo(ipv4.destination(view, packet.at)), mtu, socket)
+  }
+
   /** Looks at the routes. Returns 0 or a drop code. */
-  #route(packet: Packet, source: number, mark: number, device: number): number {
+  #route(packet: Packet, source: number, destination: number, port: number, mark: number, device: number): number {
     const routing = this.#routing
-    const drop = routing.findOwn(packet, source, mark, device)
+    const drop = routing.findOwn(packet, source, destination, port, mark, device)
     this.#to = drop === 0 ? routing.to : null
     return drop === Drop['to-gateway'] && routing.result.type === RouteType.local ? 0 : drop
   }
 
   /** The source that the way has which was looked up last; 0 when it has none. */
-  #source(packet: Packet): number {
+  #source(destination: number): number {
     const { result, nextHop } = this.#routing
     if (result.source !== 0) return result.source
-    return this.#to === null ? packet.destination : this.#to.sourceFor(nextHop)
+    return this.#to === null ? destination : this.#to.sourceFor(nextHop)
   }
 
   /** The packet takes another way than it seemed: it gets the source of that one. */
-  #choose(packet: Packet): void {
-    const source = this.#source(packet)
+  #choose(packet: Packet, destination: number): void {
+    const source = this.#source(destination)
     if (source === packet.source || source === 0) return
     setSource(this.#slab.view, packet, source)
     this.#hooks.sourceChosen(source)
@@ -219,28 +282,32 @@ export class OwnTraffic {
 
   #leave(packet: Packet, socket: number): number {
     const to = this.#to
-    const mtu = to === null ? packet.length : this.#routing.mtu
+    return to === null ? this.loopBack(packet, NO_SIDE, this.#hooks.mark) : this.#push(packet, to, this.#routing.link, this.#routing.mtu, socket)
+  }
+
+  /** Tells the socket which way its packets go, if that is news. */
+  #tell(socket: number, source: number, mtu = this.#to === null ? LOOPBACK_MTU : this.#routing.mtu): void {
+    if (socket !== NO_SOCKET && this.#told.isNews(socket, this.#sockets.generationOf(socket), source, mtu)) this.#owner.path(socket, source, mtu)
+  }
+
+  #push(packet: Packet, to: Attachment, link: number, mtu: number, socket: number): number {
     const { view } = this.#slab
-    if (socket !== NO_SOCKET && to !== null && this.#told.isNews(socket, this.#sockets.generationOf(socket), packet.source, mtu)) {
-      this.#owner.path(socket, packet.source, mtu)
-    }
-    if (to === null) return this.loopBack(packet, this.#hooks.mark)
+    const { at, length } = packet
     if ((packet.tcpFlags & tcp.SYN) !== 0) clampMss(view, packet, mtu - MSS_OVERHEAD)
-    const isTooLong = packet.length > mtu && wireLength(view, packet.at, packet.length) > mtu
-    if (isTooLong && ipv4.dontFragment(view, packet.at)) return Drop['too-big']
-    if (packet.fragment !== LATER_FRAGMENT && !ipv4.isAtomic(view, packet.at)) {
+    const isTooLong = length > mtu && wireLength(view, at, length) > mtu
+    if (isTooLong && ipv4.dontFragment(view, at)) return Drop['too-big']
+    if (packet.fragment === WHOLE && !ipv4.isAtomic(view, at)) {
       this.#identification = (this.#identification + 1) & 0xffff
-      if (packet.fragment === WHOLE) setIdentification(view, packet.at, this.#identification)
+      setIdentification(view, at, this.#identification)
     }
-    const link = this.#routing.link
     if (link < 0) return Drop['no-route']
     if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, to, link, socket)
-    return isTooLong ? to.egress.pushFragmented(packet.at, packet.length, mtu, link) : to.egress.push(packet.at, packet.length, link)
+    return isTooLong ? to.egress.pushFragmented(at, length, mtu, link) : to.egress.push(at, length, link)
   }
 
   /** Keeps the packet until its next hop is resolved. */
-  #wait(packet: Packet, to: Attachment, link: number, socket: number): number {
+  #wait({ at, length }: Packet, to: Attachment, link: number, socket: number): number {
     if (to.neighbours!.request(link, this.#clock.now) === FAILED) return Drop['next-hop-unresolved']
-    return to.waiting!.add(link, packet.at, packet.length, HELD_OWN, socket, 0) ? 0 : Drop['next-hop-queue-full']
+    return to.waiting!.add(link, at, length, HELD_OWN, socket, 0) ? 0 : Drop['next-hop-queue-full']
   }
 }

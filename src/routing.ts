@@ -74,16 +74,16 @@ export class Routing {
   }
 
   /**
-   * Looks up where a packet of the gateway's own goes, if its source is this one (0: not chosen yet).
-   * @param device number of the only interface that it may leave by, 0 for any
+   * Looks up where a packet of the gateway's own goes, if its ends are these.
+   * @param source 0: not chosen yet; @param device number of the only interface that it may leave by, 0 for any
    * @returns 0 or a drop code; 'to-gateway' for a packet that stays here
    */
-  findOwn(packet: Packet, source: number, mark: number, device: number): number {
+  findOwn(packet: Packet, source: number, destination: number, port: number, mark: number, device: number): number {
     const { key } = this
     key.source = source
     key.input = LOOPBACK
     key.output = device
-    return this.#look(packet, packet.destination, packet.ports & 0xffff, mark)
+    return this.#look(packet, destination, port, mark)
   }
 
   #look(packet: Packet, destination: number, port: number, mark: number): number {

@@ -1,0 +1,79 @@
+/**
+ * Flows of packets that the gateway's own sockets send: answers to what NAT has led to a socket (REDIRECT, DNAT to the gateway), whose
+ * flows arriving packets have opened; and what rules of OUTPUT or POSTROUTING translate, whose flows are opened here.
+ */
+import { type Attachment, ZONE_SELF } from './attachment.js'
+import type { Clock } from './clock.js'
+import { setTtl } from './hooks/changes.js'
+import type { Hooks } from './hooks/hooks.js'
+import type { LocalFlows } from './local-flows.js'
+import type { FlowTable } from './nat/flow-table.js'
+import type { FlowOpener, Rewrite } from './nat/open-flow.js'
+import type { Tracker } from './nat/track.js'
+import { translate } from './nat/translate.js'
+import type { Slab } from './stack/batch.js'
+import { hasPorts, type Packet } from './stack/parse.js'
+
+export interface OwnFlowsParts {
+  readonly slab: Slab
+  readonly clock: Clock
+  readonly attachments: readonly Attachment[]
+  readonly hooks: Hooks
+  readonly table: FlowTable
+  readonly local: LocalFlows
+  readonly opener: FlowOpener
+  readonly tracker: Tracker
+}
+
+export class OwnFlows {
+  readonly #parts: OwnFlowsParts
+  readonly #rewrite: Rewrite = { egress: 0, source: 0, destination: 0, destinationPort: 0 }
+
+  constructor(parts: OwnFlowsParts) {
+    this.#parts = parts
+  }
+
+  /** The side that a packet of a socket belongs to, or -1. */
+  find(packet: Packet): number {
+    return this.#parts.local.findOwn(packet)
+  }
+
+  /** By which interface packets of a side leave; null: not at all, they are for a socket here. */
+  egressOf(side: number): Attachment | null {
+    const zone = this.#parts.table.egressOf(side)
+    return zone === ZONE_SELF ? null : this.#parts.attachments[zone]!
+  }
+
+  /** Whether rules that the packet has just met want something of it changed. What masquerade would leave as it is needs no flow. */
+  isAsked(packet: Packet): boolean {
+    const { hasDestination, source } = this.#parts.hooks
+    if (hasDestination) return true
+    return !source.isNone && (source.last !== 0 || source.isRandom || (source.address !== 0 && source.address !== packet.source))
+  }
+
+  /** Opens a flow as rules say. Returns its original side, or -(drop code). @param to null: it is for a socket here */
+  open(packet: Packet, to: Attachment | null): number {
+    const { hooks, opener, clock } = this.#parts
+    const { source, destination, hasDestination } = hooks
+    const rewrite = this.#rewrite
+    rewrite.egress = to === null ? ZONE_SELF : to.zone
+    rewrite.source = source.isNone || source.address === 0 ? packet.source : source.address
+    rewrite.destination = hasDestination ? destination.address : packet.destination
+    rewrite.destinationPort = hasDestination && hasPorts(packet.protocol) ? destination.port : packet.ports & 0xffff
+    const side = opener.openByRules(packet, ZONE_SELF, rewrite, source.isNone ? null : source, clock.second)
+    if (side >= 0) hooks.opened(side >> 1)
+    return side
+  }
+
+  /** Tracks and translates a packet of a flow. Returns 0 or a drop code. */
+  translate(packet: Packet, side: number): number {
+    const { slab, clock, table, tracker } = this.#parts
+    const verdict = tracker.track(slab.view, packet, side, clock.second)
+    if (verdict > 0) return verdict
+    // The translator takes one off, as from what is forwarded.
+    setTtl(slab.view, packet, packet.ttl + 1)
+    translate(slab.view, packet, table, side)
+    if (verdict < 0) table.close(side >> 1)
+    return 0
+  }
+}
