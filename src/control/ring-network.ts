@@ -2,7 +2,7 @@
  * The network that the gateway's sockets stand on: the data plane, in its own thread (socket-port.ts), at the other end of two rings.
  *
  * Packets are built in the ring itself, and read from there by the sockets. What comes up is taken in turns, so that the program goes on
- * between them however much there is.
+ * between them however much there is (driver.ts).
  */
 import { KIND, KIND_PACKET, KIND_PATH, KIND_REFUSED, KIND_TAKEN, ASLEEP, FIFTH, FIRST, FOURTH, LENGTH, PACKET_OFFSET, SECOND, SOCKET, type SocketRings, STARVED, THIRD } from '../socket-ring.js'
 import type { Slab } from '../stack/batch.js'
@@ -23,9 +23,7 @@ export interface RingNetworkOptions {
   readonly addresses: () => ReadonlySet<number>
   readonly broadcasts: () => ReadonlySet<number>
   /** Wakes the data plane. */
-  readonly wake: () => void
-  /** Milliseconds of the clock that the sockets go by. */
-  readonly clock: () => number
+  readonly signal: () => void
 }
 
 /** Nobody. */
@@ -36,13 +34,16 @@ export class RingNetwork implements Network {
   /** The data plane's egresses do for each packet what their devices do not. */
   readonly offloads: Offloads = { checksum: true, tcp: true, udp: true }
   user: NetworkUser = NOBODY
+  /** Called when records have come that no `pump` sees which is running now. */
+  wake: () => void = () => {}
   readonly #options: RingNetworkOptions
   readonly #down: RecordProducer
   readonly #up: RecordConsumer
   readonly #upSlab: Slab
   readonly #arrival: Arrival = { socket: -1, originalAddress: 0, originalPort: -1, interface: 0, mark: 0 }
   #reserved = 0
-  #isOpen = true
+  /** The data plane will call `wake`. */
+  #isArmed = false
 
   constructor(options: RingNetworkOptions) {
     this.#options = options
@@ -85,46 +86,46 @@ export class RingNetwork implements Network {
     view.setInt32(record + SOCKET, socket, true)
     view.setInt32(record + FIRST, length, true)
     this.#down.publish()
-    if (Atomics.exchange(this.#down.control, ASLEEP, 0) === 1) this.#options.wake()
+    if (Atomics.exchange(this.#down.control, ASLEEP, 0) === 1) this.#options.signal()
   }
 
-  /** Hands what comes up to the sockets, until `close`. Never rejects. */
-  async run(advance: (now: number) => void): Promise<void> {
-    const { control } = this.#up
-    while (this.#isOpen) {
-      advance(this.#options.clock())
-      const isEmpty = this.#turn()
-      if (!isEmpty) {
-        await new Promise((resolve) => setImmediate(resolve))
-        continue
-      }
-      Atomics.store(control, ASLEEP, 1)
-      if (this.#up.next() < 0) {
-        const { async, value } = Atomics.waitAsync(control, ASLEEP, 1)
-        if (async) await value
-      }
-      Atomics.store(control, ASLEEP, 0)
-    }
-  }
-
-  /** Lets `run` come to its end. */
-  close(): void {
-    this.#isOpen = false
-    Atomics.store(this.#up.control, ASLEEP, 0)
-    Atomics.notify(this.#up.control, ASLEEP)
-  }
-
-  /** Takes records, at most so many. Returns true when there are no more. */
-  #turn(): boolean {
+  /** Takes records, at most so many, and hands them to the sockets. @returns how many there were; `wake` is called when there are some again */
+  pump(): number {
     const { user } = this
     let left = TURN
     for (let record = this.#up.next(); record >= 0 && left > 0; record = this.#up.next(), left--) {
       this.#take(record, user)
       this.#up.release(this.#up.view.getInt32(record + LENGTH, true))
     }
-    if (Atomics.exchange(this.#down.control, STARVED, 0) === 2) user.room()
+    if (Atomics.compareExchange(this.#down.control, STARVED, 2, 0) === 2) user.room()
     user.settle()
-    return left > 0
+    return left < TURN || !this.#arm() ? TURN - left + 1 : 0
+  }
+
+  /** Nobody is to be woken any more. */
+  close(): void {
+    this.wake = () => {}
+    Atomics.store(this.#up.control, ASLEEP, 0)
+    Atomics.notify(this.#up.control, ASLEEP)
+  }
+
+  /** Lets the data plane call when there are records again. Returns false when there are some already. */
+  #arm(): boolean {
+    if (this.#isArmed) return true
+    const { control } = this.#up
+    Atomics.store(control, ASLEEP, 1)
+    if (this.#up.next() >= 0) {
+      Atomics.store(control, ASLEEP, 0)
+      return false
+    }
+    const { async, value } = Atomics.waitAsync(control, ASLEEP, 1)
+    if (!async) return false
+    this.#isArmed = true
+    void value.then(() => {
+      this.#isArmed = false
+      this.wake()
+    })
+    return true
   }
 
   #take(record: number, user: NetworkUser): void {
