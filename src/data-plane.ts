@@ -269,7 +269,7 @@ export class DataPlane {
     const tracker = new Tracker(this.table, nat.tcp, idle)
     const flows = new OwnFlows({ slab, clock, attachments, hooks, table: this.table, local: this.localFlows, opener, tracker })
     this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
-      slab, clock, hooks, routing, sockets: sockets!, owner: delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+      slab, clock, hooks, routing, sockets: sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
     })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)

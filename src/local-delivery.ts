@@ -8,10 +8,10 @@ export interface LocalDelivery {
   /**
    * Takes a packet for this host, as rules and NAT have left it; a fragment of one too. The packet is copied, its bytes and `arrival` mean
    * nothing afterwards.
-   * @param from where it came in
+   * @param from where it came in; null: it was sent here
    * @returns 0 or a drop code, `socket-queue-full`
    */
-  deliver(packet: Packet, from: Attachment, arrival: Arrival): number
+  deliver(packet: Packet, from: Attachment | null, arrival: Arrival): number
 }
 
 /** What sockets are told of the packets that they send; network.ts has the meaning. */

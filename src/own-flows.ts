@@ -7,7 +7,7 @@ import type { Clock } from './clock.js'
 import { setTtl } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import type { LocalFlows } from './local-flows.js'
-import type { FlowTable } from './nat/flow-table.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import type { FlowOpener, Rewrite } from './nat/open-flow.js'
 import type { Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
@@ -42,6 +42,14 @@ export class OwnFlows {
   egressOf(side: number): Attachment | null {
     const zone = this.#parts.table.egressOf(side)
     return zone === ZONE_SELF ? null : this.#parts.attachments[zone]!
+  }
+
+  /** Whether packets of a side go elsewhere than where they were sent to. */
+  isRedirected(side: number): boolean {
+    const { sides } = this.#parts.table
+    const from = side * SIDE_WORDS
+    const to = from ^ SIDE_WORDS
+    return (side & 1) === 0 && (sides[from + SIDE_DESTINATION] !== sides[to + SIDE_SOURCE] || (sides[from + SIDE_PORTS]! & 0xffff) !== sides[to + SIDE_PORTS]! >>> 16)
   }
 
   /** Whether rules that the packet has just met want something of it changed. What masquerade would leave as it is needs no flow. */

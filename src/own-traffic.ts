@@ -18,7 +18,7 @@ import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
 import { setSource } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
-import type { SocketOwner } from './local-delivery.js'
+import type { LocalDelivery, SocketOwner } from './local-delivery.js'
 import { setIdentification } from './nat/identification.js'
 import type { OutsidePorts } from './outside-ports.js'
 import { type RejectKind, STATE } from './policy/model.js'
@@ -31,7 +31,7 @@ import type { Slab } from './stack/batch.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { hasPorts, LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
 import { wireLength } from './stack/segment.js'
-import { NO_SOCKET } from './stack/sockets/network.js'
+import { type Arrival, NO_SOCKET } from './stack/sockets/network.js'
 import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
@@ -46,7 +46,7 @@ export interface OwnTrafficParts {
   readonly hooks: Hooks
   readonly routing: Routing
   readonly sockets: SocketTable
-  readonly owner: SocketOwner
+  readonly delivery: LocalDelivery & SocketOwner
   readonly outsidePorts: OutsidePorts
   readonly peers: RecentPeers
   readonly flows: OwnFlows
@@ -54,12 +54,10 @@ export interface OwnTrafficParts {
   readonly stats: Float64Array
 }
 
-/**
- * Takes packets for the gateway itself that come from itself, as NAT has left them. Returns 0 or a drop code.
- * @param side of the flow that the packet belongs to, or NO_SIDE
- */
-export type LoopBack = (packet: Packet, side: number, mark: number) => number
-export const NO_SIDE = -1
+/** In place of a side: of no flow. */
+const NO_SIDE = -1
+/** Number of the interface that packets of this host to itself come by. */
+const LOOPBACK = 1
 /** Bytes of a packet that does not leave the host. */
 const LOOPBACK_MTU = 65535
 
@@ -106,7 +104,7 @@ export class OwnTraffic {
   readonly #hooks: Hooks
   readonly #routing: Routing
   readonly #sockets: SocketTable
-  readonly #owner: SocketOwner
+  readonly #delivery: LocalDelivery & SocketOwner
   readonly #outsidePorts: OutsidePorts
   readonly #peers: RecentPeers
   readonly #flows: OwnFlows
@@ -114,8 +112,7 @@ export class OwnTraffic {
   readonly #told: ToldPaths
   readonly #packet = new Packet()
   #identification = 0
-  /** Where packets go that stay here. */
-  loopBack: LoopBack = () => Drop['to-gateway']
+  readonly #arrival: Arrival = { socket: NO_SOCKET, originalAddress: 0, originalPort: -1, interface: LOOPBACK, mark: 0 }
   /** The way of the packet in hand; null: it stays here. */
   #to: Attachment | null = null
 
@@ -125,7 +122,7 @@ export class OwnTraffic {
     this.#hooks = parts.hooks
     this.#routing = parts.routing
     this.#sockets = parts.sockets
-    this.#owner = parts.owner
+    this.#delivery = parts.delivery
     this.#outsidePorts = parts.outsidePorts
     this.#peers = parts.peers
     this.#flows = parts.flows
@@ -146,7 +143,7 @@ export class OwnTraffic {
   /** A packet that waited for its next hop, which is known by now, or will not be. */
   release({ at, length }: Packet, to: Attachment, link: number, socket: number): number {
     if (to.neighbours!.isReachable(link)) return to.egress.pushWithin(at, length, to.mtu, link)
-    if (socket !== NO_SOCKET) this.#owner.refused(socket, ERRNOS.get(Drop['next-hop-unresolved'])!)
+    if (socket !== NO_SOCKET) this.#delivery.refused(socket, ERRNOS.get(Drop['next-hop-unresolved'])!)
     return Drop['next-hop-unresolved']
   }
 
@@ -155,7 +152,7 @@ export class OwnTraffic {
     // What a filter drops, connections just miss, as if it were lost on the way.
     if (drop === Drop['rule'] && packet.protocol === ipv4.PROTOCOL_TCP) return
     const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.rejection] : ERRNOS.get(drop)
-    if (errno !== undefined) this.#owner.refused(socket, errno)
+    if (errno !== undefined) this.#delivery.refused(socket, errno)
   }
 
   #send(packet: Packet, socket: number): number {
@@ -175,7 +172,7 @@ export class OwnTraffic {
       if (stopped !== 0) return stopped
     }
     if (isMovable && this.#isTaken(packet, socket)) {
-      this.#owner.taken(socket, packet.source)
+      this.#delivery.taken(socket, packet.source)
       return 0
     }
     this.#tell(socket, packet.source)
@@ -235,7 +232,7 @@ export class OwnTraffic {
     const to = this.#to
     const stopped = this.#flows.translate(packet, side)
     if (stopped !== 0) return stopped
-    if (to === null) return this.loopBack(packet, side, this.#hooks.mark)
+    if (to === null) return this.#loopBack(packet, side)
     const mtu = to.mtu
     this.#tell(socket, source, mtu)
     return this.#push(packet, to, to.linkTo(ipv4.destination(view, packet.at)), mtu, socket)
@@ -282,12 +279,24 @@ export class OwnTraffic {
 
   #leave(packet: Packet, socket: number): number {
     const to = this.#to
-    return to === null ? this.loopBack(packet, NO_SIDE, this.#hooks.mark) : this.#push(packet, to, this.#routing.link, this.#routing.mtu, socket)
+    return to === null ? this.#loopBack(packet, NO_SIDE) : this.#push(packet, to, this.#routing.link, this.#routing.mtu, socket)
+  }
+
+  /** Hands a packet to the socket here that it is for. @param side of its flow, or NO_SIDE */
+  #loopBack(packet: Packet, side: number): number {
+    const arrival = this.#arrival
+    arrival.mark = this.#hooks.mark
+    arrival.originalPort = -1
+    if (side >= 0 && this.#flows.isRedirected(side)) {
+      arrival.originalAddress = packet.destination
+      arrival.originalPort = packet.ports & 0xffff
+    }
+    return this.#delivery.deliver(packet, null, arrival)
   }
 
   /** Tells the socket which way its packets go, if that is news. */
   #tell(socket: number, source: number, mtu = this.#to === null ? LOOPBACK_MTU : this.#routing.mtu): void {
-    if (socket !== NO_SOCKET && this.#told.isNews(socket, this.#sockets.generationOf(socket), source, mtu)) this.#owner.path(socket, source, mtu)
+    if (socket !== NO_SOCKET && this.#told.isNews(socket, this.#sockets.generationOf(socket), source, mtu)) this.#delivery.path(socket, source, mtu)
   }
 
   #push(packet: Packet, to: Attachment, link: number, mtu: number, socket: number): number {
