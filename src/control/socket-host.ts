@@ -7,7 +7,8 @@
 import type { HostPorts } from '../host/ports.js'
 import { createSocketRings } from '../socket-ring.js'
 import { Driver } from '../stack/sockets/driver.js'
-import { createSocketApi, type SocketApi } from '../stack/sockets/node/socket-api.js'
+import { systemRandom } from '../nat/random.js'
+import { createSocketApi, type SocketApi } from '../stack/sockets/node/api.js'
 import { SocketTable } from '../stack/sockets/socket-table.js'
 import { Stack } from '../stack/sockets/stack.js'
 import type { PortRange, WorkerSettings } from '../worker-protocol.js'
@@ -42,15 +43,18 @@ export class SocketHost {
 
   constructor({ capacity, ports, mtu, addresses, broadcasts, clock, bound }: SocketHostOptions) {
     this.#table = SocketTable.allocate(capacity)
-    const table = new SocketTable(this.#table)
     this.#network = new RingNetwork({ rings: this.#rings, mtu, addresses, broadcasts, signal: () => this.signal() })
-    this.stack = new Stack({ network: this.#network, table, now: clock(), ports })
+    this.stack = new Stack({ network: this.#network, table: this.#table, now: clock(), random: systemRandom(), ports, answersPings: false })
     const { stack } = this
     const network = this.#network
-    this.#driver = new Driver({ advance: (now) => stack.advance(now), pump: () => network.pump(), get next() { return stack.next } }, { clock })
-    network.wake = this.#driver.wake
-    this.api = createSocketApi(stack, this.#driver)
-    new BoundPorts(table.ports, (port) => port >= ports[0] && port <= ports[1], bound)
+    const driver = new Driver({ advance: (now) => stack.advance(now), pump: () => network.pump(), get next() { return stack.next } }, { clock })
+    this.#driver = driver
+    network.wake = driver.wake
+    stack.attend = driver.attend
+    stack.onHold = () => driver.hold()
+    stack.onRelease = () => driver.release()
+    this.api = createSocketApi(stack)
+    new BoundPorts(stack.table.ports, (port) => port >= ports[0] && port <= ports[1], bound)
   }
 
   get workerSettings(): WorkerSettings['sockets'] {
