@@ -2,7 +2,7 @@
  * Puts the pipeline together from the settings that the main thread sends: memory, devices, tables. The worker's loop is in
  * worker.ts, the path of a packet in pipeline.ts.
  */
-import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN, zoneOfNumber } from './attachment.js'
 import { closeAddresses } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { AddressPool } from './nat/address-pool.js'
@@ -35,10 +35,11 @@ import { HookEnvironment } from './hooks/environment.js'
 import { Hooks } from './hooks/hooks.js'
 import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
-import type { OpenDelivery, SocketLookup } from './local-delivery.js'
+import type { OpenDelivery } from './local-delivery.js'
 import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
+import { OwnSockets } from './own-sockets.js'
 import { Pipeline } from './pipeline.js'
 import { PolicyPlane } from './policy-plane.js'
 import { Reports } from './reports.js'
@@ -51,6 +52,7 @@ import { createSlab, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { FragmentTable } from './stack/fragments.js'
 import { HeldPackets } from './stack/held.js'
+import type { SocketTable } from './stack/sockets/socket-table.js'
 import { Scratch } from './stack/scratch.js'
 import { TokenBucket } from './stack/token-bucket.js'
 import { PROTOCOL_TCP } from './stack/wire/ipv4.js'
@@ -90,7 +92,7 @@ export type DataPlaneSettings = Pick<
   /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
   readonly logs?: SharedArrayBuffer
   /** The sockets of the gateway's own; null or absent: it has none. */
-  readonly sockets?: SocketLookup | null
+  readonly sockets?: SocketTable | null
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -168,7 +170,6 @@ export class DataPlane {
 
     const scratch = new Scratch(scratchRegion)
     this.table = new FlowTable(settings.table, devices.random.next())
-    this.localFlows = new LocalFlows(this.table)
     this.#ports = new PortPool(portsOf(settings.ports))
     const lan = new Attachment({
       zone: ZONE_LAN, slab, region: lanRegion, scratch, device: devices.lan(slab, lanExtra),
@@ -191,10 +192,11 @@ export class DataPlane {
     const clock = new Clock()
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
     const idle = timeoutColumn(timeouts)
+    const sockets = settings.sockets == null ? null : new OwnSockets(settings.sockets, slab.view, this.table, (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0)
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
       seed: settings.policy?.seed ?? devices.random.next(),
-      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
+      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length, sockets }),
     })
     this.tracing = new Tracing({ view: slab.view, table: this.table, attachments, rules: this.policy.evaluator })
     const { tracing } = this
@@ -251,6 +253,9 @@ export class DataPlane {
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
+    if (sockets !== null) this.#chooser.isConnected = (packet, remote, remotePort, own, ownPort) => sockets.isTaken(packet, remote, remotePort, own, ownPort)
+    const tracker = new Tracker(this.table, nat.tcp, idle)
+    this.localFlows = new LocalFlows(slab, this.table, tracker, clock)
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
@@ -265,7 +270,9 @@ export class DataPlane {
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      tracker: new Tracker(this.table, nat.tcp, idle),
+      tracker, sockets,
+      localFlows: this.localFlows,
+      delivery: devices.openDelivery?.(slab) ?? null,
       timeouts: idle,
       refusal: limits.refusal,
       verifiesSums: nat.verifyChecksums,

@@ -1,7 +1,4 @@
-/**
- * Where packets for the gateway's own sockets leave the data plane, and what the data plane knows of these sockets. The sockets
- * themselves are another thread's, or nobody's (tests).
- */
+/** Where packets for the gateway's own sockets leave the data plane. The sockets are another thread's, or nobody's (tests). */
 import type { Attachment } from './attachment.js'
 import type { Slab } from './stack/batch.js'
 import type { Packet } from './stack/parse.js'
@@ -19,20 +16,3 @@ export interface LocalDelivery {
 
 /** @param slab where the packets are that will be delivered */
 export type OpenDelivery = (slab: Slab) => LocalDelivery
-
-/** What the data plane asks of the table of sockets (SocketTable), which another thread may change meanwhile. Rows are numbers, -1 is none. */
-export interface SocketLookup {
-  /** The socket that is connected with these ends. @param iface number of the interface that the packet came in by */
-  findConnected(protocol: number, source: number, sourcePort: number, destination: number, destinationPort: number, iface: number): number
-  /** TCP: a listener; UDP: a socket that is not connected. @param hash of the packet's source, for groups of sockets that share a port */
-  findBound(protocol: number, destination: number, destinationPort: number, iface: number, hash: number): number
-  protocolOf(row: number): number
-  /** Bits of SOCKET_FLAG. */
-  flagsOf(row: number): number
-  /** uint32 */
-  markOf(row: number): number
-  localAddressOf(row: number): number
-  localPortOf(row: number): number
-  remoteAddressOf(row: number): number
-  remotePortOf(row: number): number
-}

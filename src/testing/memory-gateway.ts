@@ -5,6 +5,7 @@
 import { numberOfZone } from '../attachment.js'
 import { DataPlane } from '../data-plane.js'
 import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
+import type { LocalDelivery } from '../local-delivery.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -17,8 +18,11 @@ import { Origin, type PrefixRoutes, type RouteInfo, RouteType, Scope, Table } fr
 import { emptyRuleset, restoreRuleset } from '../policy/iptables/index.js'
 import type { Ruleset } from '../policy/model.js'
 import { ruleMessages } from '../policy-protocol.js'
+import type { Slab } from '../stack/batch.js'
 import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
+import type { Arrival } from '../stack/sockets/network.js'
+import { SocketTable } from '../stack/sockets/socket-table.js'
 import { parseIpv4 } from '../stack/wire/address.js'
 import { allocateStats, dropsByName } from '../stats.js'
 import type { DeadFlows, PortRange, WanSettings } from '../worker-protocol.js'
@@ -67,8 +71,17 @@ export interface MemoryGatewayOptions {
   wanOffloads?: Offloads
   /** The WAN needs Ethernet addresses of its neighbours: `asked` collects the questions. Default false. */
   neighbours?: boolean
+  /** It has sockets, at most so many: `sockets` is their table, `delivered` what they got. Default 0: none. */
+  sockets?: number
   /** Start of the deterministic random numbers. */
   seed?: number
+}
+
+/** A packet that was delivered to the gateway's own sockets. */
+export interface Delivered extends Readonly<Arrival> {
+  readonly bytes: Uint8Array
+  /** Zone that it came in by. */
+  readonly zone: number
 }
 
 /** Numbers that look random and are the same each time (xorshift32). */
@@ -146,6 +159,9 @@ export class MemoryGateway {
   readonly eventRing = createEventRing(1024)
   /** Where the data plane writes what rules log; for a RuleLogReader. */
   readonly logRing = createLogRing(LOG_RING_MIN)
+  /** The gateway's own sockets; null: it has none. */
+  readonly sockets: SocketTable | null
+  readonly #delivered: Delivered[] = []
   /** Milliseconds. */
   #now = 1_000_000
   #ruleset = emptyRuleset()
@@ -158,6 +174,8 @@ export class MemoryGateway {
     this.wans = wans.map(({ offloads }, index) => new MemoryDevice({ name: `wan${index}`, offloads: offloads ?? NO_OFFLOADS }))
     this.askedAt = wans.map(() => [])
     const behaviour = behaviourOf(options)
+    const { sockets = 0 } = options
+    this.sockets = sockets === 0 ? null : new SocketTable(SocketTable.allocate(sockets))
     this.plane = new DataPlane(
       {
         table: allocateFlowTable(behaviour.limits.flows),
@@ -169,6 +187,7 @@ export class MemoryGateway {
         behaviour,
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp ?? true,
+        sockets: this.sockets,
         ...(options.deadFlows === undefined ? {} : { deadFlows: options.deadFlows }),
         lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
       },
@@ -181,11 +200,26 @@ export class MemoryGateway {
           this.askedAt[index]!.push(neighbour)
         },
         random: seededRandom(options.seed ?? 1),
+        ...(this.sockets === null ? {} : { openDelivery: (slab: Slab) => this.#openDelivery(slab) }),
       },
     )
     this.#wanSettings = wans.map(settingsOf)
     this.#route()
     this.plane.pipeline.tick(this.#now)
+  }
+
+  #openDelivery({ bytes }: Slab): LocalDelivery {
+    return {
+      deliver: ({ at, length }, { zone }, arrival) => {
+        this.#delivered.push({ bytes: bytes.slice(at, at + length), zone, ...arrival })
+        return 0
+      },
+    }
+  }
+
+  /** What the gateway's own sockets got since the last call. */
+  toSelf(): Delivered[] {
+    return this.#delivered.splice(0)
   }
 
   /** A WAN changes: its addresses, routes, MTU or state. */
