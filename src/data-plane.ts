@@ -2,7 +2,7 @@
  * Puts the pipeline together from the settings that the main thread sends: memory, devices, tables. The worker's loop is in
  * worker.ts, the path of a packet in pipeline.ts.
  */
-import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN, zoneOfNumber } from './attachment.js'
 import { closeAddresses } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { AddressPool } from './nat/address-pool.js'
@@ -40,6 +40,7 @@ import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
 import { OwnFlows } from './own-flows.js'
+import { OwnSockets } from './own-sockets.js'
 import { OwnTraffic } from './own-traffic.js'
 import { Pipeline } from './pipeline.js'
 import { OutsidePorts } from './outside-ports.js'
@@ -178,7 +179,6 @@ export class DataPlane {
 
     const scratch = new Scratch(scratchRegion)
     this.table = new FlowTable(settings.table, devices.random.next())
-    this.localFlows = new LocalFlows(this.table)
     this.#ports = new PortPool(portsOf(settings.ports))
     const lan = new Attachment({
       zone: ZONE_LAN, slab, region: lanRegion, scratch, device: devices.lan(slab, lanExtra),
@@ -201,10 +201,11 @@ export class DataPlane {
     const clock = new Clock()
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
     const idle = timeoutColumn(timeouts)
+    const sockets = settings.sockets == null ? null : new OwnSockets(settings.sockets, slab.view, this.table, (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0)
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
       seed: settings.policy?.seed ?? devices.random.next(),
-      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
+      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length, sockets }),
     })
     this.tracing = new Tracing({ view: slab.view, table: this.table, attachments, rules: this.policy.evaluator })
     const { tracing } = this
@@ -263,13 +264,14 @@ export class DataPlane {
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
+    if (sockets !== null) this.#chooser.isConnected = (packet, remote, remotePort, own, ownPort) => sockets.isTaken(packet, remote, remotePort, own, ownPort)
+    const tracker = new Tracker(this.table, nat.tcp, idle)
+    this.localFlows = new LocalFlows(slab, this.table, tracker, clock)
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
     const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
-    const sockets = settings.sockets ?? null
-    const tracker = new Tracker(this.table, nat.tcp, idle)
-    const flows = new OwnFlows({ slab, clock, attachments, hooks, table: this.table, local: this.localFlows, opener, tracker })
+    const flows = new OwnFlows({ clock, attachments, hooks, table: this.table, local: this.localFlows, opener })
     this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
-      slab, clock, hooks, routing, sockets: sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
     })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
@@ -285,7 +287,8 @@ export class DataPlane {
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      tracker,
+      tracker, sockets, delivery,
+      localFlows: this.localFlows,
       timeouts: idle,
       refusal: limits.refusal,
       verifiesSums: nat.verifyChecksums,

@@ -4,25 +4,19 @@
  */
 import { type Attachment, ZONE_SELF } from './attachment.js'
 import type { Clock } from './clock.js'
-import { setTtl } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import type { LocalFlows } from './local-flows.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from './nat/flow-table.js'
 import type { FlowOpener, Rewrite } from './nat/open-flow.js'
-import type { Tracker } from './nat/track.js'
-import { translate } from './nat/translate.js'
-import type { Slab } from './stack/batch.js'
 import { hasPorts, type Packet } from './stack/parse.js'
 
 export interface OwnFlowsParts {
-  readonly slab: Slab
   readonly clock: Clock
   readonly attachments: readonly Attachment[]
   readonly hooks: Hooks
   readonly table: FlowTable
   readonly local: LocalFlows
   readonly opener: FlowOpener
-  readonly tracker: Tracker
 }
 
 export class OwnFlows {
@@ -73,15 +67,8 @@ export class OwnFlows {
     return side
   }
 
-  /** Tracks and translates a packet of a flow. Returns 0 or a drop code. */
-  translate(packet: Packet, side: number): number {
-    const { slab, clock, table, tracker } = this.#parts
-    const verdict = tracker.track(slab.view, packet, side, clock.second)
-    if (verdict > 0) return verdict
-    // The translator takes one off, as from what is forwarded.
-    setTtl(slab.view, packet, packet.ttl + 1)
-    translate(slab.view, packet, table, side)
-    if (verdict < 0) table.close(side >> 1)
-    return 0
+  /** Counts and translates a packet of a flow. Returns 0 or a drop code. */
+  pass(packet: Packet, side: number): number {
+    return this.#parts.local.pass(packet, side)
   }
 }

@@ -54,8 +54,8 @@ export interface OwnTrafficParts {
   readonly stats: Float64Array
 }
 
-/** In place of a side: of no flow. */
-const NO_SIDE = -1
+/** In place of the port that a packet was sent to: it has come there. */
+const NO_PORT = -1
 /** Number of the interface that packets of this host to itself come by. */
 const LOOPBACK = 1
 /** Bytes of a packet that does not leave the host. */
@@ -112,7 +112,7 @@ export class OwnTraffic {
   readonly #told: ToldPaths
   readonly #packet = new Packet()
   #identification = 0
-  readonly #arrival: Arrival = { socket: NO_SOCKET, originalAddress: 0, originalPort: -1, interface: LOOPBACK, mark: 0 }
+  readonly #arrival: Arrival = { socket: NO_SOCKET, originalAddress: 0, originalPort: NO_PORT, interface: LOOPBACK, mark: 0 }
   /** The way of the packet in hand; null: it stays here. */
   #to: Attachment | null = null
 
@@ -227,15 +227,13 @@ export class OwnTraffic {
   }
 
   #leaveTranslated(packet: Packet, side: number, socket: number): number {
-    const { view } = this.#slab
-    const { source } = packet
+    const { source, destination, ports } = packet
     const to = this.#to
-    const stopped = this.#flows.translate(packet, side)
+    const stopped = this.#flows.pass(packet, side)
     if (stopped !== 0) return stopped
-    if (to === null) return this.#loopBack(packet, side)
-    const mtu = to.mtu
-    this.#tell(socket, source, mtu)
-    return this.#push(packet, to, to.linkTo(ipv4.destination(view, packet.at)), mtu, socket)
+    if (to === null) return this.#flows.isRedirected(side) ? this.#loopBack(packet, destination, ports & 0xffff) : this.#loopBack(packet)
+    this.#tell(socket, source, to.mtu)
+    return this.#push(packet, to, to.linkTo(packet.destination), to.mtu, socket)
   }
 
   /** Looks at the routes. Returns 0 or a drop code. */
@@ -279,18 +277,15 @@ export class OwnTraffic {
 
   #leave(packet: Packet, socket: number): number {
     const to = this.#to
-    return to === null ? this.#loopBack(packet, NO_SIDE) : this.#push(packet, to, this.#routing.link, this.#routing.mtu, socket)
+    return to === null ? this.#loopBack(packet) : this.#push(packet, to, this.#routing.link, this.#routing.mtu, socket)
   }
 
-  /** Hands a packet to the socket here that it is for. @param side of its flow, or NO_SIDE */
-  #loopBack(packet: Packet, side: number): number {
+  /** Hands a packet to the socket here that it is for. @param address, @param port where it was sent to, if NAT has changed that */
+  #loopBack(packet: Packet, address = 0, port = NO_PORT): number {
     const arrival = this.#arrival
     arrival.mark = this.#hooks.mark
-    arrival.originalPort = -1
-    if (side >= 0 && this.#flows.isRedirected(side)) {
-      arrival.originalAddress = packet.destination
-      arrival.originalPort = packet.ports & 0xffff
-    }
+    arrival.originalAddress = address
+    arrival.originalPort = port
     return this.#delivery.deliver(packet, null, arrival)
   }
 

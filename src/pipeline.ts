@@ -8,6 +8,8 @@
  *                                     └─ miss ─► admission ─► open ────────┴─► forward: TTL, MTU, next hop, track,
  *                                                                               translate ─► push ─► send
  *
+ * A flow that ends at a socket of the gateway's, and packets for such a socket that belong to none, leave that picture for local-path.ts.
+ *
  * Admission (admission.ts) says what may open a flow: what comes from the LAN, outwards or back into the LAN (hairpin); what
  * comes from the WAN to a forwarded port or to a mapping that admits its sender. Rules are met at the hooks (hooks/hooks.ts): when
  * a flow opens (new-flows.ts), and again by packets of a side whose decision is not of this epoch (known-flows.ts).
@@ -26,8 +28,9 @@ import { FragmentPath, type FragmentPathParts } from './fragment-path.js'
 import { setTtl, TTL_MAX } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import { KnownFlows, type KnownFlowsParts } from './known-flows.js'
+import { LocalPath, type LocalPathParts } from './local-path.js'
 import { expire } from './nat/expire.js'
-import { type FlowTable, SIDE_HOP, SIDE_WORDS } from './nat/flow-table.js'
+import { type FlowTable, SIDE_HOP, SIDE_WORDS, ZONE_SELF } from './nat/flow-table.js'
 import type { Hairpins } from './nat/hairpins.js'
 import { OWN_IDENTIFICATION, setIdentification } from './nat/identification.js'
 import type { RoomMaker } from './nat/make-room.js'
@@ -52,7 +55,7 @@ import type { Tracing } from './trace/tracing.js'
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
 const EXPIRE_BUDGET = 512
 
-export interface PipelineParts extends FragmentPathParts, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths'> {
+export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths' | 'local'>, LocalPathParts {
   readonly lan: Attachment
   /** In the order of their zones. */
   readonly wans: readonly Attachment[]
@@ -88,6 +91,7 @@ export class Pipeline {
   readonly #knocks
   readonly #own: OwnTraffic | null
   readonly #paths: PathCheck
+  readonly #local: LocalPath
   readonly #known: KnownFlows
   readonly #new: NewFlows
   readonly #errors: ErrorPath
@@ -132,14 +136,18 @@ export class Pipeline {
     this.#stats = parts.stats
     const paths = new PathCheck(parts.slab, parts.reports)
     this.#paths = paths
+    const local = new LocalPath(parts, (packet, from) => this.#new.passUntracked(packet, from))
+    this.#local = local
     this.#known = new KnownFlows({ ...parts, paths }, {
       reopen: (packet, from, isTracked) => this.#new.receive(packet, from, isTracked),
       passUntracked: (packet, from) => this.#new.passUntracked(packet, from),
+      intercept: (packet, from) => this.#new.intercept(packet, from),
+      receiveLocal: (packet, from) => this.#new.receiveLocal(packet, from),
     })
-    this.#new = new NewFlows({ ...parts, paths }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
-    this.#errors = new ErrorPath(parts)
-    this.explainer = new Explainer({ ...parts, paths }, this.#known, this.#new)
-    this.#fragments = new FragmentPath(parts, {
+    this.#new = new NewFlows({ ...parts, paths, local }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
+    this.#errors = new ErrorPath({ ...parts, local })
+    this.explainer = new Explainer({ ...parts, paths, local }, this.#known, this.#new)
+    this.#fragments = new FragmentPath({ ...parts, local }, {
       whole: (packet, from) => this.#whole(packet, from),
       forward: (packet, side, from) => {
         this.#tracing.flow(side)
@@ -260,7 +268,9 @@ export class Pipeline {
   /** Sends a packet of a flow on its way. */
   #forward(packet: Packet, side: number, from: Attachment): number {
     const { table } = this
-    const to = this.#attachments[table.egressOf(side)]!
+    const zone = table.egressOf(side)
+    if (zone === ZONE_SELF) return this.#local.receive(packet, side, from)
+    const to = this.#attachments[zone]!
     let link = table.sides[side * SIDE_WORDS + SIDE_HOP]!
     let { mtu } = to
     if ((link & EPOCH_MASK) === this.#epoch.value && (packet.tcpFlags & this.#hooks.watchedFlags) === 0) link >>>= 16

@@ -24,13 +24,14 @@ import { FLOW_MARK, FLOW_WORDS, type FlowTable, SIDE_HOP, SIDE_PORTS, SIDE_SOURC
 import type { PolicyPlane } from '../policy-plane.js'
 import type { HookEnvironment } from './environment.js'
 import {
-  ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type Outcome, PacketMeta, PART_FILTER, PART_MANGLE, PART_NAT, PART_RAW, REJECT, TPROXY,
+  ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, NO_SOCKET as NO_SOCKET_VERDICT, type Outcome, PacketMeta, PART_FILTER, PART_MANGLE, PART_NAT, PART_RAW, REJECT, TPROXY,
 } from '../policy/engine/index.js'
 import { type HookName, HOOK_NAMES, type RejectKind, STATE } from '../policy/model.js'
 import type { Reports } from '../reports.js'
 import type { Slab } from '../stack/batch.js'
 import { clampMss, MSS_OVERHEAD } from '../stack/mss.js'
 import { LATER_FRAGMENT, Packet, parse } from '../stack/parse.js'
+import { NO_SOCKET } from '../stack/sockets/network.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
@@ -137,6 +138,11 @@ export class Hooks {
     return this.#outcome.notrack
   }
 
+  /** Row of the socket that TPROXY gave the packet in hand to, or NO_SOCKET. */
+  get socket(): number {
+    return this.isIdle ? NO_SOCKET : this.#outcome.socket
+  }
+
   /** What routing has to know of the packet in hand, beside its header. */
   get mark(): number {
     return this.isIdle ? this.#arrivalMark : this.#outcome.mark
@@ -153,10 +159,10 @@ export class Hooks {
     this.#arrivalMark = 0
   }
 
-  /** A packet of no flow. @param canOpen it may open one */
-  meetNew(packet: Packet, canOpen: boolean): void {
+  /** A packet of no flow. @param state of STATE: NEW if it may open one, what its socket knows it as, or INVALID */
+  meetNew(packet: Packet, state: number): void {
     this.#begin(packet, -1)
-    describeNoFlow(packet, this.#meta, canOpen ? STATE.NEW : STATE.INVALID)
+    describeNoFlow(packet, this.#meta, state)
   }
 
   /** A packet of a known flow. */
@@ -217,10 +223,16 @@ export class Hooks {
     if (meta.hasPorts && packet.protocol !== ipv4.PROTOCOL_ICMP) meta.destinationPort = sides[to + SIDE_PORTS]! >>> 16
   }
 
-  /** INPUT. */
-  local(packet: Packet, from: Attachment): number {
-    this.#run(INPUT, AFTER_TRACKING, packet, from, null)
+  /** INPUT. @param side of its flow; -1 for one that opens a flow, or has none */
+  local(packet: Packet, from: Attachment, side = -1): number {
+    if (side >= 0) this.#redirectKnown(packet, side)
+    const outcome = this.#run(INPUT, AFTER_TRACKING, packet, from, null)
+    if (outcome.nat !== null) {
+      this.source.fill(outcome.nat, packet, this.#meta.destination)
+      outcome.nat = null
+    }
     this.#applyTos(packet)
+    if (outcome.ttl !== packet.ttl) setTtl(this.#slab.view, packet, outcome.ttl)
     return this.#judge(packet, from)
   }
 
@@ -378,7 +390,8 @@ export class Hooks {
   #judge(packet: Packet, from: Attachment): number {
     switch (this.#outcome.verdict) {
       case ACCEPT: return 0
-      case TPROXY: return Drop['no-socket']
+      case TPROXY: return 0
+      case NO_SOCKET_VERDICT: return Drop['no-socket']
       case REJECT:
         this.#reports.reject(packet, from, this.#outcome.rejectKind)
         return Drop['rule-rejected']

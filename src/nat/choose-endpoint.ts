@@ -22,7 +22,7 @@ import { PROTOCOL_ICMP } from '../stack/wire/ipv4.js'
 import type { AddressPool } from './address-pool.js'
 import { isShared, SELECT_PRESERVE, SELECT_SEQUENTIAL, selectionOf } from './behaviour.js'
 import type { DeterministicPlan } from './deterministic.js'
-import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS, ZONE_SELF } from './flow-table.js'
 import type { Forwards } from './forwards.js'
 import type { Mappings } from './mappings.js'
 import type { PortBlocks } from './port-blocks.js'
@@ -94,6 +94,8 @@ export class EndpointChooser {
   readonly #cursors = new PortCursors()
   readonly #exhaustedKeys = new Int32Array(EXHAUSTED_SLOTS)
   readonly #exhaustedAt = new Int32Array(EXHAUSTED_SLOTS).fill(-1)
+  /** Whether the gateway itself has a connection with these ends, that this packet does not belong to. */
+  isConnected: (packet: Packet, remote: number, remotePort: number, own: number, ownPort: number) => boolean = () => false
   // The flow under construction, for #isFree.
   #packet!: Packet
   #rewrite!: Rewrite
@@ -141,9 +143,10 @@ export class EndpointChooser {
     this.#offered = port
   }
 
-  /** Whether the reply key that a flow with this outside port would have is another flow's. */
-  isTaken({ protocol }: Packet, { source, destination, destinationPort, egress }: Rewrite, port: number): boolean {
-    return this.#table.find(destination, source, (destinationPort << 16) | port, protocol | (egress << 8)) >= 0
+  /** Whether the reply key that a flow with this outside port would have is another flow's, or a connection's of the gateway itself. */
+  isTaken(packet: Packet, { source, destination, destinationPort, egress }: Rewrite, port: number): boolean {
+    if (this.#table.find(destination, source, (destinationPort << 16) | port, packet.protocol | (egress << 8)) >= 0) return true
+    return egress === ZONE_SELF && this.isConnected(packet, source, port, destination, destinationPort)
   }
 
   /**
