@@ -58,6 +58,8 @@ export interface OwnTrafficParts {
 const NO_PORT = -1
 /** Number of the interface that packets of this host to itself come by. */
 const LOOPBACK = 1
+/** 127.0.0.0/8 is here, whatever routes say. */
+const LOOPBACK_NET = 127
 /** Bytes of a packet that does not leave the host. */
 const LOOPBACK_MTU = 65535
 
@@ -239,6 +241,11 @@ export class OwnTraffic {
   /** Looks at the routes. Returns 0 or a drop code. */
   #route(packet: Packet, source: number, destination: number, port: number, mark: number, device: number): number {
     const routing = this.#routing
+    if (destination >>> 24 === LOOPBACK_NET) {
+      this.#to = null
+      routing.result.source = 0
+      return 0
+    }
     const drop = routing.findOwn(packet, source, destination, port, mark, device)
     this.#to = drop === 0 ? routing.to : null
     return drop === Drop['to-gateway'] && routing.result.type === RouteType.local ? 0 : drop
