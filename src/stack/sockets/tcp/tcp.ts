@@ -4,11 +4,11 @@ import { WHOLE } from '../../parse.js'
 import type { Slab } from '../../batch.js'
 import { isSumRight } from '../../verify.js'
 import * as ipv4 from '../../wire/ipv4.js'
-import * as tcp from '../../wire/tcp.js'
 import { canBind } from '../bind.js'
 import type { Arrival } from '../network.js'
 import { errnoCode, socketError } from '../socket-error.js'
 import { NO_SOCKET } from '../network.js'
+import type { QuotedError } from '../quoted-error.js'
 import { SOCKET_FLAG, type SocketRow } from '../socket-table.js'
 import { arrive } from './arrive.js'
 import { abort, fail } from './close.js'
@@ -242,23 +242,11 @@ export class Tcp {
     else connection.softError = code
   }
 
-  /**
-   * An ICMP error about one of our segments.
-   * @param quote address of the IPv4 header that it quotes
-   * @param length bytes that are there of the quoted datagram
-   * @param mtu of 3/4, else 0
-   */
-  icmpError(view: DataView, quote: number, length: number, type: number, code: number, mtu: number): void {
-    const header = ipv4.headerLength(view, quote)
-    // Ports and sequence number are needed: eight bytes, which every error quotes.
-    if (length < header + 8) return
-    const at = quote + header
-    const source = ipv4.source(view, quote)
-    const row = this.#core.table.findConnected(
-      ipv4.PROTOCOL_TCP, ipv4.destination(view, quote), tcp.destinationPort(view, at), source, tcp.sourcePort(view, at), 0,
-    )
+  /** An ICMP error about one of our segments. */
+  icmpError({ localAddress, localPort, remoteAddress, remotePort, type, code, sequence, length, mtu }: QuotedError): void {
+    const row = this.#core.table.findConnected(ipv4.PROTOCOL_TCP, remoteAddress, remotePort, localAddress, localPort, 0)
     const connection = row < 0 ? undefined : this.#core.owners[row]
-    if (connection instanceof Connection) takeError(connection, type, code, tcp.sequence(view, at), ipv4.totalLength(view, quote), mtu)
+    if (connection instanceof Connection) takeError(connection, type, code, sequence, length, mtu)
   }
 
   /** All of them. Connections in TIME_WAIT are rows of the socket table and nothing more. */
