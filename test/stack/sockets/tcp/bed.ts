@@ -62,8 +62,12 @@ export class Bed {
   }
 
   connect(peer: Puppet, options: Partial<TcpConnectOptions> & { isReading?: boolean } = {}): User {
+    return this.connectTo(peer.address, peer.port, options)
+  }
+
+  connectTo(address: string, port: number, options: Partial<TcpConnectOptions> & { isReading?: boolean } = {}): User {
     const { isReading = true, ...rest } = options
-    const user = new User(this.stack.tcp.connect({ address: ip(peer.address), port: peer.port, ...rest }), isReading)
+    const user = new User(this.stack.tcp.connect({ address: ip(address), port, ...rest }), isReading)
     this.network.tell()
     return user
   }

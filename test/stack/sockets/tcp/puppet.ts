@@ -64,6 +64,15 @@ export interface SendOptions {
   readonly packet?: Partial<PacketOptions>
 }
 
+export interface IcmpSendOptions {
+  readonly mtu?: number
+  /** Whose error it is; default the puppet's own. */
+  readonly from?: string
+  /** Bytes of the packet that are quoted, at most. */
+  readonly quoteLength?: number
+  readonly corrupt?: 'header' | 'transport'
+}
+
 export interface Incoming {
   readonly bytes: Uint8Array
   readonly vnet?: Partial<VnetHeader>
@@ -144,6 +153,11 @@ export class Puppet {
     return this.segments().map(({ text }) => text)
   }
 
+  /** How many segments came since. */
+  get pending(): number {
+    return this.#segments.length
+  }
+
   /** The same as objects. */
   segments(): Segment[] {
     this.#host.network.tell()
@@ -171,6 +185,12 @@ export class Puppet {
   /** Sends several before the stack can answer. */
   sendAll(...segments: readonly (readonly [letters: string, options?: SendOptions])[]): this {
     this.#host.network.receive(segments.map(([letters, options]) => this.build(letters, options)))
+    return this
+  }
+
+  /** Gives the stack a packet as it stands. */
+  inject(packet: Incoming): this {
+    this.#host.network.receive([packet])
     return this
   }
 
@@ -214,10 +234,16 @@ export class Puppet {
     return answer
   }
 
-  /** Answers the SYN of a connection that the stack opens. @returns that SYN */
-  accept(options: SendOptions = {}): Segment {
+  /** Takes the SYN that the stack opens a connection with. */
+  syn(): Segment {
     const syn = this.segment()
     if (syn.text !== 'S 0') throw new Error(`${syn.text} instead of S 0`)
+    return syn
+  }
+
+  /** Answers the SYN of a connection that the stack opens. @returns that SYN */
+  accept(options: SendOptions = {}): Segment {
+    const syn = this.syn()
     this.send('SA', options)
     const answer = this.segment()
     if (answer.text !== 'A 1 ack 1') throw new Error(`${answer.text} instead of A 1 ack 1`)
@@ -225,9 +251,32 @@ export class Puppet {
   }
 
   /** Sends an ICMP error about a packet of the stack. */
-  icmp(type: number, code: number, quote: Segment | Uint8Array, { mtu = 0, from = this.address, quoteLength = 548 } = {}): this {
+  icmp(type: number, code: number, quote: Segment | Uint8Array, { mtu = 0, from = this.address, quoteLength = 548, corrupt }: IcmpSendOptions = {}): this {
     const about = quote instanceof Segment ? quote.bytes : quote
-    this.#host.network.receive([{ bytes: buildIcmpError({ source: from, destination: this.stackAddress, type, code, quote: about, mtu, quoteLength }) }])
+    this.#host.network.receive([{ bytes: buildIcmpError({ source: from, destination: this.stackAddress, type, code, quote: about, mtu, quoteLength, ...(corrupt === undefined ? {} : { corrupt }) }) }])
     return this
   }
+}
+
+/** What a puppet needs of a bed to let time pass. */
+interface Waiting {
+  advance(milliseconds: number): unknown
+}
+
+/** Sends data, in order, until the stack's window is 0. Its user must not read. @returns bytes sent */
+export const fillWindow = (bed: Waiting, peer: Puppet, { size = 1460, shift = 0 } = {}): number => {
+  const before = peer.seq
+  peer.send('A', { data: 1 })
+  for (let turns = 0; turns < 100_000; turns++) {
+    let last = peer.segments().at(-1)
+    if (last === undefined || last.ack < peer.seq) {
+      bed.advance(500)
+      last = peer.segments().at(-1) ?? last
+    }
+    if (last === undefined || last.ack !== peer.seq) throw new Error(`${last?.toString() ?? 'nothing'} was sent, not an ACK of ${peer.seq}`)
+    const room = last.window << shift
+    if (room === 0) return peer.seq - before
+    peer.send('A', { data: Math.min(size, room) })
+  }
+  throw new Error('the window never closes')
 }

@@ -47,6 +47,14 @@ export class User implements TcpEvents {
     return this.endpoint.write(typeof data === 'string' ? new TextEncoder().encode(data) : data)
   }
 
+  shutdown(): void {
+    this.endpoint.shutdown()
+  }
+
+  close(): void {
+    this.endpoint.close()
+  }
+
   onConnect(): void {
     this.events.push('connect')
   }
