@@ -197,7 +197,7 @@ export const SECTIONS: readonly Section[] = [
       row('FRG-7', 'D', 'the receiver gets one datagram, of fragments no larger than they came'),
       row('FRG-8', 'M', 'fragmenting: 8-byte units, nested offsets, options by copy bit, few pieces'),
       row('PMTU-1', 'M', 'a datagram of 68 bytes passes everywhere'),
-      row('PMTU-2', 'S', 'own TCP reacts to 3/4', 'Not yet: tsnat has no TCP of its own. Hosts react to the 3/4 that it sends and translates.'),
+      row('PMTU-2', 'S', 'own TCP reacts to 3/4'),
       row('PMTU-3', 'O', 'the MSS is lowered, never raised, in SYN and SYN-ACK only'),
     ],
   },

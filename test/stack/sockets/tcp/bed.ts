@@ -1,6 +1,7 @@
 /** A stack over a memory network, with a clock that stands still until it is moved, and the puppets that it talks to. */
 import { Stack } from '../../../../src/stack/sockets/stack.js'
-import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../../../../src/stack/sockets/tcp/tcp.js'
+import type { TcpSettings } from '../../../../src/stack/sockets/tcp/settings.js'
+import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../../../../src/stack/sockets/node/host.js'
 import * as ipv4 from '../../../../src/stack/wire/ipv4.js'
 import * as tcp from '../../../../src/stack/wire/tcp.js'
 import { seededRandom } from '../../../../src/testing/memory-gateway.js'
@@ -17,6 +18,7 @@ export interface BedOptions extends MemoryNetworkOptions {
   readonly secret?: Uint8Array
   /** Sockets at most. */
   readonly capacity?: number
+  readonly tcp?: Partial<TcpSettings>
 }
 
 export interface Listening {
@@ -33,15 +35,20 @@ export class Bed {
   #now: number
   readonly #puppets: Puppet[] = []
 
-  constructor({ now = 1_000_000, seed = 1, secret = new Uint8Array(16).fill(7), capacity = 1024, ...options }: BedOptions = {}) {
+  constructor({ now = 1_000_000, seed = 1, secret = new Uint8Array(16).fill(7), capacity = 1024, tcp: settings = {}, ...options }: BedOptions = {}) {
     this.network = new MemoryNetwork(options)
     this.#now = now
-    this.stack = new Stack({ network: this.network, now, random: seededRandom(seed), secret, capacity })
+    this.stack = new Stack({ network: this.network, now, random: seededRandom(seed), secret, capacity, tcp: settings, answersPings: true })
     this.network.onSend = (handed) => this.#sent(handed)
   }
 
   get now(): number {
     return this.#now
+  }
+
+  /** How many the stack has, listeners too. */
+  get sockets(): number {
+    return this.stack.table.count
   }
 
   puppet(options: PuppetOptions = {}): Puppet {

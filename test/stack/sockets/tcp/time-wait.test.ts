@@ -162,7 +162,7 @@ describe('the states before TIME_WAIT', () => {
     peer.send('A')
     bed.advance(600_000)
     expect(user.events).toContain('close')
-    expect([...bed.stack.sockets()].length).toBe(1)
+    expect(bed.sockets).toBe(1)
     peer.send('FA')
     expect(peer.sent()).toEqual(['R 2'])
   })
