@@ -64,6 +64,7 @@ export const SECTIONS: readonly Section[] = [
       row('TCP-12', 'M', 'sequence numbers and SACK stay in step; what is out of window changes no state'),
       row('TCP-13', 'M', 'window scale, SACK and timestamp options stay as they are'),
       row('TCP-14', 'O', 'TIME_WAIT: the last acknowledgment can be repeated; a new SYN opens again'),
+      row('SEC-5', 'D', 'RFC 5961: a challenge acknowledgment passes after an inexact RST, and the exact RST after it'),
     ],
   },
   {
