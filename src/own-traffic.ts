@@ -209,7 +209,7 @@ export class OwnTraffic {
 
   #routeAgain(packet: Packet, destination: number, port: number, device: number, isMovable: boolean): number {
     const refused = this.#route(packet, packet.source, destination, port, this.#hooks.mark, device)
-    if (refused === 0 && isMovable) this.#choose(packet, destination)
+    if (refused === 0 && isMovable && this.#to !== null) this.#choose(packet, destination)
     return refused
   }
 
