@@ -93,8 +93,6 @@ export class ErrorPath {
     packet.ttl++
     translateError(this.#slab, packet, this.#table, side)
     packet.ttl--
-    packet.source = ipv4.source(this.#slab.view, packet.at)
-    packet.destination = ipv4.destination(this.#slab.view, packet.at)
     return this.#local.deliver(packet, from, NO_SOCKET)
   }
 

@@ -5,12 +5,11 @@
  */
 import type { Clock } from './clock.js'
 import { setTtl } from './hooks/changes.js'
-import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS, ZONE_SELF } from './nat/flow-table.js'
+import { type FlowTable, ZONE_SELF } from './nat/flow-table.js'
 import type { Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import type { Slab } from './stack/batch.js'
-import { LATER_FRAGMENT, type Packet } from './stack/parse.js'
-import * as ipv4 from './stack/wire/ipv4.js'
+import type { Packet } from './stack/parse.js'
 
 export class LocalFlows {
   readonly #slab: Slab
@@ -34,7 +33,7 @@ export class LocalFlows {
   }
 
   /**
-   * Counts a packet on its side, and gives it the ends that the other side knows; its TTL stays. To be called when rules have let it pass.
+   * Counts a packet on its side, and gives it the ends that the other side knows, in the slab; its TTL stays. To be called when rules have let it pass.
    * Returns 0 or a drop code. The flow may have ended with it.
    */
   pass(packet: Packet, side: number): number {
@@ -51,12 +50,6 @@ export class LocalFlows {
     const { ttl } = packet
     setTtl(view, packet, ttl + 1)
     translate(view, packet, this.#table, side)
-    const { sides } = this.#table
-    const to = (side ^ 1) * SIDE_WORDS
     packet.ttl = ttl
-    packet.source = sides[to + SIDE_DESTINATION]!
-    packet.destination = sides[to + SIDE_SOURCE]!
-    const ports = sides[to + SIDE_PORTS]!
-    if (packet.fragment !== LATER_FRAGMENT) packet.ports = packet.protocol === ipv4.PROTOCOL_ICMP ? packet.ports : (ports << 16) | (ports >>> 16)
   }
 }
