@@ -6,10 +6,12 @@
 import type { Clock } from './clock.js'
 import { setTtl } from './hooks/changes.js'
 import { type FlowTable, ZONE_SELF } from './nat/flow-table.js'
+import { findQuoted, translateError } from './nat/icmp-error.js'
 import type { Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import type { Slab } from './stack/batch.js'
 import type { Packet } from './stack/parse.js'
+import * as icmp4 from './stack/wire/icmp4.js'
 
 export class LocalFlows {
   readonly #slab: Slab
@@ -25,10 +27,11 @@ export class LocalFlows {
   }
 
   /**
-   * The side that a packet of a socket belongs to, or -1: a reply of an odd one, of a flow that came from `table.egressOf(side)`. The
-   * packet's source must have been chosen.
+   * The side that a packet of a socket belongs to, or -1. It leaves by `table.egressOf(side)`. An odd side's are replies; an ICMP error
+   * belongs to the side on which an answer to what it quotes would. The packet's source must have been chosen.
    */
   findOwn(packet: Packet): number {
+    if (icmp4.isError(packet.icmpType)) return findQuoted(this.#slab.view, packet, this.#table, ZONE_SELF)
     return this.#table.find(packet.source, packet.destination, packet.ports, packet.protocol | (ZONE_SELF << 8))
   }
 
@@ -37,11 +40,22 @@ export class LocalFlows {
    * Returns 0 or a drop code. The flow may have ended with it.
    */
   pass(packet: Packet, side: number): number {
+    if (icmp4.isError(packet.icmpType)) {
+      this.translateError(packet, side)
+      return 0
+    }
     const verdict = this.#tracker.track(this.#slab.view, packet, side, this.#clock.second)
     if (verdict > 0) return verdict
     this.translate(packet, side)
     if (verdict < 0) this.#table.close(side >> 1)
     return 0
+  }
+
+  /** Gives an ICMP error about a packet of the other side the ends that are known there, and its quote; its TTL stays. */
+  translateError(packet: Packet, side: number): void {
+    packet.ttl++
+    translateError(this.#slab, packet, this.#table, side)
+    packet.ttl--
   }
 
   /** As `pass`, without counting. */

@@ -183,6 +183,15 @@ describe('ICMP errors', () => {
     expect([bytes.subarray(12, 16).join('.'), bytes.subarray(16, 20).join('.'), bytes[8], ends(bytes.slice(28))]).toEqual([A, G, 255, `${G}:1053 > ${A}:5000`])
   })
 
+  it('RDR-3: of a socket about what came to it quote what the client sent, in the name of where he sent it', () => {
+    const gateway = redirecting()
+    gateway.fromLan(buildUdp(DNS))
+    const quote = gateway.toSelf()[0]!.bytes
+    const sent = fromSocket(gateway, buildIcmpError({ source: G, destination: A, type: icmp4.UNREACHABLE, code: icmp4.CODE_PORT, quote, ttl: 64 }))!
+    expect(checkPacket(sent)).toEqual([])
+    expect([sent.subarray(12, 16).join('.'), sent.subarray(16, 20).join('.'), sent[8], ends(sent.slice(28))]).toEqual([P, A, 64, `${A}:5000 > ${P}:53`])
+  })
+
   it('SOM-2: about what a socket sent as it is reach it; others do not', () => {
     const gateway = gatewayWith('')
     open(gateway, { protocol: TCP, local: `${E}:40000`, remote: `${P}:80` })
