@@ -39,9 +39,13 @@ import type { OpenDelivery } from './local-delivery.js'
 import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
+import { OwnFlows } from './own-flows.js'
 import { OwnSockets } from './own-sockets.js'
+import { OwnTraffic } from './own-traffic.js'
 import { Pipeline } from './pipeline.js'
+import { OutsidePorts } from './outside-ports.js'
 import { PolicyPlane } from './policy-plane.js'
+import { RecentPeers } from './recent-peers.js'
 import { Reports } from './reports.js'
 import { Routing } from './routing.js'
 import { NeighbourTable } from './route/neighbours.js'
@@ -68,6 +72,8 @@ const SCRATCH_BYTES = 4 << 20
 const WAITING_BYTES = 1 << 20
 /** SYNs that nobody waits for. */
 const SYN_BYTES = 64 << 10
+/** Packets of the gateway's own sockets, in one turn. */
+const SOCKET_BYTES = 2 << 20
 /** Extra room, for devices that need some of the slab. */
 const EXTRA_BYTES = 16 << 20
 /** ICMP errors that may be sent at once. */
@@ -135,6 +141,8 @@ export class DataPlane {
   readonly tracing: Tracing
   /** Finds the flow of what a socket sends. */
   readonly localFlows: LocalFlows
+  /** Takes what the gateway's own sockets send; null without any. */
+  readonly own: OwnTraffic | null
   readonly #epoch = new Epoch()
   /** Of each WAN, as told last. */
   readonly #wanSettings: WanSettings[]
@@ -163,6 +171,7 @@ export class DataPlane {
     const fragmentRegion = region(limits.fragmentBytes)
     const waitingRegion = region(WAITING_BYTES)
     const synRegion = region(SYN_BYTES)
+    const socketRegion = region(devices.openDelivery === undefined ? 0 : SOCKET_BYTES)
     const lanExtra = region(EXTRA_BYTES)
     const wanExtras = settings.wans.map(() => region(EXTRA_BYTES))
     const slab = createSlab(end)
@@ -242,7 +251,9 @@ export class DataPlane {
     const plan = blockPlan(nat.ports, deterministic)
     this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
     if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
+    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({ sockets: settings.sockets, table: this.table, mappings: this.#mappings, forwards: this.#forwards })
     this.#chooser = new EndpointChooser({
+      others: outsidePorts,
       table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,
       blocks: this.blocks, deterministic, parity: nat.ports.parity,
       keepIdentifiers: settings.wans.every(({ ownedAddresses }) => ownedAddresses !== null), random: devices.random,
@@ -257,12 +268,18 @@ export class DataPlane {
     const tracker = new Tracker(this.table, nat.tcp, idle)
     this.localFlows = new LocalFlows(slab, this.table, tracker, clock)
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
+    const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
+    const flows = new OwnFlows({ clock, attachments, hooks, table: this.table, local: this.localFlows, opener })
+    this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
+      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+    })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, clock, stats, lan, wans, attachments,
       table: this.table,
       admission: this.#admission,
+      own: this.own,
       hooks, routing, tracing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue, tracing),
@@ -270,9 +287,8 @@ export class DataPlane {
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      tracker, sockets,
+      tracker, sockets, delivery,
       localFlows: this.localFlows,
-      delivery: devices.openDelivery?.(slab) ?? null,
       timeouts: idle,
       refusal: limits.refusal,
       verifiesSums: nat.verifyChecksums,

@@ -39,6 +39,7 @@ import type { Sources } from './nat/sources.js'
 import { closeUnused, hasPassed, type Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { NewFlows, type NewFlowsParts } from './new-flows.js'
+import { type OwnTraffic, HELD_OWN } from './own-traffic.js'
 import { PathCheck } from './path-check.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
@@ -63,6 +64,8 @@ export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<Kn
   readonly room: RoomMaker
   readonly rules: Rules
   readonly tracker: Tracker
+  /** What the gateway's own sockets send; null without any. */
+  readonly own: OwnTraffic | null
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   /** Drop what has a wrong transport checksum. */
@@ -86,6 +89,7 @@ export class Pipeline {
   readonly #tracing: Tracing
   readonly #events
   readonly #knocks
+  readonly #own: OwnTraffic | null
   readonly #paths: PathCheck
   readonly #local: LocalPath
   readonly #known: KnownFlows
@@ -121,6 +125,7 @@ export class Pipeline {
     this.#tracing = parts.tracing
     this.#events = parts.events
     this.#knocks = parts.knocks
+    this.#own = parts.own
     this.#identifications = parts.identifications
     this.#queue = parts.queue
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
@@ -200,13 +205,14 @@ export class Pipeline {
   }
 
   /** The Ethernet address of a next hop on a WAN is known, or will not be: lets the packets go that waited for it. */
-  releaseWaiting({ waiting }: Attachment, link: number): void {
+  releaseWaiting(wan: Attachment, link: number): void {
     const { held } = this.#queue
+    const { waiting } = wan
     if (waiting === null) return
     let block = waiting.takeAll(link)
     while (block !== NO_BLOCK) {
       const next = held.next(block)
-      this.#resume(block)
+      this.#resume(block, wan, link)
       this.flush()
       held.release(block)
       block = next
@@ -214,14 +220,15 @@ export class Pipeline {
   }
 
   /** Goes on with a packet that waited for its next hop. */
-  #resume(block: number): void {
+  #resume(block: number, wan: Attachment, link: number): void {
     const { held } = this.#queue
     const owner = held.ownerOf(block)
     const packet = this.#packet
     this.#identifications.decided = held.identificationOf(block)
     parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
     let drop = Drop['deleted']
-    if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
+    if (owner === HELD_OWN) drop = this.#own!.release(packet, wan, link, held.generationOf(block))
+    else if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
     else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) {
       const isFirst = !hasPassed(this.table, owner >> 1)
       this.#known.mtu = this.#attachments[this.table.egressOf(owner)]!.mtu

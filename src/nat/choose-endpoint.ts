@@ -67,6 +67,14 @@ export interface EndpointChooserParts {
    */
   readonly keepIdentifiers: boolean
   readonly random: RandomSource
+  /** Ports that somebody else has than flows; null: nobody. */
+  readonly others: OtherPorts | null
+}
+
+/** Outside ports that are none of a flow's. */
+export interface OtherPorts {
+  /** Whether a socket of the gateway has the port, so that no flow to this remote can have it. */
+  isSockets(protocol: number, address: number, port: number, remote: number, remotePort: number): boolean
 }
 
 export class EndpointChooser {
@@ -81,6 +89,7 @@ export class EndpointChooser {
   readonly #parity: boolean
   readonly #keepIdentifiers: boolean
   readonly #random: RandomSource
+  readonly #others: OtherPorts | null
   readonly #shared: SharedEndpoints
   readonly #cursors = new PortCursors()
   readonly #exhaustedKeys = new Int32Array(EXHAUSTED_SLOTS)
@@ -100,8 +109,9 @@ export class EndpointChooser {
   #offered = -1
   /** A port is free for an exclusive mapping when no mapping has it and it does not rest; and always only when the reply key is. */
   readonly #isFree = (port: number): boolean => {
-    const { source } = this.#rewrite
+    const { source, destination, destinationPort } = this.#rewrite
     const { protocol, source: inside, ports } = this.#packet
+    if (this.#others?.isSockets(protocol, source, port, destination, destinationPort) === true) return false
     if (this.#mappings.findOutside(source, port, protocol) >= 0 || this.#forwards.has(protocol, source, port)) return false
     if (!this.#isShared && !this.#hold.isFree(source, protocol, port, inside, ports >>> 16, this.#now)) return false
     return !this.isTaken(this.#packet, this.#rewrite, port)
@@ -119,6 +129,7 @@ export class EndpointChooser {
     this.#parity = parts.parity
     this.#keepIdentifiers = parts.keepIdentifiers
     this.#random = parts.random
+    this.#others = parts.others
     this.#shared = new SharedEndpoints(parts.table, parts.random.next())
   }
 

@@ -202,6 +202,20 @@ export class SocketTable {
     return found
   }
 
+  /**
+   * The next row after `after`, or the first after -1, that is not connected and has exactly this local end; -1 after the last. For the
+   * writing thread only.
+   */
+  nextAt(protocol: number, local: number, port: number, after: number): number {
+    const words = this.#words
+    let index = after === NONE ? words[this.#bucket(protocol, local, port, 0, 0)]! : words[this.#rows + after * ROW_WORDS + NEXT]!
+    for (; index !== NONE; index = words[this.#rows + index * ROW_WORDS + NEXT]!) {
+      const at = this.#rows + index * ROW_WORDS
+      if ((words[at + KIND]! & (CONNECTED | PROTOCOL_MASK)) === protocol && words[at + PORTS]! >>> 16 === port && words[at + LOCAL_ADDRESS] === local) break
+    }
+    return index
+  }
+
   /** A keyed hash of a packet's ends, uint32; the upper bits are the good ones. */
   flowHash(source: number, sourcePort: number, destination: number, destinationPort: number): number {
     return this.#hash(0, destination, destinationPort, source, sourcePort) >>> 0

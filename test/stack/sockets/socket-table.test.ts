@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { SOCKET_FLAG, SocketTable, type SocketRow } from '../../../src/stack/sockets/socket-table.js'
+import { SOCKET_FLAG, type SocketRow, SocketTable } from '../../../src/stack/sockets/socket-table.js'
 import { ip } from '../support.js'
+import { socketRow } from './support.js'
 
 const TCP = 6
 const UDP = 17
@@ -9,9 +10,7 @@ const { connected, listening, reusePort, timeWait, transparent } = SOCKET_FLAG
 const HERE = ip('10.0.0.1')
 const THERE = ip('198.51.100.10')
 
-const row = (over: Partial<SocketRow>): SocketRow => ({
-  protocol: UDP, flags: 0, localAddress: 0, localPort: 0, remoteAddress: 0, remotePort: 0, interface: 0, mark: 0, tos: 0, ...over,
-})
+const row = socketRow
 const tableOf = (...rows: readonly Partial<SocketRow>[]): SocketTable => {
   const table = new SocketTable(SocketTable.allocate(64))
   for (const one of rows) table.add(row(one))
@@ -242,6 +241,12 @@ describe('the table against an oracle that scores every row', () => {
           }
           for (let port = 1; port <= 3; port++) {
             const here = [...rows.values()].filter(({ row: one }) => one.protocol === protocol && one.localPort === port)
+            for (const address of addresses) {
+              const there: number[] = []
+              for (let index = table.nextAt(protocol, address, port, -1); index !== -1; index = table.nextAt(protocol, address, port, index)) there.push(index)
+              const isThere = ({ row: one }: Aged): boolean => one.localAddress === address && (one.flags & connected) === 0
+              expect(there.length).toBe(here.filter(isThere).length)
+            }
             expect(table.ports.bound(protocol, port)).toBe(here.filter(({ row: one }) => (one.flags & connected) === 0).length)
             expect(table.ports.connected(protocol, port)).toBe(here.filter(({ row: one }) => (one.flags & connected) !== 0).length)
           }
