@@ -5,13 +5,14 @@
  */
 import type { Clock } from './clock.js'
 import { setTtl } from './hooks/changes.js'
-import { type FlowTable, ZONE_SELF } from './nat/flow-table.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS, ZONE_SELF } from './nat/flow-table.js'
 import { findQuoted, translateError } from './nat/icmp-error.js'
 import type { Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import type { Slab } from './stack/batch.js'
-import type { Packet } from './stack/parse.js'
+import { hasPorts, LATER_FRAGMENT, type Packet } from './stack/parse.js'
 import * as icmp4 from './stack/wire/icmp4.js'
+import * as ipv4 from './stack/wire/ipv4.js'
 
 export class LocalFlows {
   readonly #slab: Slab
@@ -36,7 +37,7 @@ export class LocalFlows {
   }
 
   /**
-   * Counts a packet on its side, and gives it the ends that the other side knows, in the slab; its TTL stays. To be called when rules have let it pass.
+   * Counts a packet on its side, and gives it the ends that the other side knows, in the slab and in `packet`; its TTL stays. To be called when rules have let it pass.
    * Returns 0 or a drop code. The flow may have ended with it.
    */
   pass(packet: Packet, side: number): number {
@@ -56,6 +57,8 @@ export class LocalFlows {
     packet.ttl++
     translateError(this.#slab, packet, this.#table, side)
     packet.ttl--
+    packet.source = ipv4.source(this.#slab.view, packet.at)
+    packet.destination = ipv4.destination(this.#slab.view, packet.at)
   }
 
   /** As `pass`, without counting. */
@@ -65,5 +68,11 @@ export class LocalFlows {
     setTtl(view, packet, ttl + 1)
     translate(view, packet, this.#table, side)
     packet.ttl = ttl
+    const { sides } = this.#table
+    const to = (side ^ 1) * SIDE_WORDS
+    packet.source = sides[to + SIDE_DESTINATION]!
+    packet.destination = sides[to + SIDE_SOURCE]!
+    const ports = sides[to + SIDE_PORTS]!
+    if (hasPorts(packet.protocol) && packet.fragment !== LATER_FRAGMENT) packet.ports = (ports << 16) | (ports >>> 16)
   }
 }

@@ -1,10 +1,10 @@
 /** What tests of the gateway's own sockets share: rows of sockets, routes that lead to the gateway, what a socket sends. */
 import { anyRule, defaultRules, type Rule } from '../../src/route/rules.js'
 import { Origin, type PrefixRoutes, type RouteInfo, RouteType, Scope } from '../../src/route/types.js'
-import { Packet, parse } from '../../src/stack/parse.js'
+import { NO_SOCKET } from '../../src/stack/sockets/network.js'
 import { SOCKET_FLAG, type SocketRow } from '../../src/stack/sockets/socket-table.js'
 import type { MemoryGateway } from '../../src/testing/memory-gateway.js'
-import { AT, ip } from '../stack/support.js'
+import { ip } from '../stack/support.js'
 
 export const TCP = 6
 export const UDP = 17
@@ -52,14 +52,8 @@ export const divert = (gateway: MemoryGateway, mark: number, mask: number, devic
     { ...anyRule, preference: 100, mark, markMask: mask, table: 100 }, ...defaultRules(),
   ])
 
-/** What becomes of a packet that a socket sends, if it belongs to a flow: as it leaves. */
+/** What leaves into the LAN when a socket sends a packet; null: nothing. */
 export const fromSocket = (gateway: MemoryGateway, bytes: Uint8Array): Uint8Array | null => {
-  const { slab, localFlows } = gateway.plane
-  const packet = new Packet()
-  slab.bytes.fill(0, AT - 64, AT)
-  slab.bytes.set(bytes, AT)
-  if (parse(slab.view, AT, bytes.length, packet) !== 0) throw new Error('no packet')
-  const side = localFlows.findOwn(packet)
-  if (side < 0 || localFlows.pass(packet, side) !== 0) return null
-  return slab.bytes.slice(AT, AT + bytes.length)
+  const [sent] = gateway.fromSelf(NO_SOCKET, bytes).toLan()
+  return sent === undefined ? null : sent.bytes
 }
