@@ -72,7 +72,7 @@ describe('TIME_WAIT', () => {
     peer.sent()
     peer.send('FA', { ack: 2 })
     expect(peer.sent()).toEqual(['A 2 ack 2'])
-    expect(user.events).toEqual(['finish', 'end', 'close'])
+    expect(user.events).toEqual(['end', 'finish', 'close'])
     expect(again(peer)).toEqual(['A 2 ack 2'])
   })
 
