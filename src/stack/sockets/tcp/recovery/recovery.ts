@@ -266,6 +266,11 @@ export class Recovery {
     this.#board.loseAll(false)
   }
 
+  /** What is outstanding was too long for the path: all of it is to be sent again. That is no sign of congestion, the window stays. */
+  tooLong(): void {
+    this.#board.loseAll(false)
+  }
+
   /** The handshake has told what the other end permits, and its MSS: before the acknowledgement of the SYN is told. */
   negotiated(mss: number, sack: boolean, timestamps: boolean): void {
     this.#sack = sack
