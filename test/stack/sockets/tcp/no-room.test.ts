@@ -89,6 +89,7 @@ describe('what the network decides', () => {
     const peer = bed.puppet()
     const user = bed.connect(peer)
     peer.syn()
+    bed.network.pathMtu = 1400
     bed.stack.path(rowOf(bed, user.endpoint.localPort), ip('10.0.0.9'), 1400)
     expect(user.endpoint.localAddress).toBe(ip('10.0.0.9'))
     const moved = bed.puppet({ port: peer.port, stackAddress: '10.0.0.9' })
