@@ -67,7 +67,7 @@ const shrink = (connection: Connection, mtu: number): void => {
   if (mtu >= connection.pathMtu) return
   connection.mtuRetryAt = connection.core.now + RETRY_AFTER
   setPathMtu(connection, mtu)
-  
+  connection.recovery?.tooLong()
   if (connection.state >= state.ESTABLISHED) connection.core.touch(connection)
 }
 
