@@ -266,11 +266,6 @@ export class Recovery {
     this.#board.loseAll(false)
   }
 
-  /** What is outstanding was too long for the path: all of it is to be sent again. That is no sign of congestion, the window stays. */
-  tooLong(): void {
-    this.#board.loseAll(false)
-  }
-
   /** The handshake has told what the other end permits, and its MSS: before the acknowledgement of the SYN is told. */
   negotiated(mss: number, sack: boolean, timestamps: boolean): void {
     this.#sack = sack
@@ -318,7 +313,7 @@ export class Recovery {
         if (old || inside) duplicate = length
       }
       // What is older than SND.UNA says nothing; a block that begins there contradicts the acknowledgement.
-      if (((left - board.una) | 0) <= 0 || ((right - board.nxt) | 0) > 0) continue
+      if (((left - board.una) | 0) <= 0 || ((left - board.nxt) | 0) >= 0 || ((right - board.nxt) | 0) > 0) continue
       board.sack(left, right)
     }
     return duplicate
