@@ -1,7 +1,7 @@
 /** A stack over a memory network, with a clock that stands still until it is moved, and the puppets that it talks to. */
 import { Stack } from '../../../../src/stack/sockets/stack.js'
 import type { TcpSettings } from '../../../../src/stack/sockets/tcp/settings.js'
-import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../../../../src/stack/sockets/node/host.js'
+import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../../../../src/stack/sockets/tcp/tcp.js'
 import * as ipv4 from '../../../../src/stack/wire/ipv4.js'
 import * as tcp from '../../../../src/stack/wire/tcp.js'
 import { describePacket } from '../../../../src/testing/describe-packet.js'

@@ -22,7 +22,7 @@ const waiting = (options: PuppetOptions = {}, bedOptions: BedOptions = {}): Wait
   expect(peer.sent()).toEqual(['FA 1 ack 1'])
   peer.send('A').send('FA')
   expect(peer.sent()).toEqual(['A 2 ack 2'])
-  expect(user.events).toEqual(['finish', 'end', 'close'])
+  expect(user.events).toEqual(['finish', 'close'])
   return { bed, peer, user, listening }
 }
 
@@ -72,7 +72,7 @@ describe('TIME_WAIT', () => {
     peer.sent()
     peer.send('FA', { ack: 2 })
     expect(peer.sent()).toEqual(['A 2 ack 2'])
-    expect(user.events).toEqual(['end', 'finish', 'close'])
+    expect(user.events).toEqual(['finish', 'close'])
     expect(again(peer)).toEqual(['A 2 ack 2'])
   })
 
