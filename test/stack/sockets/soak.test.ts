@@ -28,17 +28,15 @@ const heap = (): number => {
 const REQUEST = new TextEncoder().encode('a question of some bytes')
 const NOTHING: TcpEvents = { onConnect: () => {}, onReadable: () => {}, onDrain: () => {}, onFinish: () => {}, onError: () => {}, onClose: () => {} }
 
-/** Reads what there is. @returns bytes read; at the end of the stream, `onEnd` is called */
-const drain = (endpoint: TcpEndpoint, onEnd: () => void): number => {
-  let length = 0
+/** Reads what there is, has `take` do something with it, and closes the endpoint when the other side has ended. */
+const drain = (endpoint: TcpEndpoint, take: (length: number) => void): void => {
   for (let bytes = endpoint.read(); bytes !== null; bytes = endpoint.read()) {
     if (bytes === 'end') {
-      onEnd()
-      return length
+      endpoint.close()
+      return
     }
-    length += bytes.length
+    take(bytes.length)
   }
-  return length
 }
 
 describe('a stack over a long time', () => {
@@ -51,10 +49,7 @@ describe('a stack over a long time', () => {
     right.stack.tcp.listen({ port: 80 }).onConnection = (endpoint) => {
       endpoint.events = {
         ...NOTHING,
-        onReadable: () => {
-          const length = drain(endpoint, () => endpoint.close())
-          if (length > 0) endpoint.write(new Uint8Array(length))
-        },
+        onReadable: () => drain(endpoint, (length) => endpoint.write(new Uint8Array(length))),
         onClose: () => served++,
       }
     }
@@ -67,7 +62,7 @@ describe('a stack over a long time', () => {
           endpoint.write(REQUEST)
           endpoint.shutdown()
         },
-        onReadable: () => (length += drain(endpoint, () => endpoint.close())),
+        onReadable: () => drain(endpoint, (more) => (length += more)),
         onError: () => failed++,
         onClose: () => {
           if (length === REQUEST.length) answered++
@@ -94,7 +89,7 @@ describe('a stack over a long time', () => {
     let accepted = 0
     link.right.stack.tcp.listen({ port: 80, backlog: 128 }).onConnection = (endpoint) => {
       accepted++
-      endpoint.events = { ...NOTHING, onReadable: () => drain(endpoint, () => endpoint.close()) }
+      endpoint.events = { ...NOTHING, onReadable: () => drain(endpoint, () => {}) }
     }
     let connected = 0
     let ended = 0
