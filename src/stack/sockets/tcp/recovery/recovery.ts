@@ -336,7 +336,9 @@ export class Recovery {
   #sample(acked: number, echoed: number, now: number): void {
     const board = this.#board
     let rtt = -1
-    if (acked > 0 && !board.ackedAgain && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
+    // A SYN that was sent again by other means is not known to the board as such.
+    const isFirst = !board.ackedAgain && !(this.#synLost && this.#recoverTo === this.#initial)
+    if (acked > 0 && isFirst && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
     else if (board.firstSackedAt >= 0) rtt = now - board.firstSackedAt
     else if (acked > 0 && this.#timestamps) rtt = echoed
     if (rtt >= 0) this.#rtt.sample(rtt, board.una, board.nxt, now)
