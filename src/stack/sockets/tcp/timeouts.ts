@@ -2,6 +2,7 @@
  * What is due of a connection: one timer for all of its deadlines, set to the earliest; when it fires, each deadline that is over is met.
  * Deadlines that moved on meanwhile cost one turn that does nothing.
  */
+import * as tcp from '../../wire/tcp.js'
 import { destroy, fail } from './close.js'
 import type { Connection } from './connection.js'
 import { sendSyn } from './handshake.js'
@@ -69,7 +70,10 @@ const probeTail = (connection: Connection): void => {
     return
   }
   connection.recovery!.lastSegment(range)
-  if (range.start !== range.end) resend(connection, range.start, range.end)
+  if (range.start === range.end) return
+  // The FIN is no byte of a segment.
+  if (connection.isFinSent && state.isAfter(range.start, connection.unacknowledged)) range.start = (range.start - 1) | 0
+  resend(connection, range.start, range.end)
 }
 
 /** One byte beyond the closed window, or what fits into one that is too small for a good segment (RFC 9293 3.8.6.1). */
@@ -81,11 +85,8 @@ const probeWindow = (connection: Connection): void => {
   if (usable > 0 && available > 0) sendRange(connection, Math.min(usable, available, connection.mss), 0)
   else if (available > 0) {
     if (transmit(connection, connection.sendNext, 1, 0)) connection.isProbing = true
-  } else sendRange(connection, 0, FIN)
+  } else sendRange(connection, 0, tcp.FIN)
 }
-
-/** Of wire/tcp.ts. */
-const FIN = 1
 
 /** @returns false when the connection is over */
 const keepAlive = (connection: Connection): boolean => {

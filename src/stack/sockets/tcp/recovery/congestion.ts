@@ -1,7 +1,7 @@
 /** How the window shrinks after a loss and grows while it is above the threshold. Windows are in bytes, times in milliseconds. */
 export interface CongestionControl {
   /** A loss was found. @returns the new threshold, of which the caller sees that it is two segments at least */
-  lost(window: number, mss: number): number
+  lost(window: number): number
   /** The timer has expired after `lost`. */
   timedOut(): void
   /** The loss was none: what `lost` and `timedOut` have changed is as it was. */
@@ -14,7 +14,11 @@ export interface CongestionControl {
 
 /** RFC 5681 3.1, with the bytes counted (RFC 3465): a segment a round trip, however many acknowledgements there are. */
 export class NewReno implements CongestionControl {
+  /** Bytes acknowledged since the window grew last. */
+  #acked = 0
+
   lost(window: number): number {
+    this.#acked = 0
     return window / 2
   }
 
@@ -23,7 +27,12 @@ export class NewReno implements CongestionControl {
   undo(): void {}
 
   grow(window: number, acked: number, mss: number): number {
-    return window + (mss * acked) / window
+    this.#acked += acked
+    while (this.#acked >= window) {
+      this.#acked -= window
+      window += mss
+    }
+    return window
   }
 
   unused(): void {}
