@@ -164,7 +164,6 @@ describe('the stack on a TUN, against the kernel', () => {
   it('says that its device is gone', async () => {
     const client = stack.connect(1, KERNEL)
     client.on('error', () => {})
-    host.inside(() => {})
     await host.run('ip', ['link', 'delete', 'tun0'], { check: true })
     expect(await stack.closed).toBe('EBADFD')
   })

@@ -345,7 +345,7 @@ h.hexdigest()`)).toBe(createHash('sha1').update(Buffer.alloc(MEGABYTE, 'stopped'
     expect(user.endpoint.bytesRead).toBe(size)
   })
 
-  it('SOCK-8: a SYN that the kernel ignores is sent again and answered later', async () => {
+  it('SOCK-3: a SYN of the kernel that comes twice opens one connection', async () => {
     meeting.isPaused = true
     const accepted = meeting.listen(80)
     await kernel.run(`s = socket(); s.setblocking(False); s.connect_ex(('${STACK}', 80))`)

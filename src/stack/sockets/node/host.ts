@@ -9,6 +9,8 @@ export interface Deadline {
   clear(): void
 }
 
+export type { TcpConnectOptions, TcpListener, TcpListenOptions }
+
 export interface SocketHost {
   /** @throws NodeJS.ErrnoException EADDRINUSE, EADDRNOTAVAIL */
   connectTcp(options: TcpConnectOptions): TcpEndpoint

@@ -52,6 +52,24 @@ describe('a soft error', () => {
   })
 })
 
+describe('a soft error about a connection that then stays silent', () => {
+  it('SOCK-14: is what its user is told in the end', () => {
+    const { bed, peer, user, data } = sending()
+    peer.icmp(3, 1, data, ROUTER)
+    bed.advance(3_600_000)
+    expect(user.events).toEqual(['error EHOSTUNREACH', 'close'])
+  })
+
+  it('SOCK-14: is forgotten when there was an answer', () => {
+    const { bed, peer, user, data } = sending()
+    peer.icmp(3, 1, data, ROUTER)
+    peer.send('A')
+    user.write(pattern(10))
+    bed.advance(3_600_000)
+    expect(user.events).toEqual(['error ETIMEDOUT', 'close'])
+  })
+})
+
 describe('a hard error', () => {
   it.each([[3, 2], [3, 3]])('SOCK-14: %i/%i ends an opening', (type, code) => {
     const { bed, peer, user, syn } = opening()
@@ -92,7 +110,7 @@ describe('a hard error', () => {
 })
 
 describe('errors that mean nothing', () => {
-  it.each([[4, 0, 'source quench'], [5, 1, 'a redirect'], [3, 77, 'an unknown code']])('SOCK-14: %i/%i, %s, is ignored', (type, code, _name) => {
+  it.each([[4, 0, 'source quench'], [5, 1, 'a redirect'], [3, 77, 'an unknown code']])('SOCK-14: %i/%i, %s, is ignored', (...[type, code]) => {
     const { peer, user, data } = sending()
     peer.icmp(type, code, data, ROUTER)
     expect(user.events).toEqual([])

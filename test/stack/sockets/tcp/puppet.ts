@@ -97,7 +97,7 @@ export interface PuppetHost {
 export class Puppet {
   readonly address: string
   readonly port: number
-  readonly stackAddress: string
+  stackAddress: string
   /** -1 until it is known. */
   stackPort: number
   /** Initial sequence numbers. That of the stack is 0 until its SYN has come. */

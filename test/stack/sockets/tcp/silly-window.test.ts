@@ -120,12 +120,12 @@ describe('the own window', () => {
     peer.sent()
     let [read, last] = [0, 0]
     while (peer.pending === 0) {
-      user.read(1)
-      read += user.take().length
-      expect(read).toBeLessThan(100_000)
+      const before = read
+      read += user.read(1).take().length
+      expect(read).toBeGreaterThan(before)
     }
     for (const { window } of peer.segments()) last = window
-    expect(read).toBeGreaterThanOrEqual(1460)
+    expect(read).toBeGreaterThanOrEqual(1400)
     expect(last).toBeGreaterThanOrEqual(1460)
   })
 })
