@@ -53,7 +53,9 @@ describe('the stack on a TUN, against the kernel', () => {
   /** Errors that the kernel has counted of what the stack sent. */
   const kernelErrors = async (): Promise<Record<string, number>> => {
     const { stdout } = await host.run('nstat', ['-asz', 'TcpInErrs', 'TcpInCsumErrors', 'IpInHdrErrors', 'TcpExtTCPMD5Failure', 'TcpOutRsts'])
-    return Object.fromEntries(stdout.split('\n').slice(1).filter(Boolean).map((line) => line.split(/\s+/)).map(([name, count]) => [name, Number(count)]))
+    const counts: Record<string, number> = {}
+    for (const [, name, count] of stdout.matchAll(/^(\w+)\s+(\d+)/gm)) counts[name!] = Number(count)
+    return counts
   }
 
   it('answers curl and ping', async () => {
