@@ -328,7 +328,8 @@ export class Recovery {
       if (this.#assumed > Math.max(0, this.flight - this.#mss)) this.#assumed = Math.max(0, this.flight - this.#mss)
       return Math.max(delivered - (before - this.#assumed), Math.min(this.#mss, acked))
     }
-    if (!isDuplicate) return delivered
+    // After a timeout they may be of what was sent twice.
+    if (!isDuplicate || this.#state === LOSS) return delivered
     this.#assumed = Math.max(before, Math.min(before + this.#mss, this.flight - this.#mss))
     return delivered + this.#assumed - before
   }
@@ -449,7 +450,10 @@ export class Recovery {
    */
   #isSpurious(acked: number, echoed: number, now: number): boolean {
     if (!this.#undoable || this.#firstResent === Infinity) return false
-    if (this.#undoResent <= 0 && this.#board.lost === 0) return true
+    if (this.#undoResent <= 0 && this.#board.lost === 0) {
+      if (this.#state !== LOSS) this.#rack.spurious()
+      return true
+    }
     if (acked === 0 || !this.#awaitsFirst) return false
     this.#awaitsFirst = false
     return this.#timestamps && echoed >= 0 && now - echoed < this.#firstResent - 1
