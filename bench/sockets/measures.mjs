@@ -47,14 +47,14 @@ const resident = ({ process }) => {
 }
 
 const footprint = async (rig) => {
-  const inside = rig.host === undefined ? null : await rig.host.ask('memory')
-  return { resident: resident(rig), heap: inside === null ? null : inside.heapUsed + inside.external }
+  const heap = rig.host === undefined ? null : (await rig.host.ask('memory')).heap
+  return { resident: resident(rig), heap }
 }
 
 /** Asks until `host` holds that many. */
 const holds = async (host, count) => {
   for (let tries = 0; tries < 300; tries++) {
-    const { held } = await host.ask('memory')
+    const { held } = await host.ask('held')
     if (held === count) return
     await pause(100)
   }
@@ -91,11 +91,11 @@ const idle = (own) => async (rig, _seconds, wanted) => {
 }
 
 export const measures = [
+  { name: 'idle', title: 'memory of an idle connection', run: idle(true), main: 'bytes', unit: 'bytes', digits: 0, lower: true, once: true },
+  { name: 'idleRelayed', title: 'memory of an idle relayed connection', run: idle(false), main: 'bytes', unit: 'bytes', digits: 0, lower: true, once: true },
   { name: 'up1', title: 'TCP up, 1 flow', run: iperf(1, false, 0.5), main: 'gbit', unit: 'Gbit/s', digits: 2 },
   { name: 'down1', title: 'TCP down, 1 flow', run: iperf(1, true, 0.5), main: 'gbit', unit: 'Gbit/s', digits: 2 },
   { name: 'connect', title: 'connections relayed', run: connections(ports.greet.first), main: 'perSecond', unit: '1/s', digits: 0 },
   { name: 'accept', title: 'connections accepted and closed', run: accept, main: 'perSecond', unit: '1/s', digits: 0 },
   { name: 'dial', title: 'connections made and closed', run: dial, main: 'perSecond', unit: '1/s', digits: 0 },
-  { name: 'idle', title: 'memory of an idle connection', run: idle(true), main: 'bytes', unit: 'bytes', digits: 0, lower: true, once: true },
-  { name: 'idleRelayed', title: 'memory of an idle relayed connection', run: idle(false), main: 'bytes', unit: 'bytes', digits: 0, lower: true, once: true },
 ]

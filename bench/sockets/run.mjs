@@ -4,7 +4,7 @@
 //   node bench/sockets/run.mjs [--rounds 3] [--seconds 3] [--only tsnat,kernel,…] [--measures up1,idle,…] [--connections 10000]
 //                              [--loss-seconds 30] [--flows 8] [--no-loss] [--quick] [--no-write]
 //
-// Rounds alternate as in bench/gateway. What is said to be measured once is measured in the last round only.
+// Rounds alternate as in bench/gateway. Memory is measured once, in the first round, before anything else.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -91,11 +91,11 @@ try {
     say(`starting ${variant.name}`)
     const prepared = await prepare(variant)
     running.push(prepared)
-    for (const name of ['up1', 'down1']) await measures.find((each) => each.name === name).run(prepared.rig, 1)
+    for (const name of ['up1', 'down1', 'connect']) await measures.find((each) => each.name === name).run(prepared.rig, 1)
   }
   for (let round = 0; round < rounds; round++) {
     const order = [...running.slice(round % running.length), ...running.slice(0, round % running.length)]
-    for (const measure of taken.filter((each) => !each.once || round === rounds - 1)) {
+    for (const measure of taken.filter((each) => !each.once || round === 0)) {
       say(`round ${round + 1} of ${rounds}: ${measure.title}`)
       for (const prepared of order) await attempt(measure, prepared)
     }

@@ -60,16 +60,21 @@ const dialAll = (sockets: Sockets, address: string, first: number, ports: number
     for (let lane = 0; lane < Math.min(lanes, count); lane++) next()
   })
 
-const memory = (): object => {
+/** After what was let go of has been collected: some of it only in the next turns of the event loop. */
+const memory = async (): Promise<object> => {
   const { gc } = globalThis
-  for (let times = 0; times < 3; times++) gc?.()
-  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
-  return { rss, heapUsed, external, arrayBuffers, held: held.size }
+  for (let times = 0; times < 4; times++) {
+    gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  return { heap: heapUsed + external }
 }
 
 /** Commands by name; the arguments are words. */
 export const commands = (sockets: Sockets): Record<string, (words: string[]) => object | Promise<object>> => ({
   memory,
+  held: () => ({ held: held.size }),
   received: () => Object.fromEntries(received),
   clear: () => {
     received.clear()
