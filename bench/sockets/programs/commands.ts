@@ -1,5 +1,6 @@
 /** What a host does when it is told to. */
-import type { Socket, Sockets } from './api.js'
+import type { Duplex } from 'node:stream'
+import type { Sockets } from './api.js'
 import { held, pour, received } from './services.js'
 
 /** Opens connections, `atOnce` at a time; resolves when all are open. */
@@ -46,7 +47,7 @@ const dialAll = (sockets: Sockets, address: string, first: number, ports: number
         return
       }
       if (opened === count) return
-      const socket: Socket = sockets.connect(address, first + opened++ % ports)
+      const socket: Duplex = sockets.connect(address, first + opened++ % ports)
       let bytes = 0
       socket.on('data', (chunk: Buffer) => { bytes += chunk.length })
       socket.on('end', () => socket.end())

@@ -8,6 +8,7 @@
  * preceded by the command's number, counted from 1.
  */
 import { createInterface } from 'node:readline'
+import { type AloneOptions, openAlone } from './alone.js'
 import { kernelSockets } from './api.js'
 import type { Sockets } from './api.js'
 import { commands } from './commands.js'
@@ -16,13 +17,13 @@ import type { Services } from './services.js'
 
 interface Options extends Services {
   /** Whose sockets; the kernel's when absent. */
-  stack?: never
+  stack?: AloneOptions
   /** The relay's connections to the server are the kernel's in any case. */
   kernelOut?: boolean
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as Options
-const sockets: Sockets = kernelSockets
+const sockets: Sockets = options.stack === undefined ? kernelSockets : openAlone(options.stack)
 await serve(sockets, options.kernelOut === true ? kernelSockets : sockets, options)
 console.log('ready')
 

@@ -1,17 +1,17 @@
 /** What a host answers to. A socket that fails is gone; nothing is told. */
-import { pipeline } from 'node:stream'
-import type { Socket, Sockets } from './api.js'
+import { type Duplex, pipeline } from 'node:stream'
+import type { Sockets } from './api.js'
 
 const CHUNK = Buffer.alloc(65_536, 0x2e)
 
-const quietly = (socket: Socket): Socket => socket.on('error', () => { socket.destroy() })
+const quietly = (socket: Duplex): Duplex => socket.on('error', () => { socket.destroy() })
 
 /** Bytes that came, by port, one number a connection. */
 export const received = new Map<number, number[]>()
 /** Connections that are kept open. */
-export const held = new Set<Socket>()
+export const held = new Set<Duplex>()
 
-const keep = (socket: Socket): void => {
+const keep = (socket: Duplex): void => {
   held.add(quietly(socket))
   socket.on('close', () => held.delete(socket))
   socket.on('end', () => socket.end())
@@ -19,7 +19,7 @@ const keep = (socket: Socket): void => {
 }
 
 /** Writes until the other side goes away. */
-export const pour = (socket: Socket): void => {
+export const pour = (socket: Duplex): void => {
   const more = (): void => {
     while (!socket.destroyed && socket.write(CHUNK));
   }
@@ -28,7 +28,7 @@ export const pour = (socket: Socket): void => {
   more()
 }
 
-const sink = (port: number) => (socket: Socket): void => {
+const sink = (port: number) => (socket: Duplex): void => {
   const counts = received.get(port) ?? []
   received.set(port, counts)
   const index = counts.push(0) - 1
@@ -36,12 +36,12 @@ const sink = (port: number) => (socket: Socket): void => {
   socket.on('end', () => socket.end())
 }
 
-const greet = (socket: Socket): void => {
+const greet = (socket: Duplex): void => {
   quietly(socket).end('x')
   socket.resume()
 }
 
-const relay = (out: Sockets, address: string, port: number) => (client: Socket): void => {
+const relay = (out: Sockets, address: string, port: number) => (client: Duplex): void => {
   const server = out.connect(address, port)
   const ended = (): void => {}
   pipeline(client, server, ended)
@@ -61,7 +61,7 @@ export interface Services {
 /** Opens the ports. @param out makes the connections of the relay */
 export const serve = async (sockets: Sockets, out: Sockets, services: Services): Promise<void> => {
   const { server = '' } = services
-  const kinds: [readonly number[] | undefined, (port: number) => (socket: Socket) => void][] = [
+  const kinds: [readonly number[] | undefined, (port: number) => (socket: Duplex) => void][] = [
     [services.sink, sink], [services.source, () => pour], [services.greet, () => greet], [services.hold, () => keep],
     [services.relay, (port) => relay(out, server, port)],
   ]
