@@ -11,8 +11,20 @@ const SERVER_END = '10.50.0.2'
 const RAMP = 3
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000))
 
-/** Kinds of ends beside the kernel's reno: options of the stack. */
-export const kinds = []
+/** Ends beside the kernel's reno. */
+export const kinds = ['cubic', 'new-reno'].map((congestion, index) => ({
+  name: congestion,
+  address: `10.51.${index}.2`,
+  /** Behind the client's kernel, which cuts its superpackets. */
+  start: async (client, services) => {
+    const device = `own${index}`
+    const host = new Host(client, { ...services, stack: { namespace: client.path, device, addresses: [`10.51.${index}.2/24`], congestion } })
+    await host.ready
+    await client.address(device, `10.51.${index}.1/24`)
+    await client.up(device)
+    return host
+  },
+}))
 
 /** Starts the line. `ends` are those at the client's side, in the order of their ports. */
 const bed = async (lab, loss, delay, seed) => {
@@ -46,11 +58,11 @@ const goodput = async ({ loss, delay, flows, seconds, seed, up }) => {
     const listening = names.map((_, index) => 8001 + index)
     const far = new Host(server, up ? { sink: listening } : {})
     const near = [new Host(client, up ? {} : { sink: [8001] })]
-    for (const [index, kind] of kinds.entries()) near.push(await kind.start(client, index + 1, up ? {} : { sink: [8002 + index] }))
+    for (const [index, kind] of kinds.entries()) near.push(await kind.start(client, up ? {} : { sink: [8002 + index] }))
     await Promise.all([far.ready, ...near.map((each) => each.ready)])
     for (const [index, host] of near.entries()) {
       if (up) await host.ask(`pour ${SERVER_END} ${8001 + index} ${flows}`)
-      else await far.ask(`pour ${index === 0 ? CLIENT : kinds[index - 1].address(index)} ${8001 + index} ${flows}`)
+      else await far.ask(`pour ${index === 0 ? CLIENT : kinds[index - 1].address} ${8001 + index} ${flows}`)
     }
     const count = async () => await Promise.all(names.map(async (_, index) => {
       const answer = await (up ? far : near[index]).ask('received')

@@ -28,6 +28,16 @@ const redirected = (rig, rule) => rig.gateway.run('nft', ['-f', '-'], { input: `
 
 const hosted = (rig, host, more) => ({ ...rig, ...more, host, process: host.process, ready: host.ready })
 
+/** The client's default route leads into a TUN of a stack, which has the server's address there. */
+const alone = async (rig) => {
+  const host = new Host(rig.gateway, { ...services, stack: { namespace: rig.client.path, device: 'tun0', addresses: [`${SERVER}/32`] }, kernelOut: true })
+  await host.ready
+  await rig.client.address('tun0', '10.77.0.2/24')
+  await rig.client.up('tun0')
+  await rig.client.route('default', undefined, { device: 'tun0' })
+  return hosted(rig, host, { own: true, dial: '10.77.0.2' })
+}
+
 /** `own`: the host's own services can be reached. `dial`: where a host's own connections go, for their rate. */
 export const variants = [
   {
@@ -39,6 +49,11 @@ export const variants = [
       await redirected(rig, `iifname eth1 tcp dport { ${[...services.relay, ...services.greet, ...services.hold].join(', ')} } redirect`)
       return hosted(rig, new Host(rig.gateway, services), { own: true, dial: SERVER })
     },
+  },
+  {
+    name: 'stack',
+    title: 'the stack alone on a TUN, then kernel sockets in Node',
+    start: async (lab) => alone(await outside(lab)),
   },
   ...[1500, 65520].map((mtu) => ({
     name: `slirp4netns-${mtu}`,
