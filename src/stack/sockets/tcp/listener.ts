@@ -102,9 +102,9 @@ export class Listener implements TcpListener {
     number(connection)
     if (isAgain && state.isBefore(connection.initialSend, least)) begin(connection, least)
     agree(connection, segment)
+    if (segment.dataLength > 0 || segment.isFin) takeData(connection, segment, slab)
     sendSyn(connection)
     setTimer(connection)
-    if (segment.dataLength > 0 || segment.isFin) takeData(connection, segment, slab)
   }
 
   /** The handshake of a connection is done. */

@@ -52,7 +52,8 @@ export const takeError = (connection: Connection, error: QuotedError): void => {
   if (state.isBefore(sequence, connection.unacknowledged) || !state.isBefore(sequence, connection.sendNext)) return
   if (type === icmp4.UNREACHABLE && code === icmp4.CODE_FRAGMENTATION_NEEDED) {
     // Routers of old do not say the MTU: then the next one that is common below the length of what was too long.
-    shrink(connection, mtu === 0 ? (PLATEAUS.find((plateau) => plateau < error.length) ?? MTU_MIN) : Math.max(MTU_MIN, mtu))
+    const said = mtu === 0 ? (PLATEAUS.find((plateau) => plateau < error.length) ?? MTU_MIN) : mtu
+    if (said >= MTU_MIN) shrink(connection, said)
     return
   }
   const name = errorName(type, code)

@@ -182,7 +182,7 @@ export class Tcp {
       return
     }
     // RFC 9293 MUST-57, MUST-63: neither end can be a group, or any address.
-    if (isGroup(source) || source >>> 24 === 0 || isGroup(destination) || core.network.isBroadcast(source) || core.network.isBroadcast(destination)) return
+    if (!this.#isEnd(source) || !this.#isEnd(destination)) return
     const listener = this.#listenerFor(segment, arrival)
     const isWaiting = row >= 0 && core.timeWait.has(row)
     if (isWaiting && !core.timeWait.arrive(row, segment, listener !== null)) return
@@ -269,6 +269,10 @@ export class Tcp {
       else if (owner !== undefined) abort(owner)
     }
     core.timeWait.clear()
+  }
+
+  #isEnd(address: number): boolean {
+    return address >>> 24 !== 0 && !isGroup(address) && !this.#core.network.isBroadcast(address)
   }
 
   #move(connection: Connection, source: number, port: number): void {
