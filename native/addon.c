@@ -34,6 +34,7 @@ static const struct {
     {"interfaceSet", interface_set},
     {"watchOpen", watch_open},
     {"watchRearm", watch_rearm},
+    {"watchRef", watch_ref},
     {"watchClose", watch_close},
     {"capabilities", capabilities},
 };

@@ -78,6 +78,7 @@ napi_value interface_get(napi_env env, napi_callback_info info);
 napi_value interface_set(napi_env env, napi_callback_info info);
 napi_value watch_open(napi_env env, napi_callback_info info);
 napi_value watch_rearm(napi_env env, napi_callback_info info);
+napi_value watch_ref(napi_env env, napi_callback_info info);
 napi_value watch_close(napi_env env, napi_callback_info info);
 napi_value capabilities(napi_env env, napi_callback_info info);
 

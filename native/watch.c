@@ -184,6 +184,20 @@ napi_value watch_rearm(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+napi_value watch_ref(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  bool on;
+  struct watch *watch = arg_watch(env, info);
+  if (watch == NULL || watch->stopped || !args_get(env, info, 2, args)) return NULL;
+  if (napi_get_value_bool(env, args[1], &on) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument \"on\" must be a boolean");
+    return NULL;
+  }
+  if (on) napi_ref_threadsafe_function(env, watch->function);
+  else napi_unref_threadsafe_function(env, watch->function);
+  return NULL;
+}
+
 napi_value watch_close(napi_env env, napi_callback_info info) {
   struct watch *watch = arg_watch(env, info);
   if (watch == NULL || watch->stopped) return NULL;

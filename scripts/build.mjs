@@ -21,7 +21,7 @@ const common = {
 await build({ ...common, input: { worker: 'src/worker.ts' }, external: [/^node:/], output: { dir: 'dist', format: 'esm', entryFileNames: '[name].js', sourcemap: true } })
 await build({
   ...common,
-  input: { cli: 'src/cli/main.ts', index: 'src/index.ts', wire: 'src/stack/wire/index.ts', policy: 'src/policy/index.ts', testing: 'src/testing/index.ts' },
+  input: { cli: 'src/cli/main.ts', index: 'src/index.ts', wire: 'src/stack/wire/index.ts', policy: 'src/policy/index.ts', sockets: 'src/sockets/index.ts', testing: 'src/testing/index.ts' },
   external: [/^node:/, /^[^./]/],
   output: { dir: 'dist', format: 'esm', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js', sourcemap: true },
 })

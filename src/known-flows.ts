@@ -41,6 +41,10 @@ export interface OtherWays {
   reopen(packet: Packet, from: Attachment, isTracked: boolean): number
   /** Rules say that it is not to be tracked; it has met PREROUTING. */
   passUntracked(packet: Packet, from: Attachment): number
+  /** TPROXY gave it to a socket. -1: it goes on, as routes lead it elsewhere. */
+  intercept(packet: Packet, from: Attachment): number
+  /** Routes lead it to the gateway itself; it has met PREROUTING. */
+  receiveLocal(packet: Packet, from: Attachment): number
 }
 
 export class KnownFlows {
@@ -84,6 +88,10 @@ export class KnownFlows {
       hooks.meetKnown(packet, side)
       const stopped = hooks.arrive(packet, from)
       if (stopped !== 0) return ~stopped
+      if (hooks.socket >= 0) {
+        const drop = this.#otherWays.intercept(packet, from)
+        if (drop >= 0) return ~drop
+      }
       if (hooks.isUntracked) return ~this.#otherWays.passUntracked(packet, from)
     }
     const link = this.#route(packet, side, from, to)
@@ -129,6 +137,7 @@ export class KnownFlows {
     if (refused === Drop['no-route'] && this.#routing.find(packet, from, destination, port, this.#hooks.mark, ANY_ZONE) === 0) {
       return ~this.#moveAway(packet, side, from)
     }
+    if (refused === Drop['to-gateway']) return ~this.#otherWays.receiveLocal(packet, from)
     this.#paths.tellOfNoWay(packet, from, refused)
     return ~refused
   }

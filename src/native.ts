@@ -157,6 +157,8 @@ export interface NativeAddon {
    */
   watchOpen(fd: number, onReadable: () => void): object
   watchRearm(watch: object): void
+  /** Whether the watch keeps the process alive; at first it does. */
+  watchRef(watch: object, on: boolean): void
   /** Stops the thread; `onReadable` is not called again. Does not close the fd. */
   watchClose(watch: object): void
   /** CAP_* numbers in the effective set of this thread, as a bit mask (low 32 bits, then high). */

@@ -69,13 +69,15 @@ const OPEN_FAILURES: Record<string, { code: string; hint: string; exitCode: Exit
   },
 }
 
-const openFailure = (name: string, cause: unknown): TsnatError => {
+/** What went wrong when a TUN was opened, in words. */
+export const openFailure = (name: string, cause: unknown): TsnatError => {
   const code = errnoCode(cause)
   const known = OPEN_FAILURES[code] ?? { code: 'TUN_OPEN', exitCode: ExitCode.device }
   return new TsnatError(`cannot make the TUN "${name}": ${code}`, { ...known, cause })
 }
 
-const setFailure = (name: string, what: string, cause: unknown): TsnatError => {
+/** What went wrong when a setting of an interface was changed, in words. */
+export const setFailure = (name: string, what: string, cause: unknown): TsnatError => {
   const code = errnoCode(cause)
   const denied = code === 'EPERM' || code === 'EACCES'
   const gone = code === 'ENODEV'

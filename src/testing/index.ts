@@ -18,6 +18,8 @@ export type { MemoryGatewayOptions } from './memory-gateway.js'
 export { describePacket } from './describe-packet.js'
 export * from './lab/index.js'
 export { buildFragments, buildIcmp, buildIcmpEcho, buildIcmpError, buildIpv4, buildTcp, buildUdp, mssOption } from './packets.js'
+export { StackLink } from './stack-link.js'
+export type { LineOptions, StackLinkOptions } from './stack-link.js'
 export type {
   AddressLike,
   IcmpEchoOptions,

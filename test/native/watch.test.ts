@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -44,6 +45,22 @@ describe('watch', () => {
     native().watchRearm(watch!)
     await settle()
     expect(calls).toBe(2)
+  })
+
+  it('keeps the process alive, unless it is told not to', () => {
+    const program = `
+      const native = require(process.argv[1])
+      const watch = native.watchOpen(native.eventOpen(), () => {})
+      native.watchRef(watch, false)
+      if (process.argv[2] === 'on') {
+        native.watchRef(watch, true)
+        setTimeout(() => { console.log('alive'); process.exit() }, 50)
+      } else setTimeout(() => console.log('alive'), 50).unref()
+    `
+    const run = (...args: string[]): string => execFileSync(process.execPath, ['-e', program, product, ...args], { encoding: 'utf8' })
+    expect(run('off')).toBe('')
+    expect(run('on')).toBe('alive\n')
+    expect(() => native().watchRef(watch!, 1 as unknown as boolean)).toThrow('argument "on" must be a boolean')
   })
 
   it('is silent after close, even when a call is queued', async () => {

@@ -1,0 +1,188 @@
+/**
+ * The sockets of a host: what comes from the network is looked at once and given to TCP, UDP or ICMP, and everything timed goes by one
+ * clock that somebody else moves (driver.ts, or the gateway).
+ *
+ * Theory of operation. A packet is checked as any is (parse.ts), put together when it came in fragments, and its checksum is verified unless
+ * the network vouches for it. An ICMP error goes to the protocol of the packet that it quotes. Protocols answer when the network says that
+ * it has handed over everything (`settle`), so that a batch of packets gets one answer.
+ *
+ * No input makes it throw, and none is logged: what is wrong is counted in `drops`.
+ */
+import { randomFillSync } from 'node:crypto'
+import { Drop } from '../../drop.js'
+import type { Slab } from '../batch.js'
+import { Packet, parse, WHOLE } from '../parse.js'
+import { turnEcho } from '../reply.js'
+import { isSumRight } from '../verify.js'
+import * as icmp4 from '../wire/icmp4.js'
+import * as ipv4 from '../wire/ipv4.js'
+import { type Arrival, type Network, type NetworkUser, NO_SOCKET } from './network.js'
+import type { Deadline, SocketHost } from './node/host.js'
+import { EPHEMERAL_PORTS, EphemeralPorts, type PortRange, type RandomNumbers } from './ports.js'
+import { QuotedError, readQuotedError } from './quoted-error.js'
+import { KeyedHash } from './siphash.js'
+import { SocketTable } from './socket-table.js'
+import type { TcpSettings } from './tcp/settings.js'
+import { Tcp, type TcpConnectOptions, type TcpListener, type TcpListenOptions } from './tcp/tcp.js'
+import type { TcpEndpoint } from './tcp/endpoint.js'
+import { Timer, Timers } from './timers.js'
+
+export interface StackOptions {
+  network: Network
+  /** Milliseconds of the clock that `advance` will be told. */
+  now: number
+  /** Numbers that nobody can foretell. */
+  random: RandomNumbers
+  /** 16 bytes that nobody else knows: sequence numbers, ports and cookies depend on them. Default: new ones. */
+  secret?: Uint8Array
+  /** Sockets at most, connections in TIME_WAIT not counted. Default 65536. */
+  capacity?: number
+  /** The table of sockets, when another thread is to read it; `SocketTable.allocate` makes it. Then `capacity` has no effect. */
+  table?: SharedArrayBuffer
+  /** From which local ports are chosen. Default 1024-65535. */
+  ports?: PortRange
+  tcp?: Partial<TcpSettings>
+  /** Answer echo requests to own addresses. A gateway's data plane does that itself. */
+  answersPings: boolean
+}
+
+const CAPACITY = 65536
+
+export class Stack implements NetworkUser, SocketHost {
+  readonly network: Network
+  readonly table: SocketTable
+  readonly ports: EphemeralPorts
+  readonly timers: Timers
+  readonly tcp: Tcp
+  /** Packets that were dropped, by the number of their reason (drop.ts). */
+  readonly drops = new Map<number, number>()
+  /** What a driver does before a socket is used (see SocketHost), and when the first socket keeps the process alive, and none more. */
+  attend: () => void = () => {}
+  onHold: () => void = () => {}
+  onRelease: () => void = () => {}
+  readonly #packet = new Packet()
+  readonly #error = new QuotedError()
+  readonly #answersPings: boolean
+
+  constructor({ network, now, random, secret = randomFillSync(new Uint8Array(16)), capacity = CAPACITY, table, ports = EPHEMERAL_PORTS, tcp = {}, answersPings }: StackOptions) {
+    this.network = network
+    this.table = new SocketTable(table ?? SocketTable.allocate(capacity))
+    this.timers = new Timers(now)
+    this.ports = new EphemeralPorts(this.table, new KeyedHash(secret), random, ports)
+    const host = { network, table: this.table, ports: this.ports, timers: this.timers, random, secret }
+    this.tcp = new Tcp(host, tcp)
+    this.#answersPings = answersPings
+    network.user = this
+  }
+
+  /** Milliseconds. */
+  get now(): number {
+    return this.timers.now
+  }
+
+  /** When `advance` is needed at the latest, milliseconds; Infinity when no timer is set. */
+  get next(): number {
+    return this.timers.next
+  }
+
+  /** Lets fire what is due. @param now milliseconds, never less than before */
+  advance(now: number): void {
+    this.timers.advance(now)
+  }
+
+  receive(slab: Slab, at: number, length: number, arrival: Arrival): void {
+    const packet = this.#packet
+    const drop = parse(slab.view, at, length, packet)
+    if (drop !== 0) this.#drop(drop)
+    else if (packet.fragment === WHOLE) this.#deliver(slab, packet, arrival)
+  }
+
+  settle(): void {
+    this.tcp.settle()
+  }
+
+  path(socket: number, source: number, mtu: number): void {
+    if (this.table.protocolOf(socket) === ipv4.PROTOCOL_TCP) this.tcp.path(socket, source, mtu)
+  }
+
+  taken(socket: number, source: number): void {
+    if (this.table.protocolOf(socket) === ipv4.PROTOCOL_TCP) this.tcp.taken(socket, source)
+  }
+
+  refused(socket: number, errno: number): void {
+    if (this.table.protocolOf(socket) === ipv4.PROTOCOL_TCP) this.tcp.refused(socket, errno)
+  }
+
+  room(): void {
+    this.tcp.room()
+  }
+
+  connectTcp(options: TcpConnectOptions): TcpEndpoint {
+    return this.tcp.connect(options)
+  }
+
+  listenTcp(options: TcpListenOptions): TcpListener {
+    return this.tcp.listen(options)
+  }
+
+  deadline(fire: () => void): Deadline {
+    return new Timer(this.timers, fire)
+  }
+
+  hold(): void {
+    this.onHold()
+  }
+
+  release(): void {
+    this.onRelease()
+  }
+
+  /** Ends all sockets at once, connections with RST. */
+  close(): void {
+    this.tcp.close()
+  }
+
+  #deliver(slab: Slab, packet: Packet, arrival: Arrival): void {
+    // TCP counts them itself.
+    if (packet.protocol !== ipv4.PROTOCOL_TCP && !isSumRight(slab, packet)) {
+      this.#drop(Drop['bad-checksum'])
+      return
+    }
+    switch (packet.protocol) {
+      case ipv4.PROTOCOL_TCP:
+        this.tcp.receive(slab, packet, arrival)
+        return
+      case ipv4.PROTOCOL_ICMP:
+        this.#receiveIcmp(slab, packet)
+    }
+  }
+
+  #receiveIcmp(slab: Slab, packet: Packet): void {
+    const { icmpType } = packet
+    if (icmpType === icmp4.ECHO_REQUEST) {
+      if (this.#answersPings && this.network.isLocal(packet.destination)) this.#answerPing(slab, packet)
+    } else if (icmp4.isError(icmpType)) {
+      if (readQuotedError(slab.view, packet, this.#error)) this.#tellError(this.#error)
+    }
+  }
+
+  #tellError(error: QuotedError): void {
+    if (error.protocol === ipv4.PROTOCOL_TCP) this.tcp.icmpError(error)
+  }
+
+  #answerPing({ bytes }: Slab, packet: Packet): void {
+    const { at, length, headerLength } = packet
+    const to = this.network.reserve(length)
+    if (to < 0) return
+    const { slab } = this.network
+    slab.bytes.set(bytes.subarray(at, at + length), to)
+    packet.at = to
+    packet.transport = to + headerLength
+    turnEcho(slab.view, packet)
+    this.network.send(to, length, NO_SOCKET)
+  }
+
+  #drop(reason: number): void {
+    this.drops.set(reason, (this.drops.get(reason) ?? 0) + 1)
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The path of a connection: the size of what it carries (RFC 1191), and errors that come from it (RFC 9293 3.9.2.2, RFC 5927).
+ *
+ * An error counts only when it quotes a number that is in flight. One that says `too big` lowers the MTU, never below 68; what was
+ * lost by it is sent again at once, and the MTU of the route is tried again ten minutes later. Others end a connection only while it
+ * is being opened; later they are remembered, to be told if the other end stays silent.
+ */
+import { HEADERS, TIMESTAMPS_LENGTH } from './build.js'
+import { fail } from './close.js'
+import type { Connection } from './connection.js'
+import * as state from './state.js'
+
+/** RFC 791: every link carries this. */
+const MTU_MIN = 68
+/** RFC 1191 6.3, milliseconds. */
+const RETRY_AFTER = 600_000
+/** What MTUs are common (RFC 1191 7.1), for routers that do not say theirs. */
+const PLATEAUS = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296, MTU_MIN]
+
+const UNREACHABLE = 3
+const TOO_BIG = 4
+const TIME_EXCEEDED = 11
+const PARAMETER_PROBLEM = 12
+
+/** The payload of a full segment follows from the path and from what the other end takes. */
+export const fitMss = (connection: Connection): void => {
+  const { pathMtu, peerMss, hasTimestamps } = connection
+  connection.mss = Math.min(pathMtu - HEADERS, peerMss) - (hasTimestamps ? TIMESTAMPS_LENGTH : 0)
+  connection.recovery?.setMss(connection.mss)
+}
+
+/** The network says what the route carries. */
+export const setRouteMtu = (connection: Connection, mtu: number): void => {
+  connection.routeMtu = Math.max(MTU_MIN, mtu)
+  connection.mtuRetryAt = Infinity
+  setPathMtu(connection, connection.routeMtu)
+}
+
+const setPathMtu = (connection: Connection, mtu: number): void => {
+  if (mtu === connection.pathMtu) return
+  connection.pathMtu = mtu
+  if (connection.peerMss > 0) fitMss(connection)
+}
+
+/** Tries the MTU of the route again, when that is due. */
+export const mayGrowPath = (connection: Connection): void => {
+  if (connection.core.now < connection.mtuRetryAt) return
+  connection.mtuRetryAt = Infinity
+  setPathMtu(connection, connection.routeMtu)
+}
+
+/**
+ * An ICMP error about a segment of the connection.
+ * @param sequence of the quoted segment
+ * @param length of the quoted datagram, as its header says
+ * @param mtu of 3/4, 0 when the router does not say
+ */
+export const takeError = (connection: Connection, type: number, code: number, sequence: number, length: number, mtu: number): void => {
+  if (state.isBefore(sequence, connection.unacknowledged) || !state.isBefore(sequence, connection.sendNext)) return
+  if (type === UNREACHABLE && code === TOO_BIG) {
+    shrink(connection, mtu === 0 ? (PLATEAUS.find((plateau) => plateau < length) ?? MTU_MIN) : Math.max(MTU_MIN, mtu))
+    return
+  }
+  const name = errorName(type, code)
+  if (name === '') return
+  const isHard = type === UNREACHABLE && code !== 0 && code !== 1 && code !== 5
+  if (isHard && connection.state === state.SYN_SENT) fail(connection, name)
+  else connection.softError = name
+}
+
+const shrink = (connection: Connection, mtu: number): void => {
+  if (mtu >= connection.pathMtu) return
+  connection.mtuRetryAt = connection.core.now + RETRY_AFTER
+  setPathMtu(connection, mtu)
+  
+  if (connection.state >= state.ESTABLISHED) connection.core.touch(connection)
+}
+
+/** As Linux tells it (icmp_err_convert). */
+const errorName = (type: number, code: number): string => {
+  if (type === TIME_EXCEEDED) return 'EHOSTUNREACH'
+  if (type === PARAMETER_PROBLEM) return 'EPROTO'
+  if (type !== UNREACHABLE) return ''
+  switch (code) {
+    case 0:
+    case 6:
+    case 9:
+    case 11:
+      return 'ENETUNREACH'
+    case 2:
+      return 'ENOPROTOOPT'
+    case 3:
+      return 'ECONNREFUSED'
+    case 5:
+      return 'EOPNOTSUPP'
+    default:
+      return 'EHOSTUNREACH'
+  }
+}

@@ -1,0 +1,171 @@
+/** The stack beside the kernel's own TCP, at the two ends of a TUN. */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openTunStack, type RunningStack } from '../../src/sockets/index.js'
+import type { TcpSocket } from '../../src/stack/sockets/node/tcp-socket.js'
+import { Lab } from '../../src/testing/lab/index.js'
+import type { LabNamespace } from '../../src/testing/lab/index.js'
+import { collect, pattern } from '../stack/sockets/node/support.js'
+
+const KERNEL = '10.9.0.1'
+const STACK = '10.9.0.2'
+
+/** A server of the kernel that does what `then` says with each connection; prints its port. */
+const kernelServer = (then: string): string => `
+  import { createServer } from 'node:net'
+  import { createHash } from 'node:crypto'
+  const server = createServer({ allowHalfOpen: true }, (socket) => { ${then} })
+  server.listen(0, '${KERNEL}', () => console.log('port', server.address().port))
+`
+
+const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+describe('the stack on a TUN, against the kernel', () => {
+  let lab: Lab
+  let host: LabNamespace
+  let stack: RunningStack
+  const servers: Server[] = []
+
+  const open = (mtu = 1500): void => {
+    stack = host.inside(() => openTunStack({ name: 'tun0', hostAddress: `${KERNEL}/24`, addresses: [`${STACK}/24`], mtu }))
+  }
+  beforeEach(async () => {
+    lab = await Lab.create(`stack-tun${process.pid}`)
+    host = await lab.namespace('host')
+    open()
+  })
+  afterEach(async () => {
+    for (const server of servers.splice(0)) server.close()
+    stack.close()
+    await lab.close()
+  })
+
+  const startKernel = async (then: string): Promise<{ port: number; output: () => string }> => {
+    const process = host.node(kernelServer(then))
+    const [, port] = await process.waitFor(/port (\d+)/)
+    return { port: Number(port), output: () => process.stdout }
+  }
+
+  /** Errors that the kernel has counted of what the stack sent. */
+  const kernelErrors = async (): Promise<Record<string, number>> => {
+    const { stdout } = await host.run('nstat', ['-asz', 'TcpInErrs', 'TcpInCsumErrors', 'IpInHdrErrors', 'TcpExtTCPMD5Failure', 'TcpOutRsts'])
+    return Object.fromEntries(stdout.split('\n').slice(1).filter(Boolean).map((line) => line.split(/\s+/)).map(([name, count]) => [name, Number(count)]))
+  }
+
+  it('answers curl and ping', async () => {
+    const http = createServer((asked, answer) => answer.end(`${asked.socket.remoteAddress} asked for ${asked.url}\n`))
+    servers.push(http)
+    stack.createServer((socket) => http.emit('connection', socket)).listen(80)
+    const { stdout } = await host.run('curl', ['-s', `http://${STACK}/a`, `http://${STACK}/b`], { check: true })
+    expect(stdout).toBe(`${KERNEL} asked for /a\n${KERNEL} asked for /b\n`)
+    expect((await host.run('ping', ['-c2', '-i0.2', '-s3000', '-W5', STACK])).stdout).toContain('2 received')
+    expect((await host.run('curl', ['-s', `http://${STACK}:81/`])).code).toBe(7)
+    expect(await kernelErrors()).toMatchObject({ TcpInErrs: 0, TcpInCsumErrors: 0, IpInHdrErrors: 0 })
+  })
+
+  for (const mtu of [1500, 576, 9000]) {
+    it(`carries large bodies both ways, MTU ${mtu}`, async () => {
+      if (mtu !== 1500) {
+        stack.close()
+        open(mtu)
+      }
+      const body = pattern(20 << 20)
+      const http = createServer((asked, answer) => {
+        if (asked.method === 'GET') answer.end(body)
+        else {
+          const hash = createHash('sha256')
+          asked.on('data', (chunk: Buffer) => hash.update(chunk)).on('end', () => answer.end(hash.digest('hex')))
+        }
+      })
+      servers.push(http)
+      stack.createServer((socket) => http.emit('connection', socket)).listen(80)
+      const download = await host.run('sh', ['-c', `curl -s http://${STACK}/ | sha256sum`], { check: true })
+      expect(download.stdout.split(' ')[0]).toBe(sha(body))
+      const upload = await host.run('curl', ['-s', '--data-binary', '@-', `http://${STACK}/`], { input: body, check: true })
+      expect(upload.stdout).toBe(sha(body))
+      expect(await kernelErrors()).toMatchObject({ TcpInErrs: 0, TcpInCsumErrors: 0, IpInHdrErrors: 0 })
+    })
+  }
+
+  it('is a client of the kernel\'s server, both ways', async () => {
+    const { port } = await startKernel('socket.pipe(socket)')
+    const sent = pattern(10 << 20)
+    const client = stack.connect(port, KERNEL)
+    const [echoed] = await Promise.all([collect(client), pipeline(Readable.from([sent.subarray(0, 7), sent.subarray(7)]), client)])
+    expect(sha(echoed)).toBe(sha(sent))
+    expect([client.localAddress, client.remoteAddress, client.bytesRead]).toEqual([STACK, KERNEL, sent.length])
+    expect(await kernelErrors()).toMatchObject({ TcpInErrs: 0, TcpInCsumErrors: 0, TcpOutRsts: 0 })
+  })
+
+  it('keeps reading when its own direction has ended', async () => {
+    const { port } = await startKernel(`
+      const hash = createHash('sha256')
+      socket.on('data', (chunk) => hash.update(chunk)).on('end', () => socket.end(hash.digest('hex')))
+    `)
+    const sent = pattern(3 << 20)
+    const client = stack.connect(port, KERNEL)
+    client.end(sent)
+    expect((await collect(client)).toString()).toBe(sha(sent))
+  })
+
+  it('is refused by a closed port, and reset by a program that ends', async () => {
+    const refused = stack.connect(1, KERNEL)
+    expect(((await once(refused, 'error')) as [NodeJS.ErrnoException])[0]).toMatchObject({ code: 'ECONNREFUSED', address: KERNEL, port: 1 })
+    const { port } = await startKernel('socket.on("data", () => socket.resetAndDestroy())')
+    const client = stack.connect(port, KERNEL)
+    client.write('x')
+    expect(((await once(client, 'error')) as [NodeJS.ErrnoException])[0]).toMatchObject({ code: 'ECONNRESET' })
+  })
+
+  it('stops the kernel when nobody reads, and goes on when somebody does', async () => {
+    const accepted = new Promise<TcpSocket>((resolve) => stack.createServer({ pauseOnConnect: true }, resolve).listen(80))
+    const client = host.node(`
+      import { connect } from 'node:net'
+      const socket = connect(80, '${STACK}', () => {
+        let written = 0
+        const more = () => { while (written < 30e6) { written += 1e6; if (!socket.write(Buffer.alloc(1e6, 7))) { socket.once('drain', more); return } } socket.end(() => console.log('done')) }
+        more()
+      })
+    `)
+    const socket = await accepted
+    await expect.poll(() => socket.readableLength).toBeGreaterThan(0)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(client.stdout).toBe('')
+    expect(socket.bytesRead).toBeLessThan(1 << 20)
+    let length = 0
+    for await (const chunk of socket as AsyncIterable<Buffer>) length += chunk.length
+    expect(length).toBe(30e6)
+    await client.waitFor(/done/)
+  })
+
+  it('serves many connections of the kernel at a time', async () => {
+    const server = stack.createServer((socket) => socket.pipe(socket)).listen(80)
+    const client = host.node(`
+      import { connect } from 'node:net'
+      const ask = (number) => new Promise((resolve, reject) => {
+        const socket = connect(80, '${STACK}', () => socket.end('number ' + number))
+        let got = ''
+        socket.on('data', (chunk) => (got += chunk)).on('error', reject).on('close', () => resolve(got === 'number ' + number))
+      })
+      const all = await Promise.all(Array.from({ length: 1000 }, (_, number) => ask(number)))
+      console.log('right', all.filter(Boolean).length)
+    `)
+    const { stdout } = await client.finish()
+    expect(stdout).toBe('right 1000\n')
+    server.close()
+    await once(server, 'close')
+    expect(await kernelErrors()).toMatchObject({ TcpInErrs: 0, TcpInCsumErrors: 0 })
+  })
+
+  it('says that its device is gone', async () => {
+    const client = stack.connect(1, KERNEL)
+    client.on('error', () => {})
+    host.inside(() => {})
+    await host.run('ip', ['link', 'delete', 'tun0'], { check: true })
+    expect(await stack.closed).toBe('EBADFD')
+  })
+})
