@@ -1,4 +1,4 @@
-// Writes docs/nat-behaviour.md from the conformance rows and the names of their tests.
+// Writes docs/nat-behaviour.md and docs/socket-behaviour.md from the conformance rows and the names of their tests.
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

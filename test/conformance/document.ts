@@ -3,8 +3,9 @@ import { type Profile, type ProfileName, PROFILES } from '../../src/nat/profiles
 import type { RowTest } from './collect.js'
 import { profileOf, type Row, SECTIONS } from './rows.js'
 
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('*', '\\*')
-const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
+/** Text in a cell of a table. */
+export const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('*', '\\*')
+export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 /** The tests of a row that tell what tsnat does: those on the whole pipeline, if there are any. */
 const telling = (tests: readonly RowTest[]): readonly RowTest[] => {

@@ -64,6 +64,7 @@ export const SECTIONS: readonly Section[] = [
       row('TCP-12', 'M', 'sequence numbers and SACK stay in step; what is out of window changes no state'),
       row('TCP-13', 'M', 'window scale, SACK and timestamp options stay as they are'),
       row('TCP-14', 'O', 'TIME_WAIT: the last acknowledgment can be repeated; a new SYN opens again'),
+      row('SEC-5', 'D', 'RFC 5961: a challenge acknowledgment passes after an inexact RST, and the exact RST after it'),
     ],
   },
   {
@@ -197,7 +198,7 @@ export const SECTIONS: readonly Section[] = [
       row('FRG-7', 'D', 'the receiver gets one datagram, of fragments no larger than they came'),
       row('FRG-8', 'M', 'fragmenting: 8-byte units, nested offsets, options by copy bit, few pieces'),
       row('PMTU-1', 'M', 'a datagram of 68 bytes passes everywhere'),
-      row('PMTU-2', 'S', 'own TCP reacts to 3/4', 'Not yet: tsnat has no TCP of its own. Hosts react to the 3/4 that it sends and translates.'),
+      row('PMTU-2', 'S', 'own TCP reacts to 3/4'),
       row('PMTU-3', 'O', 'the MSS is lowered, never raised, in SYN and SYN-ACK only'),
     ],
   },

@@ -247,7 +247,7 @@ describe.each(['behave', 'linux'] as const)('RST, in profile %s', (profile) => {
     expect(stateOf(other, profile)).toBe('CLOSE')
   })
 
-  it('CT-7: inexact, it passes and the state stays; the challenge acknowledgment brings the time back', () => {
+  it('CT-7, SEC-5: inexact, it passes and the state stays; the challenge acknowledgment brings the time back', () => {
     const one = opened()
     expect(one.back('R', { sequence: one.next[1] + 10 })).toBe(true)
     expect(stateOf(one, profile)).toBe('ESTABLISHED')

@@ -25,10 +25,8 @@ export const arriveSynSent = (connection: Connection, segment: Segment, slab: Sl
     establish(connection, segment)
     connection.owesAck = true
     connection.owesAckNow = true
-  } else {
-    // Both ends open at the same time: each answers the other's SYN.
-    connection.state = state.SYN_RECEIVED
-    sendSyn(connection)
-  }
+  } else connection.state = state.SYN_RECEIVED
   if (segment.dataLength > 0 || segment.isFin) takeData(connection, segment, slab)
+  // Both ends open at the same time: each answers the other's SYN.
+  if (!isAck) sendSyn(connection)
 }

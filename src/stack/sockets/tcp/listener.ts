@@ -28,8 +28,8 @@ import * as state from './state.js'
 import { answerReset } from './transmit.js'
 
 export interface TcpListener {
-  /** Called with each connection whose handshake is done; they wait while it is null. */
-  onConnection: ((endpoint: TcpEndpoint) => void) | null
+  /** Called with each connection whose handshake is done; until it is set, they wait. */
+  onConnection: (endpoint: TcpEndpoint) => void
   readonly address: number
   readonly port: number
   /** Connections that the user has got already go on; all others end with RST. */
@@ -38,6 +38,8 @@ export interface TcpListener {
 
 /** Flags of the row that connections have from their listener. */
 const INHERITED = SOCKET_FLAG.transparent | SOCKET_FLAG.reuseAddress | SOCKET_FLAG.reusePort
+
+const NOBODY = (): void => {}
 
 export class Listener implements TcpListener {
   readonly row: number
@@ -49,7 +51,7 @@ export class Listener implements TcpListener {
   readonly #halfOpen = new Set<Connection>()
   readonly #waiting = new Set<Connection>()
   readonly #remembered: Remembered = { mss: 0, scale: -1, sack: false }
-  #onConnection: ((endpoint: TcpEndpoint) => void) | null = null
+  #onConnection: (endpoint: TcpEndpoint) => void = NOBODY
 
   /** @param row in the socket table, already its own */
   constructor(core: Core, row: number, backlog: number) {
@@ -61,13 +63,12 @@ export class Listener implements TcpListener {
     this.#cookies = new Cookies(core.hash)
   }
 
-  get onConnection(): ((endpoint: TcpEndpoint) => void) | null {
+  get onConnection(): (endpoint: TcpEndpoint) => void {
     return this.#onConnection
   }
 
-  set onConnection(user: ((endpoint: TcpEndpoint) => void) | null) {
+  set onConnection(user: (endpoint: TcpEndpoint) => void) {
     this.#onConnection = user
-    if (user === null) return
     for (const connection of [...this.#waiting]) this.#core.touch(connection)
   }
 
@@ -101,9 +102,9 @@ export class Listener implements TcpListener {
     number(connection)
     if (isAgain && state.isBefore(connection.initialSend, least)) begin(connection, least)
     agree(connection, segment)
+    if (segment.dataLength > 0 || segment.isFin) takeData(connection, segment, slab)
     sendSyn(connection)
     setTimer(connection)
-    if (segment.dataLength > 0 || segment.isFin) takeData(connection, segment, slab)
   }
 
   /** The handshake of a connection is done. */
@@ -116,7 +117,7 @@ export class Listener implements TcpListener {
 
   /** Gives a connection to the user. @returns false when there is none yet */
   deliver(connection: Connection): boolean {
-    if (this.#onConnection === null) return false
+    if (this.#onConnection === NOBODY) return false
     this.#waiting.delete(connection)
     connection.listener = null
     this.#onConnection(connection)

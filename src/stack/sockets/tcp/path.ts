@@ -5,6 +5,8 @@
  * lost by it is sent again at once, and the MTU of the route is tried again ten minutes later. Others end a connection only while it
  * is being opened; later they are remembered, to be told if the other end stays silent.
  */
+import * as icmp4 from '../../wire/icmp4.js'
+import type { QuotedError } from '../quoted-error.js'
 import { HEADERS, TIMESTAMPS_LENGTH } from './build.js'
 import { fail } from './close.js'
 import type { Connection } from './connection.js'
@@ -14,13 +16,8 @@ import * as state from './state.js'
 const MTU_MIN = 68
 /** RFC 1191 6.3, milliseconds. */
 const RETRY_AFTER = 600_000
-/** What MTUs are common (RFC 1191 7.1), for routers that do not say theirs. */
+/** What MTUs are common (RFC 1191 7.1). */
 const PLATEAUS = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296, MTU_MIN]
-
-const UNREACHABLE = 3
-const TOO_BIG = 4
-const TIME_EXCEEDED = 11
-const PARAMETER_PROBLEM = 12
 
 /** The payload of a full segment follows from the path and from what the other end takes. */
 export const fitMss = (connection: Connection): void => {
@@ -49,21 +46,19 @@ export const mayGrowPath = (connection: Connection): void => {
   setPathMtu(connection, connection.routeMtu)
 }
 
-/**
- * An ICMP error about a segment of the connection.
- * @param sequence of the quoted segment
- * @param length of the quoted datagram, as its header says
- * @param mtu of 3/4, 0 when the router does not say
- */
-export const takeError = (connection: Connection, type: number, code: number, sequence: number, length: number, mtu: number): void => {
+/** An ICMP error about a segment of the connection. */
+export const takeError = (connection: Connection, error: QuotedError): void => {
+  const { type, code, sequence, mtu } = error
   if (state.isBefore(sequence, connection.unacknowledged) || !state.isBefore(sequence, connection.sendNext)) return
-  if (type === UNREACHABLE && code === TOO_BIG) {
-    shrink(connection, mtu === 0 ? (PLATEAUS.find((plateau) => plateau < length) ?? MTU_MIN) : Math.max(MTU_MIN, mtu))
+  if (type === icmp4.UNREACHABLE && code === icmp4.CODE_FRAGMENTATION_NEEDED) {
+    // Routers of old do not say the MTU: then the next one that is common below the length of what was too long.
+    const said = mtu === 0 ? (PLATEAUS.find((plateau) => plateau < error.length) ?? MTU_MIN) : mtu
+    if (said >= MTU_MIN) shrink(connection, said)
     return
   }
   const name = errorName(type, code)
   if (name === '') return
-  const isHard = type === UNREACHABLE && code !== 0 && code !== 1 && code !== 5
+  const isHard = type === icmp4.UNREACHABLE && code !== 0 && code !== 1 && code !== 5
   if (isHard && connection.state === state.SYN_SENT) fail(connection, name)
   else connection.softError = name
 }
@@ -78,9 +73,9 @@ const shrink = (connection: Connection, mtu: number): void => {
 
 /** As Linux tells it (icmp_err_convert). */
 const errorName = (type: number, code: number): string => {
-  if (type === TIME_EXCEEDED) return 'EHOSTUNREACH'
-  if (type === PARAMETER_PROBLEM) return 'EPROTO'
-  if (type !== UNREACHABLE) return ''
+  if (type === icmp4.TIME_EXCEEDED) return 'EHOSTUNREACH'
+  if (type === icmp4.PARAMETER_PROBLEM) return 'EPROTO'
+  if (type !== icmp4.UNREACHABLE) return ''
   switch (code) {
     case 0:
     case 6:

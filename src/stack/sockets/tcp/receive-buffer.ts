@@ -43,6 +43,7 @@ export const tellReader = (connection: Connection, length: number): void => {
   const window = (connection.receiveEdge - connection.receiveNext) | 0
   const isMuch = opened >= connection.receiveBuffer >> 1 || (opened >= 2 * connection.peerSegment && window < connection.receiveBuffer >> 1)
   if (!isMuch || connection.owesAckNow) return
+  connection.owesAck = true
   connection.owesAckNow = true
   connection.core.touch(connection)
 }

@@ -1,13 +1,13 @@
 /** The text of a segment and its FIN (RFC 9293 3.10.7.4, seventh and eighth). The urgent pointer changes nothing: all data is in line. */
 import type { Slab } from '../../batch.js'
 import { roundTrip } from './acknowledge.js'
-import { destroy } from './close.js'
+import { abort } from './close.js'
 import { type Connection, TELL_READABLE } from './connection.js'
 import { measure } from './receive-buffer.js'
 import { ReceiveQueue } from './receive-queue.js'
 import type { Segment } from './segment.js'
 import * as state from './state.js'
-import { answerReset, transmitAck } from './transmit.js'
+import { transmitAck } from './transmit.js'
 
 /** Below this, bytes are taken from a pool of small buffers. */
 const POOLED = 4096
@@ -19,16 +19,17 @@ const copyOf = ({ bytes }: Slab, at: number, length: number): Uint8Array => {
   return copy
 }
 
-/** Takes data and FIN of a segment that is acceptable; what lies beyond the window is cut off. */
+/** Takes data and FIN of a segment that is acceptable and has some; what lies beyond the window is cut off. */
 export const takeData = (connection: Connection, segment: Segment, slab: Slab): void => {
   if (!state.mayReceive(connection.state) && connection.state !== state.SYN_RECEIVED) return
+  connection.owesAck = true
+  connection.core.touch(connection)
   const from = segment.dataSequence
   const beyond = Math.max(0, (from + segment.dataLength - connection.receiveEdge) | 0)
   const length = segment.dataLength - beyond
   if (length > 0) {
     if (connection.isReadClosed && state.isAfter((from + length) | 0, connection.receiveNext)) {
-      answerReset(connection.core, segment, connection.row)
-      destroy(connection, null)
+      abort(connection)
       return
     }
     insert(connection, segment, slab, from, length)
@@ -40,10 +41,6 @@ export const takeData = (connection: Connection, segment: Segment, slab: Slab): 
     if (connection.finAt !== connection.receiveNext) connection.owesAckNow = true
   }
   if (connection.hasFin && connection.receiveNext === connection.finAt) takeFin(connection)
-  if (segment.length > 0) {
-    connection.owesAck = true
-    connection.core.touch(connection)
-  }
 }
 
 const insert = (connection: Connection, segment: Segment, slab: Slab, from: number, length: number): void => {
@@ -67,7 +64,7 @@ const insert = (connection: Connection, segment: Segment, slab: Slab, from: numb
 const takeFin = (connection: Connection): void => {
   connection.receiveNext = (connection.receiveNext + 1) | 0
   connection.owesAckNow = true
-  connection.pending |= TELL_READABLE
+  if (!connection.isReadClosed) connection.pending |= TELL_READABLE
   switch (connection.state) {
     case state.ESTABLISHED:
       connection.state = state.CLOSE_WAIT

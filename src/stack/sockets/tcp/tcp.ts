@@ -2,13 +2,12 @@
 import type { Packet } from '../../parse.js'
 import { WHOLE } from '../../parse.js'
 import type { Slab } from '../../batch.js'
-import { isSumRight } from '../../verify.js'
 import * as ipv4 from '../../wire/ipv4.js'
 import { canBind } from '../bind.js'
 import type { Arrival } from '../network.js'
+import type { QuotedError } from '../quoted-error.js'
 import { errnoCode, socketError } from '../socket-error.js'
 import { NO_SOCKET } from '../network.js'
-import type { QuotedError } from '../quoted-error.js'
 import { SOCKET_FLAG, type SocketRow } from '../socket-table.js'
 import { arrive } from './arrive.js'
 import { abort, fail } from './close.js'
@@ -78,9 +77,7 @@ export interface TcpRecord {
 }
 
 export interface TcpCounters {
-  /** Segments that came, and those with a wrong checksum, which counted for nothing. */
   received: number
-  badChecksums: number
   /** Segments that nobody wanted, answered with RST. */
   refused: number
 }
@@ -90,7 +87,7 @@ const LOOPBACK = 0x7f000001
 const isGroup = (address: number): boolean => address >>> 29 === 7
 
 export class Tcp {
-  readonly counters: TcpCounters = { received: 0, badChecksums: 0, refused: 0 }
+  readonly counters: TcpCounters = { received: 0, refused: 0 }
   readonly #core: Core
   readonly #segment = new Segment()
 
@@ -168,15 +165,11 @@ export class Tcp {
 
   /**
    * A TCP datagram for this host.
-   * @param packet what `parse` made of it
+   * @param packet what `parse` made of it; its checksum is right
    */
   receive(slab: Slab, packet: Packet, arrival: Arrival): void {
     if (packet.fragment !== WHOLE) return
     this.counters.received++
-    if (!isSumRight(slab, packet)) {
-      this.counters.badChecksums++
-      return
-    }
     const core = this.#core
     const segment = this.#segment
     core.begin()
@@ -189,7 +182,7 @@ export class Tcp {
       return
     }
     // RFC 9293 MUST-57, MUST-63: neither end can be a group, or any address.
-    if (isGroup(source) || source >>> 24 === 0 || isGroup(destination) || core.network.isBroadcast(source) || core.network.isBroadcast(destination)) return
+    if (!this.#isEnd(source) || !this.#isEnd(destination)) return
     const listener = this.#listenerFor(segment, arrival)
     const isWaiting = row >= 0 && core.timeWait.has(row)
     if (isWaiting && !core.timeWait.arrive(row, segment, listener !== null)) return
@@ -243,10 +236,11 @@ export class Tcp {
   }
 
   /** An ICMP error about one of our segments. */
-  icmpError({ localAddress, localPort, remoteAddress, remotePort, type, code, sequence, length, mtu }: QuotedError): void {
-    const row = this.#core.table.findConnected(ipv4.PROTOCOL_TCP, remoteAddress, remotePort, localAddress, localPort, 0)
-    const connection = row < 0 ? undefined : this.#core.owners[row]
-    if (connection instanceof Connection) takeError(connection, type, code, sequence, length, mtu)
+  icmpError(error: QuotedError): void {
+    const { owners, table } = this.#core
+    const row = table.findConnected(ipv4.PROTOCOL_TCP, error.remoteAddress, error.remotePort, error.localAddress, error.localPort, 0)
+    const connection = row < 0 ? undefined : owners[row]
+    if (connection instanceof Connection) takeError(connection, error)
   }
 
   /** All of them. Connections in TIME_WAIT are rows of the socket table and nothing more. */
@@ -275,6 +269,10 @@ export class Tcp {
       else if (owner !== undefined) abort(owner)
     }
     core.timeWait.clear()
+  }
+
+  #isEnd(address: number): boolean {
+    return address >>> 24 !== 0 && !isGroup(address) && !this.#core.network.isBroadcast(address)
   }
 
   #move(connection: Connection, source: number, port: number): void {

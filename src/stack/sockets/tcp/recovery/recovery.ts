@@ -1,6 +1,28 @@
 /**
- * What a sender may send, and what it must send again: the state of a connection between its send queue and the network.
+ * What a sender may send, and what it must send again: the state of a connection between its send queue and the network. It knows ranges
+ * of sequence numbers and times, no packets.
+ *
+ * Theory of operation. `board` (scoreboard.ts) says what is in flight, known to have arrived, or lost. Each acknowledgement goes through
+ * the same steps: what it delivers is noted, it is a sample of the round-trip time (rtt.ts), it moves RACK on (rack.ts), which marks
+ * losses; then the window changes by the state:
+ *
+ *   OPEN      nothing is missing, or not for certain. The window grows (congestion.ts, cubic.ts)
+ *   RECOVERY  something is lost: it is sent again while the window shrinks to the threshold (reduction.ts), until all is acknowledged
+ *             that was outstanding when it began: one reduction a round trip (RFC 6675, 6582)
+ *   LOSS      the timer has expired: what the other end is not known to have is sent again from a window of one segment (RFC 5681)
+ *
+ * Without SACK, duplicate acknowledgements stand for a segment each that has left the network, the third says that the first
+ * outstanding one is lost, and so does an acknowledgement of a part (NewReno).
+ * Three deadlines end in one timer: RTO (RFC 6298), the tail loss probe (RFC 8985 7), RACK's reordering timer.
+ * An acknowledgement costs a search by halving for each of its blocks, and what it changes.
  */
+import { NewReno, type CongestionControl } from './congestion.js'
+import { Cubic } from './cubic.js'
+import { Probe } from './probe.js'
+import { Rack } from './rack.js'
+import { Reduction } from './reduction.js'
+import { Rtt } from './rtt.js'
+import { Scoreboard } from './scoreboard.js'
 
 /** Sequence numbers from `start` up to, not including, `end`, int32. */
 export interface Range {
@@ -13,51 +35,111 @@ export interface RecoveryOptions {
   mss: number
   /** Both ends have permitted SACK. */
   sack: boolean
+  /** Both ends send timestamps. */
   timestamps: boolean
   /** ISS: the sequence number of the SYN, int32. */
   initialSequence: number
   congestion: 'cubic' | 'new-reno'
-  /** Milliseconds. */
+  /** Milliseconds. 200 is usual; RFC 6298 has 1000. */
   minRto: number
+  /** Milliseconds: 1000. */
   initialRto: number
 }
 
 /** What became of a deadline: see `Recovery.expired`. */
 export type Expiry = 'rto' | 'probe' | 'lost' | 'nothing'
 
+const OPEN = 0
+const RECOVERY = 1
+const LOSS = 2
+
+/** Duplicate acknowledgements, or segments that arrived after it, that make a segment count as lost. */
+const THRESHOLD = 3
+/** RFC 6928. */
+const INITIAL_SEGMENTS = 10
+const INITIAL_BYTES = 14_600
+
 export class Recovery {
+  readonly #board: Scoreboard
+  readonly #rtt: Rtt
+  readonly #rack = new Rack()
+  readonly #probe = new Probe()
+  readonly #reduction = new Reduction()
+  readonly #control: CongestionControl
+  readonly #initial: number
   #mss: number
-  #una: number
-  #nxt: number
-  #lostFrom: number
-  #lostTo: number
-  #rto: number
+  #sack: boolean
+  #timestamps: boolean
+  #state: typeof OPEN | typeof RECOVERY | typeof LOSS = OPEN
+  /** A plain number with a fraction; `cwnd` is its whole part. */
+  #window: number
+  #threshold = Infinity
+  /** SND.NXT when the last recovery began; it ends when this is acknowledged. */
+  #recoverTo: number
+  #duplicates = 0
+  /** Without SACK: bytes taken to have arrived out of order, by the duplicate acknowledgements. */
+  #assumed = 0
   #rtoAt = Infinity
   #retries = 0
-  #cwnd: number
-  readonly #options: RecoveryOptions
+  #synLost = false
+  #lastSent = -1
+  /** Of the last window of data, up to `#usedTo`: it was used up; if not, most bytes that were in flight. Only what is used may grow. */
+  #usedTo: number
+  #usedUp = false
+  #peak = 0
+  // What was before the last reduction, in case that the loss was none.
+  #undoable = false
+  #undoWindow = 0
+  #undoThreshold = 0
+  /** Bytes sent again since, of which the other end has not said that it had them already. */
+  #undoResent = 0
+  /** When the first of them left. */
+  #firstResent = Infinity
+  /** Nothing was acknowledged since the timeout. */
+  #awaitsFirst = false
 
   constructor(options: RecoveryOptions) {
-    this.#options = options
+    this.#initial = options.initialSequence | 0
+    this.#board = new Scoreboard(this.#initial)
+    this.#rtt = new Rtt(options.minRto, options.initialRto)
+    this.#control = options.congestion === 'cubic' ? new Cubic() : new NewReno()
     this.#mss = options.mss
-    this.#una = options.initialSequence
-    this.#nxt = options.initialSequence
-    this.#lostFrom = options.initialSequence
-    this.#lostTo = options.initialSequence
-    this.#rto = options.initialRto
-    this.#cwnd = 10 * options.mss
+    this.#sack = options.sack
+    this.#timestamps = options.timestamps
+    this.#recoverTo = this.#initial
+    this.#usedTo = this.#initial
+    this.#window = this.#initialWindow()
   }
 
   /** New data left: SND.NXT was `start` and is `end` now. A SYN and a FIN count as one each, like in sequence numbers. */
   sent(start: number, end: number, now: number): void {
-    if (this.#una === start && this.#rtoAt === Infinity) this.#rtoAt = now + this.#rto
-    this.#nxt = end
+    const board = this.#board
+    const length = (end - start) | 0
+    if (board.una === board.nxt) this.#rtoAt = now + this.#rtt.rto
+    board.append(end, now)
+    this.#lastSent = now
+    if (this.#state === RECOVERY) this.#reduction.sent(length)
+    this.#probe.sent(end)
+    const pipe = this.#pipe
+    const usedUp = pipe + Math.max(2 * this.#mss, this.#window / 8) >= this.#window
+    if (usedUp || ((board.una - this.#usedTo) | 0) >= 0 || (!this.#usedUp && pipe > this.#peak)) {
+      this.#usedUp = usedUp
+      this.#peak = pipe
+      this.#usedTo = end
+    }
+    this.#armProbe(now)
   }
 
   /** A range, or the front part of one, that `nextLost` or `lastSegment` gave has left again. */
   resent(start: number, end: number, now: number): void {
-    this.#lostFrom = end
-    if (start === this.#una) this.#rtoAt = now + this.#rto
+    const length = (end - start) | 0
+    this.#board.resent(start, end, now)
+    this.#lastSent = now
+    if (this.#probe.resent()) return
+    if (this.#state === RECOVERY) this.#reduction.sent(length)
+    this.#undoResent += length
+    if (now < this.#firstResent) this.#firstResent = now
+    if (((start - this.#board.una) | 0) <= 0) this.#rtoAt = now + this.#rtt.rto
   }
 
   /**
@@ -67,36 +149,60 @@ export class Recovery {
    * @param rtt milliseconds by the timestamp echoed, -1 for none
    * @param isDuplicateAck as RFC 5681 2 has it: data outstanding, no data, no SYN or FIN, same acknowledgement, same window
    */
-  acknowledged(una: number, _sacks: Int32Array, _sackCount: number, _rtt: number, _isDuplicateAck: boolean, now: number): void {
-    if (((una - this.#una) | 0) <= 0) return
-    this.#una = una
-    this.#retries = 0
-    if (((this.#lostFrom - una) | 0) < 0) this.#lostFrom = una
-    this.#rtoAt = una === this.#nxt ? Infinity : now + this.#rto
+  acknowledged(una: number, sacks: Int32Array, sackCount: number, rtt: number, isDuplicateAck: boolean, now: number): void {
+    const board = this.#board
+    const before = board.una
+    if (((una - before) | 0) < 0) una = before
+    if (((una - board.nxt) | 0) > 0) una = board.nxt
+    const lostBefore = board.lost
+    board.begin()
+    const acked = board.acknowledge(una)
+    const duplicate = this.#takeBlocks(sacks, this.#sack ? sackCount : 0)
+    const delivered = this.#sack ? board.delivered : this.#assume(acked, board.delivered, isDuplicateAck)
+    if (acked > 0) {
+      this.#retries = 0
+      this.#duplicates = 0
+    } else if (board.delivered > 0 || isDuplicateAck) this.#duplicates++
+    this.#sample(acked, rtt, now)
+    if (acked > 0) this.#rtoAt = una === board.nxt ? Infinity : now + this.#rtt.rto
+    if (before === this.#initial && acked > 0) {
+      this.#synAcknowledged()
+      if (acked === 1) {
+        // The other end has not taken the data of the SYN.
+        if (una !== board.nxt) board.loseAll(true)
+        return
+      }
+    }
+    if (board.reneged) this.#enterLoss(true)
+    else {
+      // What has arrived left before the first outstanding segment did: the timer has not begun to say anything yet.
+      if (acked === 0 && board.firstSackedAt >= 0 && board.firstSackedAt < board.first!.at) this.#rtoAt = now + this.#rtt.rto
+      this.#judge(una, acked, delivered, lostBefore, rtt, duplicate, now)
+    }
+    this.#armProbe(now)
   }
 
   /** Bytes that may be sent now, lost ones first. A segment may leave when all of it fits. */
   get room(): number {
-    return Math.max(0, this.#cwnd - this.flight)
+    const room = Math.floor(this.#window) - this.#pipe
+    return room > 0 ? room : 0
   }
 
   /** The next range to be sent again, if there is one: at most 64 KiB. Send it, or as much of its front as `room` allows, and say `resent`. */
   nextLost(out: Range): boolean {
-    if (((this.#lostTo - this.#lostFrom) | 0) <= 0) return false
-    out.start = this.#lostFrom
-    out.end = (this.#lostFrom + Math.min((this.#lostTo - this.#lostFrom) | 0, 65536)) | 0
-    return true
+    return this.#board.nextLost(out)
   }
 
   /** The last segment that was sent, for a probe when there is nothing new: see `expired`. */
   lastSegment(out: Range): void {
-    out.end = this.#nxt
-    out.start = (this.#nxt - Math.min(this.flight, this.#mss)) | 0
+    out.end = this.#board.nxt
+    out.start = (out.end - Math.min(this.flight, this.#mss)) | 0
   }
 
   /** When `expired` is to be called, in milliseconds; Infinity when nothing is outstanding. It may change with each call of another method. */
   get timer(): number {
-    return this.#rtoAt
+    if (this.#board.una === this.#board.nxt) return Infinity
+    return Math.min(this.#rtoAt, this.#probe.due, this.#rack.due)
   }
 
   /**
@@ -106,37 +212,58 @@ export class Recovery {
    * `lost`: segments were found lost, send with `nextLost`.
    */
   expired(now: number): Expiry {
-    if (now < this.#rtoAt) return 'nothing'
+    const board = this.#board
+    if (now < this.timer) return 'nothing'
+    if (now >= this.#rack.due) {
+      const before = board.lost
+      this.#detect(now)
+      if (board.lost > before) {
+        if (this.#state === OPEN) this.#enterRecovery()
+        if (this.#state === RECOVERY) this.#reduce(0, false)
+        this.#armProbe(now)
+        return 'lost'
+      }
+      if (now < this.#rtoAt) return 'nothing'
+    }
+    if (now >= this.#probe.due) {
+      this.#probe.begin(board.nxt)
+      this.#undoable = false
+      this.#rtoAt = now + this.#rtt.rto
+      return 'probe'
+    }
     this.#retries++
-    this.#rto *= 2
-    this.#lostFrom = this.#una
-    this.#lostTo = this.#nxt
-    this.#rtoAt = now + this.#rto
+    this.#rtt.backOff()
+    this.#rtoAt = now + this.#rtt.rto
+    if (board.una === this.#initial) {
+      this.#synLost = true
+      board.loseAll(true)
+    } else this.#enterLoss(this.#retries > 1)
     return 'rto'
   }
 
   /** Milliseconds, backed off. */
   get rto(): number {
-    return this.#rto
+    return this.#rtt.rto
   }
 
   /** Milliseconds, -1 before the first sample. */
   get srtt(): number {
-    return -1
+    return this.#rtt.srtt
   }
 
+  /** Congestion window, in bytes. */
   get cwnd(): number {
-    return this.#cwnd
+    return Math.floor(this.#window)
   }
 
-  /** Infinity before the first loss. */
+  /** Bytes; Infinity before the first loss. */
   get ssthresh(): number {
-    return Infinity
+    return Math.floor(this.#threshold)
   }
 
   /** Bytes sent and not acknowledged cumulatively: SND.NXT - SND.UNA. */
   get flight(): number {
-    return (this.#nxt - this.#una) | 0
+    return (this.#board.nxt - this.#board.una) | 0
   }
 
   /** Timeouts in a row. */
@@ -145,24 +272,240 @@ export class Recovery {
   }
 
   /** To be called before new data is sent when nothing is outstanding: after a pause longer than RTO the window starts anew (RFC 5681 4.1). */
-  idle(_now: number): void {}
+  idle(now: number): void {
+    if (this.flight > 0 || this.#lastSent < 0 || now - this.#lastSent <= this.#rtt.rto) return
+    // What was known of the path is not forgotten: RFC 7661's and RFC 2861's three quarters.
+    if (this.#threshold !== Infinity) this.#threshold = Math.max(this.#threshold, (3 * this.#window) / 4)
+    this.#window = Math.min(this.#window, this.#initialWindow())
+    this.#control.unused(now)
+    this.#lastSent = now
+  }
 
   /** The path carries another size now. */
   setMss(mss: number): void {
     this.#mss = mss
+    const begun = ((this.#board.nxt - this.#initial) | 0) > 1 || this.#threshold !== Infinity
+    if (!begun) this.#window = this.#initialWindow()
+    else if (this.#window < mss) this.#window = mss
   }
 
   /** The handshake has told what the other end permits, and its MSS: before the acknowledgement of the SYN is told. */
   negotiated(mss: number, sack: boolean, timestamps: boolean): void {
+    this.#sack = sack
+    this.#timestamps = timestamps
     this.setMss(mss)
-    this.#options.sack = sack
-    this.#options.timestamps = timestamps
   }
 
   /**
    * The SYN or SYN-ACK was sent again by other means than `expired`: the initial window is one segment (RFC 5681 3.1) and the timeout
    * three seconds when data begins (RFC 6298 5.7). After a timeout of `expired` this happens by itself.
    */
-  retryBegan(): void {}
+  retryBegan(): void {
+    this.#synLost = true
+  }
 
+  get #pipe(): number {
+    const pipe = this.#board.pipe - this.#assumed
+    return pipe > 0 ? pipe : 0
+  }
+
+  #initialWindow(): number {
+    return this.#synLost ? this.#mss : Math.min(INITIAL_SEGMENTS * this.#mss, Math.max(2 * this.#mss, INITIAL_BYTES))
+  }
+
+  #synAcknowledged(): void {
+    this.#window = this.#initialWindow()
+    this.#state = OPEN
+    this.#undoable = false
+    this.#undoResent = 0
+    this.#firstResent = Infinity
+    this.#recoverTo = this.#board.una
+    if (!this.#synLost) return
+    this.#rtt.beginCautiously()
+    if (this.#rtoAt !== Infinity) this.#rtoAt = this.#lastSent + this.#rtt.rto
+  }
+
+  /** @returns bytes of a duplicate that the blocks report, 0 for none: RFC 2883 4 */
+  #takeBlocks(sacks: Int32Array, count: number): number {
+    const board = this.#board
+    let duplicate = 0
+    for (let i = 0; i < count; i++) {
+      const left = sacks[2 * i]!
+      const right = sacks[2 * i + 1]!
+      const length = (right - left) | 0
+      if (length <= 0) continue
+      if (i === 0) {
+        const old = ((right - board.una) | 0) <= 0
+        const inside = count > 1 && ((left - sacks[2]!) | 0) >= 0 && ((right - sacks[3]!) | 0) <= 0
+        if (old || inside) duplicate = length
+      }
+      // What is older than SND.UNA says nothing; a block that begins there contradicts the acknowledgement.
+      if (((left - board.una) | 0) <= 0 || ((right - board.nxt) | 0) > 0) continue
+      board.sack(left, right)
+    }
+    return duplicate
+  }
+
+  /** Without SACK: what a duplicate acknowledgement says to have arrived. @returns bytes newly delivered */
+  #assume(acked: number, delivered: number, isDuplicate: boolean): number {
+    const before = this.#assumed
+    if (acked > 0) {
+      // The first segment of it was missing, the others are those that were assumed.
+      this.#assumed = acked > this.#mss ? Math.max(0, before - (acked - this.#mss)) : before
+      if (this.#assumed > Math.max(0, this.flight - this.#mss)) this.#assumed = Math.max(0, this.flight - this.#mss)
+      return Math.max(delivered - (before - this.#assumed), Math.min(this.#mss, acked))
+    }
+    if (!isDuplicate) return delivered
+    this.#assumed = Math.max(before, Math.min(before + this.#mss, this.flight - this.#mss))
+    return delivered + this.#assumed - before
+  }
+
+  #sample(acked: number, echoed: number, now: number): void {
+    const board = this.#board
+    let rtt = -1
+    if (acked > 0 && !board.ackedAgain && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
+    else if (board.firstSackedAt >= 0) rtt = now - board.firstSackedAt
+    else if (acked > 0 && this.#timestamps) rtt = echoed
+    if (rtt >= 0) this.#rtt.sample(rtt, board.una, board.nxt, now)
+  }
+
+  #judge(una: number, acked: number, delivered: number, lostBefore: number, echoed: number, duplicate: number, now: number): void {
+    const board = this.#board
+    this.#rack.delivered(board, this.#rtt.minimum, now)
+    if (this.#probe.acknowledged(una, acked, duplicate > 0, board.delivered > 0)) this.#shrinkAtOnce()
+    if (duplicate > 0) {
+      this.#rack.duplicate(una, board.nxt)
+      this.#undoResent -= duplicate
+    }
+    if (this.#isSpurious(acked, echoed, now)) this.#undo()
+    if (this.#state !== OPEN && ((una - this.#recoverTo) | 0) >= 0) this.#leave()
+    this.#detect(now)
+    if (!this.#sack) this.#detectWithoutSack(una, acked)
+    if (this.#state === OPEN && board.lost > 0) this.#enterRecovery()
+    else if (this.#state === OPEN || this.#state === LOSS) {
+      if (acked > 0) this.#grow(delivered, now)
+      return
+    }
+    if (this.#state === RECOVERY) this.#reduce(delivered, acked > 0 && board.lost <= lostBefore)
+  }
+
+  #detect(now: number): void {
+    if (!this.#sack) return
+    const board = this.#board
+    const enough = this.#state !== OPEN || board.sacked > (THRESHOLD - 1) * this.#mss || this.#duplicates >= THRESHOLD
+    this.#rack.detect(board, enough, this.#rtt.srtt, this.#rtt.minimum, now)
+  }
+
+  /** RFC 6582 3.2. */
+  #detectWithoutSack(una: number, acked: number): void {
+    if (this.#state === RECOVERY) {
+      if (acked > 0) this.#board.loseFirst(this.#mss)
+    } else if (this.#state === OPEN && this.#duplicates >= THRESHOLD && ((una - this.#recoverTo) | 0) > 0) {
+      this.#board.loseFirst(this.#mss)
+    }
+  }
+
+  #grow(delivered: number, now: number): void {
+    if (this.#window < this.#threshold) {
+      // Slow start by the bytes that arrived (RFC 3465): one acknowledgement of many segments counts like one of each.
+      if (!this.#usedUp && 2 * this.#peak <= this.#window) return
+      const step = Math.min(delivered, this.#threshold - this.#window)
+      this.#window += step
+      delivered -= step
+    }
+    if (delivered <= 0 || this.#state === LOSS) return
+    if (!this.#usedUp) this.#control.unused(now)
+    else this.#window = this.#control.grow(this.#window, delivered, this.#mss, Math.max(this.#rtt.srtt, 0), now)
+  }
+
+  /** The threshold after a loss, for what was really outstanding, and not for a window that was not used: RFC 5681 3.1. */
+  #lower(window: number): void {
+    this.#undoWindow = this.#window
+    this.#undoThreshold = this.#threshold
+    this.#undoable = true
+    this.#undoResent = 0
+    this.#firstResent = Infinity
+    this.#awaitsFirst = false
+    this.#threshold = Math.max(2 * this.#mss, this.#control.lost(Math.min(this.flight, window), this.#mss))
+  }
+
+  #enterRecovery(): void {
+    const size = Math.max(this.#mss, Math.min(this.flight, this.#window))
+    this.#lower(this.#window)
+    this.#state = RECOVERY
+    this.#recoverTo = this.#board.nxt
+    this.#reduction.begin(size)
+    this.#probe.end()
+  }
+
+  #reduce(delivered: number, safe: boolean): void {
+    this.#window = Math.max(this.#mss, this.#reduction.window(delivered, this.#pipe, this.#threshold, this.#mss, safe))
+  }
+
+  /** @param forget what the other end has said to have may not be there any more */
+  #enterLoss(forget: boolean): void {
+    const board = this.#board
+    // Once for a window of data, however often it times out.
+    const again = this.#state === RECOVERY || (this.#state === LOSS && this.#retries > 1)
+    if (!again) this.#lower(this.#state === LOSS ? Math.max(this.#window, this.#threshold) : this.#window)
+    this.#control.timedOut()
+    this.#state = LOSS
+    this.#recoverTo = board.nxt
+    this.#window = this.#mss
+    this.#assumed = 0
+    this.#duplicates = 0
+    this.#probe.end()
+    this.#rack.due = Infinity
+    board.loseAll(forget)
+    this.#undoResent = 0
+    this.#firstResent = Infinity
+    this.#awaitsFirst = true
+  }
+
+  /** A probe was needed: one segment was lost, and has arrived with it. */
+  #shrinkAtOnce(): void {
+    if (this.#state !== OPEN) return
+    this.#lower(this.#window)
+    this.#undoable = false
+    this.#window = Math.min(this.#window, this.#threshold)
+  }
+
+  #leave(): void {
+    if (this.#state === RECOVERY) this.#window = this.#threshold
+    this.#open()
+    this.#rack.recovered()
+  }
+
+  #open(): void {
+    this.#state = OPEN
+    this.#assumed = 0
+    this.#duplicates = 0
+  }
+
+  /**
+   * What was taken for lost was not: the first acknowledgement after a timeout is of the first transmission (by its timestamp: RFC 3522), or
+   * the other end had got all that was sent again (RFC 3708).
+   */
+  #isSpurious(acked: number, echoed: number, now: number): boolean {
+    if (!this.#undoable || this.#firstResent === Infinity) return false
+    if (this.#undoResent <= 0 && this.#board.lost === 0) return true
+    if (acked === 0 || !this.#awaitsFirst) return false
+    this.#awaitsFirst = false
+    return this.#timestamps && echoed >= 0 && now - echoed < this.#firstResent - 1
+  }
+
+  #undo(): void {
+    this.#control.undo()
+    this.#window = Math.max(this.#window, this.#undoWindow)
+    this.#threshold = Math.max(this.#threshold, this.#undoThreshold)
+    this.#undoable = false
+    this.#board.recall()
+    this.#open()
+  }
+
+  #armProbe(now: number): void {
+    const board = this.#board
+    const may = this.#sack && this.#state === OPEN && board.sacked === 0 && board.lost === 0 && board.una !== this.#initial && !this.#rtt.cautious
+    this.#probe.arm(may && board.una !== board.nxt, this.#rtt.srtt, (board.nxt - board.una) | 0, this.#mss, this.#rtoAt, now)
+  }
 }
