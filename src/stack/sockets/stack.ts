@@ -169,8 +169,7 @@ export class Stack implements NetworkUser, SocketHost {
   }
 
   #deliver(slab: Slab, packet: Packet, arrival: Arrival): void {
-    // TCP counts them itself.
-    if (packet.protocol !== ipv4.PROTOCOL_TCP && !isSumRight(slab, packet)) {
+    if (!isSumRight(slab, packet)) {
       this.#drop(Drop['bad-checksum'])
       return
     }

@@ -1,7 +1,7 @@
 /** How the window shrinks after a loss and grows while it is above the threshold. Windows are in bytes, times in milliseconds. */
 export interface CongestionControl {
   /** A loss was found. @returns the new threshold, of which the caller sees that it is two segments at least */
-  lost(window: number, mss: number): number
+  lost(window: number): number
   /** The timer has expired after `lost`. */
   timedOut(): void
   /** The loss was none: what `lost` and `timedOut` have changed is as it was. */

@@ -4,7 +4,7 @@
  *
  * Theory of operation. `board` (scoreboard.ts) says what is in flight, known to have arrived, or lost. Each acknowledgement goes through
  * the same steps: what it delivers is noted, it is a sample of the round-trip time (rtt.ts), it moves RACK on (rack.ts), which marks
- * losses; then the window changes by the state:
+ * losses; then the window (window.ts) changes by the state:
  *
  *   OPEN      nothing is missing, or not for certain. The window grows (congestion.ts, cubic.ts)
  *   RECOVERY  something is lost: it is sent again while the window shrinks to the threshold (reduction.ts), until all is acknowledged
@@ -16,13 +16,11 @@
  * Three deadlines end in one timer: RTO (RFC 6298), the tail loss probe (RFC 8985 7), RACK's reordering timer.
  * An acknowledgement costs a search by halving for each of its blocks, and what it changes.
  */
-import { NewReno, type CongestionControl } from './congestion.js'
-import { Cubic } from './cubic.js'
 import { Probe } from './probe.js'
 import { Rack } from './rack.js'
-import { Reduction } from './reduction.js'
 import { Rtt } from './rtt.js'
 import { Scoreboard } from './scoreboard.js'
+import { CongestionWindow } from './window.js'
 
 /** Sequence numbers from `start` up to, not including, `end`, int32. */
 export interface Range {
@@ -55,25 +53,18 @@ const LOSS = 2
 
 /** Duplicate acknowledgements, or segments that arrived after it, that make a segment count as lost. */
 const THRESHOLD = 3
-/** RFC 6928. */
-const INITIAL_SEGMENTS = 10
-const INITIAL_BYTES = 14_600
 
 export class Recovery {
   readonly #board: Scoreboard
   readonly #rtt: Rtt
   readonly #rack = new Rack()
   readonly #probe = new Probe()
-  readonly #reduction = new Reduction()
-  readonly #control: CongestionControl
+  readonly #window: CongestionWindow
   readonly #initial: number
   #mss: number
   #sack: boolean
   #timestamps: boolean
   #state: typeof OPEN | typeof RECOVERY | typeof LOSS = OPEN
-  /** A plain number with a fraction; `cwnd` is its whole part. */
-  #window: number
-  #threshold = Infinity
   /** SND.NXT when the last recovery began; it ends when this is acknowledged. */
   #recoverTo: number
   #duplicates = 0
@@ -83,14 +74,8 @@ export class Recovery {
   #retries = 0
   #synLost = false
   #lastSent = -1
-  /** Of the last window of data, up to `#usedTo`: it was used up; if not, most bytes that were in flight. Only what is used may grow. */
-  #usedTo: number
-  #usedUp = false
-  #peak = 0
-  // What was before the last reduction, in case that the loss was none.
+  /** The last reduction may turn out to have been for nothing. */
   #undoable = false
-  #undoWindow = 0
-  #undoThreshold = 0
   /** Bytes sent again since, of which the other end has not said that it had them already. */
   #undoResent = 0
   /** When the first of them left. */
@@ -102,13 +87,11 @@ export class Recovery {
     this.#initial = options.initialSequence | 0
     this.#board = new Scoreboard(this.#initial)
     this.#rtt = new Rtt(options.minRto, options.initialRto)
-    this.#control = options.congestion === 'cubic' ? new Cubic() : new NewReno()
+    this.#window = new CongestionWindow(options.congestion, options.mss, this.#initial)
     this.#mss = options.mss
     this.#sack = options.sack
     this.#timestamps = options.timestamps
     this.#recoverTo = this.#initial
-    this.#usedTo = this.#initial
-    this.#window = this.#initialWindow()
   }
 
   /** New data left: SND.NXT was `start` and is `end` now. A SYN and a FIN count as one each, like in sequence numbers. */
@@ -118,15 +101,9 @@ export class Recovery {
     if (board.una === board.nxt) this.#rtoAt = now + this.#rtt.rto
     board.append(end, now)
     this.#lastSent = now
-    if (this.#state === RECOVERY) this.#reduction.sent(length)
+    if (this.#state === RECOVERY) this.#window.sent(length)
     this.#probe.sent(end)
-    const pipe = this.#pipe
-    const usedUp = pipe + Math.max(2 * this.#mss, this.#window / 8) >= this.#window
-    if (usedUp || ((board.una - this.#usedTo) | 0) >= 0 || (!this.#usedUp && pipe > this.#peak)) {
-      this.#usedUp = usedUp
-      this.#peak = pipe
-      this.#usedTo = end
-    }
+    this.#window.used(this.#pipe, board.una, end)
     this.#armProbe(now)
   }
 
@@ -136,7 +113,7 @@ export class Recovery {
     this.#board.resent(start, end, now)
     this.#lastSent = now
     if (this.#probe.resent()) return
-    if (this.#state === RECOVERY) this.#reduction.sent(length)
+    if (this.#state === RECOVERY) this.#window.sent(length)
     this.#undoResent += length
     if (now < this.#firstResent) this.#firstResent = now
     if (((start - this.#board.una) | 0) <= 0) this.#rtoAt = now + this.#rtt.rto
@@ -184,7 +161,7 @@ export class Recovery {
 
   /** Bytes that may be sent now, lost ones first. A segment may leave when all of it fits. */
   get room(): number {
-    const room = Math.floor(this.#window) - this.#pipe
+    const room = this.#window.bytes - this.#pipe
     return room > 0 ? room : 0
   }
 
@@ -219,7 +196,7 @@ export class Recovery {
       this.#detect(now)
       if (board.lost > before) {
         if (this.#state === OPEN) this.#enterRecovery()
-        if (this.#state === RECOVERY) this.#reduce(0, false)
+        if (this.#state === RECOVERY) this.#window.reduce(0, this.#pipe, 0, false)
         this.#armProbe(now)
         return 'lost'
       }
@@ -235,7 +212,7 @@ export class Recovery {
     this.#rtt.backOff()
     this.#rtoAt = now + this.#rtt.rto
     if (board.una === this.#initial) {
-      this.#synLost = true
+      this.retryBegan()
       board.loseAll(true)
     } else this.#enterLoss(this.#retries > 1)
     return 'rto'
@@ -253,12 +230,12 @@ export class Recovery {
 
   /** Congestion window, in bytes. */
   get cwnd(): number {
-    return Math.floor(this.#window)
+    return this.#window.bytes
   }
 
   /** Bytes; Infinity before the first loss. */
   get ssthresh(): number {
-    return Math.floor(this.#threshold)
+    return Math.floor(this.#window.threshold)
   }
 
   /** Bytes sent and not acknowledged cumulatively: SND.NXT - SND.UNA. */
@@ -274,19 +251,19 @@ export class Recovery {
   /** To be called before new data is sent when nothing is outstanding: after a pause longer than RTO the window starts anew (RFC 5681 4.1). */
   idle(now: number): void {
     if (this.flight > 0 || this.#lastSent < 0 || now - this.#lastSent <= this.#rtt.rto) return
-    // What was known of the path is not forgotten: RFC 7661's and RFC 2861's three quarters.
-    if (this.#threshold !== Infinity) this.#threshold = Math.max(this.#threshold, (3 * this.#window) / 4)
-    this.#window = Math.min(this.#window, this.#initialWindow())
-    this.#control.unused(now)
+    this.#window.restart(now)
     this.#lastSent = now
   }
 
   /** The path carries another size now. */
   setMss(mss: number): void {
     this.#mss = mss
-    const begun = ((this.#board.nxt - this.#initial) | 0) > 1 || this.#threshold !== Infinity
-    if (!begun) this.#window = this.#initialWindow()
-    else if (this.#window < mss) this.#window = mss
+    this.#window.setMss(mss, ((this.#board.nxt - this.#initial) | 0) > 1 || this.#window.threshold !== Infinity)
+  }
+
+  /** What is outstanding was too long for the path: all of it is to be sent again. That is no sign of congestion, the window stays. */
+  tooLong(): void {
+    this.#board.loseAll(false)
   }
 
   /** The handshake has told what the other end permits, and its MSS: before the acknowledgement of the SYN is told. */
@@ -302,6 +279,7 @@ export class Recovery {
    */
   retryBegan(): void {
     this.#synLost = true
+    this.#window.synLost()
   }
 
   get #pipe(): number {
@@ -309,16 +287,11 @@ export class Recovery {
     return pipe > 0 ? pipe : 0
   }
 
-  #initialWindow(): number {
-    return this.#synLost ? this.#mss : Math.min(INITIAL_SEGMENTS * this.#mss, Math.max(2 * this.#mss, INITIAL_BYTES))
-  }
-
   #synAcknowledged(): void {
-    this.#window = this.#initialWindow()
+    this.#window.begin()
     this.#state = OPEN
     this.#undoable = false
-    this.#undoResent = 0
-    this.#firstResent = Infinity
+    this.#forgetResent()
     this.#recoverTo = this.#board.una
     if (!this.#synLost) return
     this.#rtt.beginCautiously()
@@ -363,7 +336,9 @@ export class Recovery {
   #sample(acked: number, echoed: number, now: number): void {
     const board = this.#board
     let rtt = -1
-    if (acked > 0 && !board.ackedAgain && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
+    // A SYN that was sent again by other means is not known to the board as such.
+    const isFirst = !board.ackedAgain && !(this.#synLost && this.#recoverTo === this.#initial)
+    if (acked > 0 && isFirst && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
     else if (board.firstSackedAt >= 0) rtt = now - board.firstSackedAt
     else if (acked > 0 && this.#timestamps) rtt = echoed
     if (rtt >= 0) this.#rtt.sample(rtt, board.una, board.nxt, now)
@@ -383,10 +358,13 @@ export class Recovery {
     if (!this.#sack) this.#detectWithoutSack(una, acked)
     if (this.#state === OPEN && board.lost > 0) this.#enterRecovery()
     else if (this.#state === OPEN || this.#state === LOSS) {
-      if (acked > 0) this.#grow(delivered, now)
+      if (acked > 0) this.#window.grow(delivered, this.#state === LOSS, this.#rtt.srtt, now)
       return
     }
-    if (this.#state === RECOVERY) this.#reduce(delivered, acked > 0 && board.lost <= lostBefore)
+    if (this.#state !== RECOVERY) return
+    // Without SACK, each acknowledgement of a part has the next missing segment sent at once: RFC 6582 3.2 step 3.
+    const least = !this.#sack && acked > 0 ? this.#mss : 0
+    this.#window.reduce(delivered, this.#pipe, least, acked > 0 && board.lost <= lostBefore)
   }
 
   #detect(now: number): void {
@@ -405,73 +383,56 @@ export class Recovery {
     }
   }
 
-  #grow(delivered: number, now: number): void {
-    if (this.#window < this.#threshold) {
-      // Slow start by the bytes that arrived (RFC 3465): one acknowledgement of many segments counts like one of each.
-      if (!this.#usedUp && 2 * this.#peak <= this.#window) return
-      const step = Math.min(delivered, this.#threshold - this.#window)
-      this.#window += step
-      delivered -= step
-    }
-    if (delivered <= 0 || this.#state === LOSS) return
-    if (!this.#usedUp) this.#control.unused(now)
-    else this.#window = this.#control.grow(this.#window, delivered, this.#mss, Math.max(this.#rtt.srtt, 0), now)
+  /** Something was lost, and the window is to shrink: what was really outstanding counts, not a window that was not used (RFC 5681 3.1). */
+  #lower(window: number): number {
+    const outstanding = Math.min(this.flight, window)
+    this.#window.lower(outstanding)
+    this.#undoable = true
+    this.#awaitsFirst = false
+    this.#forgetResent()
+    return outstanding
   }
 
-  /** The threshold after a loss, for what was really outstanding, and not for a window that was not used: RFC 5681 3.1. */
-  #lower(window: number): void {
-    this.#undoWindow = this.#window
-    this.#undoThreshold = this.#threshold
-    this.#undoable = true
+  #forgetResent(): void {
     this.#undoResent = 0
     this.#firstResent = Infinity
-    this.#awaitsFirst = false
-    this.#threshold = Math.max(2 * this.#mss, this.#control.lost(Math.min(this.flight, window), this.#mss))
   }
 
   #enterRecovery(): void {
-    const size = Math.max(this.#mss, Math.min(this.flight, this.#window))
-    this.#lower(this.#window)
+    this.#window.beginReduction(this.#lower(this.#window.bytes))
     this.#state = RECOVERY
     this.#recoverTo = this.#board.nxt
-    this.#reduction.begin(size)
     this.#probe.end()
-  }
-
-  #reduce(delivered: number, safe: boolean): void {
-    this.#window = Math.max(this.#mss, this.#reduction.window(delivered, this.#pipe, this.#threshold, this.#mss, safe))
   }
 
   /** @param forget what the other end has said to have may not be there any more */
   #enterLoss(forget: boolean): void {
     const board = this.#board
     // Once for a window of data, however often it times out.
-    const again = this.#state === RECOVERY || (this.#state === LOSS && this.#retries > 1)
-    if (!again) this.#lower(this.#state === LOSS ? Math.max(this.#window, this.#threshold) : this.#window)
-    this.#control.timedOut()
+    if (this.#state === OPEN) this.#lower(this.#window.bytes)
+    else if (this.#state === LOSS && this.#retries <= 1) this.#lower(this.#window.potential)
+    this.#window.collapse()
     this.#state = LOSS
     this.#recoverTo = board.nxt
-    this.#window = this.#mss
     this.#assumed = 0
     this.#duplicates = 0
     this.#probe.end()
     this.#rack.due = Infinity
     board.loseAll(forget)
-    this.#undoResent = 0
-    this.#firstResent = Infinity
+    this.#forgetResent()
     this.#awaitsFirst = true
   }
 
   /** A probe was needed: one segment was lost, and has arrived with it. */
   #shrinkAtOnce(): void {
     if (this.#state !== OPEN) return
-    this.#lower(this.#window)
+    this.#lower(this.#window.bytes)
     this.#undoable = false
-    this.#window = Math.min(this.#window, this.#threshold)
+    this.#window.settle()
   }
 
   #leave(): void {
-    if (this.#state === RECOVERY) this.#window = this.#threshold
+    if (this.#state === RECOVERY) this.#window.settle()
     this.#open()
     this.#rack.recovered()
   }
@@ -495,9 +456,7 @@ export class Recovery {
   }
 
   #undo(): void {
-    this.#control.undo()
-    this.#window = Math.max(this.#window, this.#undoWindow)
-    this.#threshold = Math.max(this.#threshold, this.#undoThreshold)
+    this.#window.undo()
     this.#undoable = false
     this.#board.recall()
     this.#open()
