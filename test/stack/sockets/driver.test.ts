@@ -10,7 +10,7 @@ class Work implements Driven {
   /** What each pump returns, then 0. */
   counts: number[] = []
   onPump = (): void => {}
-  onAdvance = (_now: number): void => {}
+  onAdvance: (now: number) => void = () => {}
 
   advance(now: number): void {
     this.advanced.push(now)
