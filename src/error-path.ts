@@ -3,6 +3,7 @@ import type { Admission } from './admission.js'
 import { type Attachment, numberOfZone } from './attachment.js'
 import { Drop } from './drop.js'
 import type { Hooks } from './hooks/hooks.js'
+import type { LocalFlows } from './local-flows.js'
 import type { LocalPath } from './local-path.js'
 import { type FlowTable, SIDE_SOURCE, SIDE_WORDS, ZONE_SELF } from './nat/flow-table.js'
 import { checkError, findQuoted, translateError } from './nat/icmp-error.js'
@@ -27,6 +28,7 @@ export interface ErrorPathParts {
   readonly tracing: Tracing
   readonly admission: Admission
   readonly local: LocalPath
+  readonly localFlows: LocalFlows
 }
 
 export class ErrorPath {
@@ -39,6 +41,7 @@ export class ErrorPath {
   readonly #tracing: Tracing
   readonly #admission: Admission
   readonly #local: LocalPath
+  readonly #localFlows: LocalFlows
 
   constructor(parts: ErrorPathParts) {
     this.#slab = parts.slab
@@ -50,6 +53,7 @@ export class ErrorPath {
     this.#tracing = parts.tracing
     this.#admission = parts.admission
     this.#local = parts.local
+    this.#localFlows = parts.localFlows
   }
 
   /** Returns 0 or a drop code. The error neither refreshes nor ends the flow. */
@@ -89,12 +93,7 @@ export class ErrorPath {
       const stopped = hooks.arrive(packet, from) || hooks.local(packet, from)
       if (stopped !== 0) return stopped
     }
-    // Here its TTL stays.
-    packet.ttl++
-    translateError(this.#slab, packet, this.#table, side)
-    packet.ttl--
-    packet.source = ipv4.source(this.#slab.view, packet.at)
-    packet.destination = ipv4.destination(this.#slab.view, packet.at)
+    this.#localFlows.translateError(packet, side)
     return this.#local.deliver(packet, from, NO_SOCKET)
   }
 

@@ -83,10 +83,12 @@ export class FragmentPath {
   #first(packet: Packet, entry: number, from: Attachment): number {
     const { fragments, identifications, local, table } = this.#parts
     const { delivered } = local
+    // What is delivered may have other ends afterwards.
+    const { source, destination, ports } = packet
     const drop = packet.protocol === ipv4.PROTOCOL_SCTP ? this.#sctp(packet, from) : this.#path.whole(packet, from)
     fragments.setIdentification(entry, identifications.decided)
     identifications.decided = OWN_IDENTIFICATION
-    const side = this.#sideOf(packet, from)
+    const side = table.find(source, destination, ports, packet.protocol | (from.zone << 8))
     if (side < 0 && local.delivered !== delivered) fragments.setOwner(entry, HOST_OWNER, local.lastSocket)
     else if (drop !== 0 || side < 0) fragments.setOwner(entry, drop === 0 && packet.icmpType === icmp4.ECHO_REQUEST ? ECHO_OWNER : DROPPED_OWNER, 0)
     else fragments.setOwner(entry, side, table.generationOf(side >> 1))

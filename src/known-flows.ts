@@ -43,8 +43,8 @@ export interface OtherWays {
   passUntracked(packet: Packet, from: Attachment): number
   /** TPROXY gave it to a socket. -1: it goes on, as routes lead it elsewhere. */
   intercept(packet: Packet, from: Attachment): number
-  /** Routes lead it to the gateway itself; it has met PREROUTING. */
-  receiveLocal(packet: Packet, from: Attachment): number
+  /** It has met PREROUTING and has a mark; goes to the gateway itself if routes lead there. -1: it goes on. */
+  divert(packet: Packet, from: Attachment): number
 }
 
 export class KnownFlows {
@@ -127,6 +127,10 @@ export class KnownFlows {
       this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET)
       return ~Drop['no-route']
     }
+    if (this.#hooks.mark !== 0 && destination === packet.destination) {
+      const drop = this.#otherWays.divert(packet, from)
+      if (drop >= 0) return ~drop
+    }
     // As long as the flow's own link leads there, it stays: its address there is known to the other end.
     const port = table.sides[other + SIDE_PORTS]! >>> 16
     const refused = this.#routing.find(packet, from, destination, port, this.#hooks.mark, to.zone)
@@ -137,7 +141,6 @@ export class KnownFlows {
     if (refused === Drop['no-route'] && this.#routing.find(packet, from, destination, port, this.#hooks.mark, ANY_ZONE) === 0) {
       return ~this.#moveAway(packet, side, from)
     }
-    if (refused === Drop['to-gateway']) return ~this.#otherWays.receiveLocal(packet, from)
     this.#paths.tellOfNoWay(packet, from, refused)
     return ~refused
   }

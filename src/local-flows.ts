@@ -6,10 +6,12 @@
 import type { Clock } from './clock.js'
 import { setTtl } from './hooks/changes.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS, ZONE_SELF } from './nat/flow-table.js'
+import { findQuoted, translateError } from './nat/icmp-error.js'
 import type { Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import type { Slab } from './stack/batch.js'
-import { LATER_FRAGMENT, type Packet } from './stack/parse.js'
+import { hasPorts, LATER_FRAGMENT, type Packet } from './stack/parse.js'
+import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 
 export class LocalFlows {
@@ -26,23 +28,37 @@ export class LocalFlows {
   }
 
   /**
-   * The side that a packet of a socket belongs to, or -1: a reply of an odd one, of a flow that came from `table.egressOf(side)`. The
-   * packet's source must have been chosen.
+   * The side that a packet of a socket belongs to, or -1. It leaves by `table.egressOf(side)`. An odd side's are replies; an ICMP error
+   * belongs to the side on which an answer to what it quotes would. The packet's source must have been chosen.
    */
   findOwn(packet: Packet): number {
+    if (icmp4.isError(packet.icmpType)) return findQuoted(this.#slab.view, packet, this.#table, ZONE_SELF)
     return this.#table.find(packet.source, packet.destination, packet.ports, packet.protocol | (ZONE_SELF << 8))
   }
 
   /**
-   * Counts a packet on its side, and gives it the ends that the other side knows; its TTL stays. To be called when rules have let it pass.
+   * Counts a packet on its side, and gives it the ends that the other side knows, in the slab and in `packet`; its TTL stays. To be called when rules have let it pass.
    * Returns 0 or a drop code. The flow may have ended with it.
    */
   pass(packet: Packet, side: number): number {
+    if (icmp4.isError(packet.icmpType)) {
+      this.translateError(packet, side)
+      return 0
+    }
     const verdict = this.#tracker.track(this.#slab.view, packet, side, this.#clock.second)
     if (verdict > 0) return verdict
     this.translate(packet, side)
     if (verdict < 0) this.#table.close(side >> 1)
     return 0
+  }
+
+  /** Gives an ICMP error about a packet of the other side the ends that are known there, and its quote; its TTL stays. */
+  translateError(packet: Packet, side: number): void {
+    packet.ttl++
+    translateError(this.#slab, packet, this.#table, side)
+    packet.ttl--
+    packet.source = ipv4.source(this.#slab.view, packet.at)
+    packet.destination = ipv4.destination(this.#slab.view, packet.at)
   }
 
   /** As `pass`, without counting. */
@@ -51,12 +67,12 @@ export class LocalFlows {
     const { ttl } = packet
     setTtl(view, packet, ttl + 1)
     translate(view, packet, this.#table, side)
+    packet.ttl = ttl
     const { sides } = this.#table
     const to = (side ^ 1) * SIDE_WORDS
-    packet.ttl = ttl
     packet.source = sides[to + SIDE_DESTINATION]!
     packet.destination = sides[to + SIDE_SOURCE]!
     const ports = sides[to + SIDE_PORTS]!
-    if (packet.fragment !== LATER_FRAGMENT) packet.ports = packet.protocol === ipv4.PROTOCOL_ICMP ? packet.ports : (ports << 16) | (ports >>> 16)
+    if (hasPorts(packet.protocol) && packet.fragment !== LATER_FRAGMENT) packet.ports = (ports << 16) | (ports >>> 16)
   }
 }

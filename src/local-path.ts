@@ -92,12 +92,12 @@ export class LocalPath {
 
   /** Delivers a packet as it is. Returns 0 or a drop code. @param socket of TPROXY */
   deliver(packet: Packet, from: Attachment, socket: number): number {
-    return this.#deliver(packet, from, socket, 0, -1, this.#hooks.mark)
+    return this.#deliver(packet, from, socket, packet.destination, packet.ports & 0xffff, 0, -1, this.#hooks.mark)
   }
 
   /** Delivers a later fragment of a packet whose first one was delivered. Returns 0 or a drop code. @param socket that got the first */
   deliverRest(packet: Packet, from: Attachment, socket: number): number {
-    return this.#deliver(packet, from, socket, 0, -1, 0)
+    return this.#deliver(packet, from, socket, packet.destination, 0, 0, -1, 0)
   }
 
   /** A packet of a flow that ends here. Returns 0 or a drop code. */
@@ -126,8 +126,10 @@ export class LocalPath {
     const address = sides[at + SIDE_DESTINATION]!
     const port = sides[at + SIDE_PORTS]! & 0xffff
     // Where the client wanted to go is something to tell only if it is not where he is.
-    const isRedirected = (side & 1) === 0 && hasPorts(packet.protocol) && (address !== sides[to + SIDE_SOURCE]! || port !== sides[to + SIDE_PORTS]! >>> 16)
-    return this.#deliver(packet, from, socket, address, isRedirected ? port : -1, mark)
+    const own = sides[to + SIDE_SOURCE]!
+    const ownPort = sides[to + SIDE_PORTS]! >>> 16
+    const isRedirected = (side & 1) === 0 && hasPorts(packet.protocol) && (address !== own || port !== ownPort)
+    return this.#deliver(packet, from, socket, own, ownPort, address, isRedirected ? port : -1, mark)
   }
 
   /** Rules of a side: what comes out is stored if it is the same for its next packets. Returns 0, or ~(drop code): ~0 when the packet went another way. */
@@ -147,7 +149,8 @@ export class LocalPath {
     return 0
   }
 
-  #deliver(packet: Packet, from: Attachment, socket: number, originalAddress: number, originalPort: number, mark: number): number {
+  /** @param address, @param port where it goes by now */
+  #deliver(packet: Packet, from: Attachment, socket: number, address: number, port: number, originalAddress: number, originalPort: number, mark: number): number {
     const arrival = this.#arrival
     arrival.socket = socket
     arrival.originalAddress = originalAddress
@@ -157,8 +160,7 @@ export class LocalPath {
     const { recorder } = this.#tracing
     if (recorder !== null) {
       recorder.rewritten(this.#slab.view, packet.at, packet.length)
-      const row = socket >= 0 ? socket : this.sockets!.find(packet, packet.destination, packet.ports & 0xffff, arrival.interface)
-      recorder.local(this.sockets!.describe(row))
+      recorder.local(this.sockets!.describe(socket >= 0 ? socket : this.sockets!.find(packet, address, port, arrival.interface)))
     }
     if (this.#tracing.isDry) return 0
     this.delivered++

@@ -136,7 +136,7 @@ export class NewFlows {
       }
       if (hooks.isUntracked) return this.passUntracked(packet, from)
     }
-    if (this.#isForUs(packet, from)) return this.receiveLocal(packet, from)
+    if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
     const side = this.#open(packet, from, isMoved)
     if (side === FORESEEN) return 0
     if (side < 0) return this.#refuse(packet, from, -side)
@@ -156,13 +156,20 @@ export class NewFlows {
 
   /** A packet that TPROXY has given to a socket. Returns 0 or a drop code; -1 when routes lead it elsewhere. */
   intercept(packet: Packet, from: Attachment): number {
-    const { hasDestination, destination, socket } = this.#hooks
+    const { socket } = this.#hooks
     const words = this.#tracing.recorder === null ? null : this.#local.sockets!.describe(socket)
     if (words !== null) this.#tracing.recorder?.tproxy(words)
+    return this.divert(packet, from)
+  }
+
+  /** Delivers a packet that rules have marked or given to a socket, if routes lead it here. Returns 0 or a drop code; -1 when they do not. */
+  divert(packet: Packet, from: Attachment): number {
+    const { hasDestination, destination } = this.#hooks
+    if (!this.#local.isOpen) return -1
     const address = hasDestination ? destination.address : packet.destination
     const isHere = this.#admission.addresses.has(address) ||
       this.#local.isRoutedHere(packet, from, address, hasDestination ? destination.port : packet.ports & 0xffff)
-    return isHere ? this.receiveLocal(packet, from) : -1
+    return isHere ? this.#receiveLocal(packet, from) : -1
   }
 
   /**
@@ -185,7 +192,7 @@ export class NewFlows {
   }
 
   /** A packet for the gateway itself, which rules of PREROUTING have let arrive. Returns 0 or a drop code. */
-  receiveLocal(packet: Packet, from: Attachment): number {
+  #receiveLocal(packet: Packet, from: Attachment): number {
     const stopped = this.#hooks.isIdle ? 0 : this.#askLocal(packet, from)
     if (stopped !== 0) return stopped
     if (this.#local.isOpen && packet.icmpType !== icmp4.ECHO_REQUEST) return this.#deliver(packet, from)
@@ -266,7 +273,7 @@ export class NewFlows {
 
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
-    if (this.#local.isOpen && this.#isForUsAfterAll(packet, from, drop)) return this.receiveLocal(packet, from)
+    if (this.#local.isOpen && this.#isForUsAfterAll(packet, from, drop)) return this.#receiveLocal(packet, from)
     const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
     if (!this.#hooks.isIdle && !isPing && isNobodys(drop) && this.#isOutside(packet)) {
       const stopped = this.#askLocal(packet, from)
@@ -276,7 +283,7 @@ export class NewFlows {
       if (this.#knocks !== null && !this.#tracing.isDry && this.#admission.addresses.has(packet.destination)) this.#knocks.hear(packet, drop, from)
       return drop
     }
-    return isPing ? this.receiveLocal(packet, from) : drop
+    return isPing ? this.#receiveLocal(packet, from) : drop
   }
 
   /** Whether a packet that may open no flow is for the gateway itself, as routes say. Most of those that may have asked them. */
@@ -367,11 +374,11 @@ export class NewFlows {
   /** A packet that rules keep from being tracked, after PREROUTING: routed as it is. Returns 0 or a drop code. */
   passUntracked(packet: Packet, from: Attachment): number {
     const hooks = this.#hooks
-    if (this.#isForUs(packet, from)) return this.receiveLocal(packet, from)
+    if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
     if (this.#isOutside(packet)) return hooks.local(packet, from) || Drop['no-flow']
     const refused = this.#routing.find(packet, from, packet.destination, packet.ports & 0xffff, hooks.mark, ANY_ZONE)
     const { to } = this.#routing
-    if (refused === Drop['to-gateway'] && this.#local.isOpen) return this.receiveLocal(packet, from)
+    if (refused === Drop['to-gateway'] && this.#local.isOpen) return this.#receiveLocal(packet, from)
     if (from.zone !== ZONE_LAN && (refused !== 0 || to.zone !== ZONE_LAN)) return Drop['no-flow']
     if (refused !== 0) {
       this.#paths.tellOfNoWay(packet, from, refused)

@@ -142,7 +142,7 @@ export class Pipeline {
       reopen: (packet, from, isTracked) => this.#new.receive(packet, from, isTracked),
       passUntracked: (packet, from) => this.#new.passUntracked(packet, from),
       intercept: (packet, from) => this.#new.intercept(packet, from),
-      receiveLocal: (packet, from) => this.#new.receiveLocal(packet, from),
+      divert: (packet, from) => this.#new.divert(packet, from),
     })
     this.#new = new NewFlows({ ...parts, paths, local }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
     this.#errors = new ErrorPath({ ...parts, local })

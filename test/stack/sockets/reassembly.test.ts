@@ -6,7 +6,7 @@ import { BYTES, DATAGRAMS, REASSEMBLY_TIME, Reassembly, REUSE } from '../../../s
 import { KeyedHash } from '../../../src/stack/sockets/siphash.js'
 import { checkPacket } from '../../../src/testing/check-packet.js'
 import { buildFragments, buildIpv4, buildUdp } from '../../../src/testing/packets.js'
-import { bytesOf, ip, sourceOf } from '../support.js'
+import { bytesOf, sourceOf } from '../support.js'
 
 const AT = 256
 const slab = createSlab(AT + PACKET_MAX + 64)

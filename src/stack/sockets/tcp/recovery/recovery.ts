@@ -316,7 +316,7 @@ export class Recovery {
         if (old || inside) duplicate = length
       }
       // What is older than SND.UNA says nothing; a block that begins there contradicts the acknowledgement.
-      if (((left - board.una) | 0) <= 0 || ((right - board.nxt) | 0) > 0) continue
+      if (((left - board.una) | 0) <= 0 || ((left - board.nxt) | 0) >= 0 || ((right - board.nxt) | 0) > 0) continue
       board.sack(left, right)
     }
     return duplicate
