@@ -12,13 +12,16 @@
  * bound to the packet's interface comes first, then the newest; if that one is of a reuseport group (same address, port and
  * interface), the hash of the source chooses among its members.
  *
+ * The kernel does not always come to the one that is bound to the interface: among connected sockets, and in front of a reuseport group,
+ * it takes the first that fits. Here the more exact one always comes first.
+ *
  * Others read while the writer writes. The version is odd while a row or a chain changes; a reader that saw it odd, or another one after
  * its search, searches again, at most RETRIES times, and then takes what it found last: a row's fields were compared, so that
  * this can be wrong only where that very row is being changed. Readers load words with Atomics, the writer fences with the version.
  * No chain ever contains a cycle; a reader that is carried into other chains while rows move is stopped by the number of rows.
  *
  * Chains are short however keys are chosen from outside: the hash is multilinear over 16-bit words with secret keys, for which two keys
- * meet in one of up to 2^17 buckets with the probability of chance.
+ * meet with a probability of 2^-17 at most, whoever chooses them. Its bits are mixed in the end, so that ports in a row are spread as well.
  *
  * Memory: 68 bytes a row. Finding, adding, changing, removing: O(1) but for members of one reuseport group.
  */
@@ -74,6 +77,13 @@ const REUSE_PORT = SOCKET_FLAG.reusePort << 8
 const SEARCH_CONNECTED = 1
 const SEARCH_BOUND = 2
 const SEARCH_ALL = 3
+
+/** A permutation of 32-bit words after which each bit depends on all. */
+const mix = (word: number): number => {
+  const once = Math.imul(word ^ (word >>> 16), 0x85ebca6b)
+  const twice = Math.imul(once ^ (once >>> 13), 0xc2b2ae35)
+  return twice ^ (twice >>> 16)
+}
 
 const bucketBitsFor = (capacity: number): number => Math.min(MAX_BUCKET_BITS, Math.max(4, 32 - Math.clz32(capacity - 1)))
 
@@ -216,7 +226,7 @@ export class SocketTable {
     return index
   }
 
-  /** A keyed hash of a packet's ends, uint32; the upper bits are the good ones. */
+  /** A keyed hash of a packet's ends, uint32. */
   flowHash(source: number, sourcePort: number, destination: number, destinationPort: number): number {
     return this.#hash(0, destination, destinationPort, source, sourcePort) >>> 0
   }
@@ -343,7 +353,7 @@ export class SocketTable {
 
   #hash(protocol: number, local: number, localPort: number, remote: number, remotePort: number): number {
     const words = this.#words
-    return (
+    return mix(
       words[KEYS]! +
       Math.imul(words[KEYS + 1]!, local >>> 16) +
       Math.imul(words[KEYS + 2]!, local & 0xffff) +
@@ -351,7 +361,7 @@ export class SocketTable {
       Math.imul(words[KEYS + 4]!, remote & 0xffff) +
       Math.imul(words[KEYS + 5]!, localPort) +
       Math.imul(words[KEYS + 6]!, remotePort) +
-      Math.imul(words[KEYS + 7]!, protocol)
+      Math.imul(words[KEYS + 7]!, protocol),
     )
   }
 
