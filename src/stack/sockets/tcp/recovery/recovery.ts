@@ -389,12 +389,11 @@ export class Recovery {
 
   /** Something was lost, and the window is to shrink: what was really outstanding counts, not a window that was not used (RFC 5681 3.1). */
   #lower(window: number): number {
-    const outstanding = Math.min(this.flight, window)
-    this.#window.lower(outstanding)
+    const inFlight = this.#window.lower(Math.min(this.flight, window))
     this.#undoable = true
     this.#awaitsFirst = false
     this.#forgetResent()
-    return outstanding
+    return inFlight
   }
 
   #forgetResent(): void {
