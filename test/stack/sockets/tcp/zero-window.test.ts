@@ -133,13 +133,11 @@ describe('a window that shrinks', () => {
       if (peer.sent().length > 0) peer.send('A', { ack: 1461, window: 0 })
     }
     expect(user.events).toEqual([])
-    // What the peer has thrown away is sent again at once, as soon as it can be kept.
     peer.send('A', { ack: 1461, window: 65_535 })
-    expect(peer.sent()[0]).toBe('A 1461:2921 ack 1')
-    peer.send('A', { ack: 2921 })
+    // Not after the timeout, which is long by now.
+    expect(peer.sent()).toEqual(['A 1461:2921 ack 1'])
+    peer.send('A', { ack: 2921, window: 65_535 })
     expect(peer.segments().at(-1)!.end).toBe(4001)
-    peer.send('A', { ack: 4001 })
-    expect(user.endpoint.writeLength).toBe(0)
   })
 })
 
