@@ -25,7 +25,11 @@ export const takeAcknowledgment = (connection: Connection, segment: Segment): bo
   const { core } = connection
   connection.recovery?.acknowledged(ack, segment.sacks, connection.hasSack ? segment.sackCount : 0, advanced > 0 ? roundTrip(connection, segment) : -1, isDuplicate, core.now)
   if (advanced > 0) advance(connection, ack)
-  else if (connection.sendWindow === 0 || connection.isProbing) connection.waitingSince = core.now
+  else {
+    if (connection.sendWindow === 0 || connection.isProbing) connection.waitingSince = core.now
+    // It may tell of losses, or that something has arrived out of order: then something can be sent.
+    if (connection.sendNext !== ack) core.touch(connection)
+  }
   return true
 }
 

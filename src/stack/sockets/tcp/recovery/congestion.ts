@@ -14,7 +14,11 @@ export interface CongestionControl {
 
 /** RFC 5681 3.1, with the bytes counted (RFC 3465): a segment a round trip, however many acknowledgements there are. */
 export class NewReno implements CongestionControl {
+  /** Bytes acknowledged since the window grew last. */
+  #acked = 0
+
   lost(window: number): number {
+    this.#acked = 0
     return window / 2
   }
 
@@ -23,7 +27,12 @@ export class NewReno implements CongestionControl {
   undo(): void {}
 
   grow(window: number, acked: number, mss: number): number {
-    return window + (mss * acked) / window
+    this.#acked += acked
+    while (this.#acked >= window) {
+      this.#acked -= window
+      window += mss
+    }
+    return window
   }
 
   unused(): void {}

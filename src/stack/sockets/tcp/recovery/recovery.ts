@@ -313,7 +313,7 @@ export class Recovery {
         if (old || inside) duplicate = length
       }
       // What is older than SND.UNA says nothing; a block that begins there contradicts the acknowledgement.
-      if (((left - board.una) | 0) <= 0 || ((right - board.nxt) | 0) > 0) continue
+      if (((left - board.una) | 0) <= 0 || ((left - board.nxt) | 0) >= 0 || ((right - board.nxt) | 0) > 0) continue
       board.sack(left, right)
     }
     return duplicate
@@ -328,7 +328,8 @@ export class Recovery {
       if (this.#assumed > Math.max(0, this.flight - this.#mss)) this.#assumed = Math.max(0, this.flight - this.#mss)
       return Math.max(delivered - (before - this.#assumed), Math.min(this.#mss, acked))
     }
-    if (!isDuplicate) return delivered
+    // After a timeout they may be of what was sent twice.
+    if (!isDuplicate || this.#state === LOSS) return delivered
     this.#assumed = Math.max(before, Math.min(before + this.#mss, this.flight - this.#mss))
     return delivered + this.#assumed - before
   }
@@ -385,12 +386,11 @@ export class Recovery {
 
   /** Something was lost, and the window is to shrink: what was really outstanding counts, not a window that was not used (RFC 5681 3.1). */
   #lower(window: number): number {
-    const outstanding = Math.min(this.flight, window)
-    this.#window.lower(outstanding)
+    const inFlight = this.#window.lower(Math.min(this.flight, window))
     this.#undoable = true
     this.#awaitsFirst = false
     this.#forgetResent()
-    return outstanding
+    return inFlight
   }
 
   #forgetResent(): void {
@@ -449,7 +449,10 @@ export class Recovery {
    */
   #isSpurious(acked: number, echoed: number, now: number): boolean {
     if (!this.#undoable || this.#firstResent === Infinity) return false
-    if (this.#undoResent <= 0 && this.#board.lost === 0) return true
+    if (this.#undoResent <= 0 && this.#board.lost === 0) {
+      if (this.#state !== LOSS) this.#rack.spurious()
+      return true
+    }
     if (acked === 0 || !this.#awaitsFirst) return false
     this.#awaitsFirst = false
     return this.#timestamps && echoed >= 0 && now - echoed < this.#firstResent - 1
