@@ -122,6 +122,15 @@ const CROWD = `
     socket.once('error', finish)
   }`
 
+/** One socket asks several tellers, a while after one another; prints who answered, and whom they saw. */
+const ASK_ALL = `
+  import { createSocket } from 'node:dgram'
+  const [, port, ...hosts] = process.argv
+  const socket = createSocket('udp4')
+  socket.on('message', (data, { address, port }) => console.log(address + ':' + port + ' saw ' + String(data).split(' ').slice(0, 2).join(':')))
+  hosts.forEach((host, index) => setTimeout(() => socket.send('who am I?', Number(port), host), index * 300))
+  setTimeout(() => process.exit(0), hosts.length * 300 + 1000)`
+
 /** A connection that stays open; prints `open`, then the code of its error. */
 const HOLDER = `
   import { connect } from 'node:net'
@@ -151,6 +160,19 @@ describe.each(['tproxy', 'redirect'])('S12: by %s', (by) => {
     expect(last).toMatchObject({ error: null, tcp: { opened: 5, failed: 0, refused: 0 }, udp: { opened: 4, failed: 0, sent: 4, received: 4, dropped: 0 } })
     expect(await policy()).toEqual(before)
     expect([await seen('tcp'), await seen('udp')]).toEqual([GATEWAY, GATEWAY])
+    await down()
+  })
+
+  it('one socket may ask several servers', async () => {
+    await up()
+    const redirector = await redirect(command)
+    const { stdout } = await client.node(ASK_ALL, [String(TELLER_PORT), ...SERVERS, ...SERVERS]).finish({ timeout: 20_000 })
+    const answers = stdout.trimEnd().split('\n')
+    expect(answers.map((line) => line.split(' saw ')[0]).sort()).toEqual([...SERVERS, ...SERVERS].sort().map((address) => `${address}:${TELLER_PORT}`))
+    // To all of them it is the same; REDIRECT, as in the kernel, gives it another port where two destinations would look alike.
+    const endpoints = by === 'tproxy' ? 1 : 2
+    expect(new Set(answers.map((line) => line.split(' saw ')[1])).size).toBe(endpoints)
+    expect(await stop(redirector)).toMatchObject({ udp: { opened: endpoints, sent: 4, received: 4, dropped: 0 } })
     await down()
   })
 
