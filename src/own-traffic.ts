@@ -170,7 +170,13 @@ export class OwnTraffic {
     const device = socket === NO_SOCKET ? 0 : sockets.interfaceOf(socket)
     const refused = this.#route(packet, isMovable ? 0 : packet.source, packet.destination, packet.ports & 0xffff, mark, device)
     if (refused !== 0) return refused
-    if (isMovable) setSource(this.#slab.view, packet, this.#source(packet.destination))
+    if (isMovable) {
+      const isOpen = packet.source === 0
+      setSource(this.#slab.view, packet, this.#source(packet.destination))
+      // An answer of a socket that is bound to no address: only now its flow can be found.
+      const found = isOpen && packet.fragment !== LATER_FRAGMENT ? this.#flows.find(packet) : -1
+      if (found >= 0) return this.#answer(packet, found, socket)
+    }
     if (packet.source === 0) return Drop['no-address']
     if (isUnchosen && packet.protocol !== ipv4.PROTOCOL_TCP && packet.fragment !== LATER_FRAGMENT) {
       // A socket at all addresses answers what NAT has led to it.
