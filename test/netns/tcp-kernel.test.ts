@@ -342,7 +342,7 @@ s.sendall(b'hello')`
       await kernel.run('s.close()')
       await expect.poll(() => user.events.at(-1)).toBe('close')
       // The side that closed first has the TIME_WAIT.
-      expect(await meeting.states()).toEqual([])
+      await expect.poll(() => meeting.states()).toEqual([])
     }
   })
 
