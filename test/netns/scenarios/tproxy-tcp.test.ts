@@ -57,7 +57,7 @@ describe('S7: TPROXY', () => {
     const told = await heard(SERVER)
     expect(told).toMatch(new RegExp(`^${CLIENT}:\\d+ ${SERVER}:80 ${SERVER}:80$`))
     expect(await heard(OTHER, 8080)).toMatch(new RegExp(`^${CLIENT}:\\d+ ${OTHER}:8080 ${OTHER}:8080$`))
-    expect((await capture.packets(`src host ${SERVER} and src port 80`)).length).toBeGreaterThan(2)
+    await until(async () => (await capture.packets(`src host ${SERVER} and src port 80`)).length > 2)
     expect(await bed.flows()).toEqual([])
     expect((await bed.status()).drops).toEqual({})
   })
@@ -76,7 +76,11 @@ describe('S7: TPROXY', () => {
     await program.ask({ do: 'serve tcp', port: 10_000, host: '127.0.0.1', transparent: true, as: 'tell' })
     for (const line of DIVERT) await bed.typed(line)
     // The listener closes first, so its connection is the one that waits.
-    for (let turn = 0; turn < 3; turn++) expect(await heard(SERVER, 80, '-d', '-p', '40000')).toBe(`${CLIENT}:40000 ${SERVER}:80 ${SERVER}:80`)
+    for (let turn = 0; turn < 3; turn++) {
+      expect(await heard(SERVER, 80, '-d', '-p', '40000')).toBe(`${CLIENT}:40000 ${SERVER}:80 ${SERVER}:80`)
+      // The client's kernel lends the port again once its own end is closed.
+      await until(async () => (await client.run('ss', ['-Htan', 'sport = :40000'])).stdout === '')
+    }
   })
 
   it('the proxy dials the server, as itself or from the client\'s own address', async () => {
