@@ -261,8 +261,11 @@ export class Recovery {
     this.#window.setMss(mss, ((this.#board.nxt - this.#initial) | 0) > 1 || this.#window.threshold !== Infinity)
   }
 
-  /** What is outstanding was too long for the path: all of it is to be sent again. That is no sign of congestion, the window stays. */
-  tooLong(): void {
+  /**
+   * What is outstanding was dropped for another reason than congestion (too long for the path, beyond the other end's window): all of it is
+   * to be sent again, and the window stays.
+   */
+  dropped(): void {
     this.#board.loseAll(false)
   }
 
