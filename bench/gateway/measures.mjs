@@ -48,7 +48,7 @@ export const collections = ({ process }) => {
 
 const total = (counts) => Object.values(counts ?? {}).reduce((sum, each) => sum + each, 0)
 
-const iperf = (flows, reverse, omit) => async (rig, seconds) => {
+export const iperf = (flows, reverse, omit) => async (rig, seconds) => {
   const args = ['--client', SERVER, '--json', '--time', String(seconds), '--parallel', String(flows), ...(reverse ? ['--reverse'] : []), '--omit', String(omit)]
   const cpu = cpuSeconds(rig)
   const { stdout } = await rig.client.run('iperf3', args, { timeout: (seconds + omit) * 1000 + 20_000 })

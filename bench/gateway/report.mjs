@@ -43,7 +43,8 @@ const flowRows = ({ flows }) => [
 const median = (value, digits) => show(value?.median, digits)
 const withSpread = (value, digits) => value === null ? '–' : value.min === value.max ? show(value.median, digits) : `**${show(value.median, digits)}** (${show(value.min, digits)}–${show(value.max, digits)})`
 
-const describe = ({ machine, date, rounds, seconds }) => {
+/** Machine, versions and rounds, as a sentence. */
+export const describe = ({ machine, date, rounds, seconds }) => {
   const versions = [`Linux ${machine.kernel}`, machine.system, `Node ${machine.node}`, machine.iperf3, machine.nft, `passt ${machine.passt}`, machine.slirp4netns, `tsnat ${machine.commit}`]
   return `${machine.cpu}, ${machine.cores} cores (${machine.hypervisor === 'none' ? 'no hypervisor' : `under ${machine.hypervisor}`}), ${machine.memoryGiB} GiB; ` +
     `${versions.filter((each) => each !== null && !each.endsWith('null')).join(', ')}. ${date.slice(0, 10)}, ${rounds} rounds of ${seconds} s.`
@@ -61,21 +62,26 @@ export const terminal = (document) => {
 /** Variants as columns, by their short names: fits a terminal better than long headings do. */
 const transposed = (rows) => textTable(rows[0].map((_, column) => rows.map((row) => row[column])))
 
-const begin = '<!-- begin: written by bench/gateway/run.mjs -->'
-const end = '<!-- end -->'
+const page = join(root, 'docs', 'performance.md')
 
-/** Rewrites the part of docs/performance.md between the markers, and the plot. Returns the paths written. */
-export const report = (document) => {
-  const page = join(root, 'docs', 'performance.md')
-  const picture = join(root, 'docs', 'performance.svg')
+/** Rewrites the part of docs/performance.md that `writer` writes, between its markers. Returns the path. */
+export const replacePart = (writer, lines) => {
+  const [begin, end] = [`<!-- begin: written by ${writer} -->`, '<!-- end -->']
   const text = readFileSync(page, 'utf8')
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`${page} has lost its markers`)
-  const parts = [begin, '', describe(document), '', '![Bulk throughput and packet rate by gateway](performance.svg)', '',
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end, from)
+  if (from < 0 || to < 0) throw new Error(`${page} has lost the markers of ${writer}`)
+  writeFileSync(page, text.slice(0, from) + [begin, '', ...lines].join('\n') + '\n' + text.slice(to))
+  return page
+}
+
+/** Rewrites the gateway's part of docs/performance.md, and the plot. Returns the paths written. */
+export const report = (document) => {
+  const picture = join(root, 'docs', 'performance.svg')
+  const parts = [describe(document), '', '![Bulk throughput and packet rate by gateway](performance.svg)', '',
     'Median (minimum–maximum) of the rounds.', '', markdownTable(mainRows(document, withSpread, 'title')), '', markdownTable(costRows(document, withSpread, 'title')), '']
   if (document.goals.length > 0) parts.push('### Against the goals', '', markdownTable(goalRows(document)), '')
   if (document.flows !== null) parts.push('### Flow table', '', markdownTable(flowRows(document)), '')
-  writeFileSync(page, text.slice(0, from) + parts.join('\n') + '\n' + text.slice(to))
   writeFileSync(picture, plot(document))
-  return [page, picture]
+  return [replacePart('bench/gateway/run.mjs', parts), picture]
 }

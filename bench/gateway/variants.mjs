@@ -11,14 +11,15 @@ import { installed, root, tool } from './tools.mjs'
 export const SERVER = '203.0.113.9'
 const serverMac = '02:00:5e:00:00:09'
 
-const outside = async (lab) => {
+/** Gateway and server joined; the client is alone. */
+export const outside = async (lab) => {
   const [client, gateway, server] = [await lab.namespace('client'), await lab.namespace('gateway'), await lab.namespace('server')]
   await lab.link(gateway, { name: 'eth0', address: '203.0.113.1/24' }, server, { name: 'eth0', address: `${SERVER}/24`, mac: serverMac })
   await gateway.route('default', SERVER)
   return { lab, client, gateway, server, process: null }
 }
 
-const behindVeth = async (lab) => {
+export const behindVeth = async (lab) => {
   const rig = await outside(lab)
   await lab.link(rig.client, { name: 'eth0', address: '192.168.1.2/24' }, rig.gateway, { name: 'eth1', address: '192.168.1.1/24' })
   await rig.client.route('default', '192.168.1.1')
@@ -37,7 +38,7 @@ const pasta = (mtu) => async (rig) => {
   return { ...rig, process: rig.gateway.spawn('pasta', [...args, ...ports, '--netns', rig.client.bind()]) }
 }
 
-const slirp = (mtu) => async (rig) => {
+export const slirp = (mtu) => async (rig) => {
   const args = ['--configure', `--mtu=${mtu}`, '--netns-type=path', '--disable-host-loopback', rig.client.path, 'tap0']
   return { ...rig, process: rig.gateway.spawn('slirp4netns', args) }
 }

@@ -1,6 +1,8 @@
 /** Tools for tests of and around tsnat, published as `tsnat/testing`. */
 export { createCaptureRing, CaptureConsumer, CaptureProducer } from '../stack/device/capture-ring.js'
 export type { CaptureRecord } from '../stack/device/capture-ring.js'
+export { DelayDevice } from '../stack/device/delay.js'
+export type { DelayCounters, DelayOptions } from '../stack/device/delay.js'
 export { FAULT_SLOT, FaultDevice } from '../stack/device/fault.js'
 export type { FaultCounters, FaultOptions, FaultRates } from '../stack/device/fault.js'
 export { MemoryDevice } from '../stack/device/memory.js'

@@ -262,10 +262,10 @@ export class Recovery {
   }
 
   /**
-   * What is outstanding was dropped for another reason than congestion (too long for the path, beyond the other end's window): all of it is
-   * to be sent again, and the window stays.
+   * All that is outstanding is to be sent again: it was too long for the path, or the other end had no room for it. That is no sign of
+   * congestion, the window stays.
    */
-  dropped(): void {
+  sendAgain(): void {
     this.#board.loseAll(false)
   }
 
@@ -388,13 +388,12 @@ export class Recovery {
   }
 
   /** Something was lost, and the window is to shrink: what was really outstanding counts, not a window that was not used (RFC 5681 3.1). */
-  #lower(window: number): number {
-    const outstanding = Math.min(this.flight, window)
-    this.#window.lower(outstanding)
+  #lower(window: number, isBatch: boolean): number {
+    const inFlight = this.#window.lower(Math.min(this.flight, window), isBatch)
     this.#undoable = true
     this.#awaitsFirst = false
     this.#forgetResent()
-    return outstanding
+    return inFlight
   }
 
   #forgetResent(): void {
@@ -403,7 +402,7 @@ export class Recovery {
   }
 
   #enterRecovery(): void {
-    this.#window.beginReduction(this.#lower(this.#window.bytes))
+    this.#window.beginReduction(this.#lower(this.#window.bytes, true))
     this.#state = RECOVERY
     this.#recoverTo = this.#board.nxt
     this.#probe.end()
@@ -413,8 +412,8 @@ export class Recovery {
   #enterLoss(forget: boolean): void {
     const board = this.#board
     // Once for a window of data, however often it times out.
-    if (this.#state === OPEN) this.#lower(this.#window.bytes)
-    else if (this.#state === LOSS && this.#retries <= 1) this.#lower(this.#window.potential)
+    if (this.#state === OPEN) this.#lower(this.#window.bytes, false)
+    else if (this.#state === LOSS && this.#retries <= 1) this.#lower(this.#window.potential, false)
     this.#window.collapse()
     this.#state = LOSS
     this.#recoverTo = board.nxt
@@ -430,7 +429,7 @@ export class Recovery {
   /** A probe was needed: one segment was lost, and has arrived with it. */
   #shrinkAtOnce(): void {
     if (this.#state !== OPEN) return
-    this.#lower(this.#window.bytes)
+    this.#lower(this.#window.bytes, false)
     this.#undoable = false
     this.#window.settle()
   }

@@ -92,16 +92,24 @@ export class CongestionWindow {
     else this.#control.unused(now)
   }
 
-  /** Sets the threshold after a loss. @param outstanding bytes; what the window was good for, if that is less */
-  lower(outstanding: number): void {
+  /**
+   * Sets the threshold after a loss: for what was in flight, not for a window that was not used (RFC 5681 3.1).
+   * @param outstanding bytes now
+   * @param isBatch acknowledgements before the one that tells of the loss may not have been answered with new data yet: what was in flight
+   *   when something was sent last counts, if that is more
+   * @returns bytes that were in flight
+   */
+  lower(outstanding: number, isBatch: boolean): number {
+    const inFlight = isBatch ? Math.max(outstanding, Math.min(this.#window, this.#peak)) : outstanding
     this.#undoWindow = this.#window
     this.#undoThreshold = this.threshold
-    this.threshold = Math.max(2 * this.#mss, this.#control.lost(outstanding))
+    this.threshold = Math.max(2 * this.#mss, this.#control.lost(inFlight))
+    return inFlight
   }
 
   /** A recovery begins: after `lower`. */
-  beginReduction(outstanding: number): void {
-    this.#reduction.begin(Math.max(this.#mss, outstanding))
+  beginReduction(inFlight: number): void {
+    this.#reduction.begin(Math.max(this.#mss, inFlight))
   }
 
   /** Sent during a recovery. */
