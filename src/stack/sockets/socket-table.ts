@@ -12,6 +12,9 @@
  * bound to the packet's interface comes first, then the newest; if that one is of a reuseport group (same address, port and
  * interface), the hash of the source chooses among its members.
  *
+ * The kernel does not always come to the one that is bound to the interface: among connected sockets, and in front of a reuseport group,
+ * it takes the first that fits. Here the more exact one always comes first.
+ *
  * Others read while the writer writes. The version is odd while a row or a chain changes; a reader that saw it odd, or another one after
  * its search, searches again, at most RETRIES times, and then takes what it found last: a row's fields were compared, so that
  * this can be wrong only where that very row is being changed. Readers load words with Atomics, the writer fences with the version.
