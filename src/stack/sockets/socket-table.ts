@@ -21,7 +21,7 @@
  * No chain ever contains a cycle; a reader that is carried into other chains while rows move is stopped by the number of rows.
  *
  * Chains are short however keys are chosen from outside: the hash is multilinear over 16-bit words with secret keys, for which two keys
- * meet in one of up to 2^17 buckets with the probability of chance.
+ * meet with a probability of 2^-17 at most, whoever chooses them. Its bits are mixed in the end, so that ports in a row are spread as well.
  *
  * Memory: 68 bytes a row. Finding, adding, changing, removing: O(1) but for members of one reuseport group.
  */
@@ -77,6 +77,13 @@ const REUSE_PORT = SOCKET_FLAG.reusePort << 8
 const SEARCH_CONNECTED = 1
 const SEARCH_BOUND = 2
 const SEARCH_ALL = 3
+
+/** A permutation of 32-bit words after which each bit depends on all. */
+const mix = (word: number): number => {
+  const once = Math.imul(word ^ (word >>> 16), 0x85ebca6b)
+  const twice = Math.imul(once ^ (once >>> 13), 0xc2b2ae35)
+  return twice ^ (twice >>> 16)
+}
 
 const bucketBitsFor = (capacity: number): number => Math.min(MAX_BUCKET_BITS, Math.max(4, 32 - Math.clz32(capacity - 1)))
 
@@ -219,7 +226,7 @@ export class SocketTable {
     return index
   }
 
-  /** A keyed hash of a packet's ends, uint32; the upper bits are the good ones. */
+  /** A keyed hash of a packet's ends, uint32. */
   flowHash(source: number, sourcePort: number, destination: number, destinationPort: number): number {
     return this.#hash(0, destination, destinationPort, source, sourcePort) >>> 0
   }
@@ -346,7 +353,7 @@ export class SocketTable {
 
   #hash(protocol: number, local: number, localPort: number, remote: number, remotePort: number): number {
     const words = this.#words
-    return (
+    return mix(
       words[KEYS]! +
       Math.imul(words[KEYS + 1]!, local >>> 16) +
       Math.imul(words[KEYS + 2]!, local & 0xffff) +
@@ -354,7 +361,7 @@ export class SocketTable {
       Math.imul(words[KEYS + 4]!, remote & 0xffff) +
       Math.imul(words[KEYS + 5]!, localPort) +
       Math.imul(words[KEYS + 6]!, remotePort) +
-      Math.imul(words[KEYS + 7]!, protocol)
+      Math.imul(words[KEYS + 7]!, protocol),
     )
   }
 
