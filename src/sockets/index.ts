@@ -9,7 +9,7 @@ export type { DroppedConnection, TcpServerListenOptions, TcpServerOptions } from
 export { TcpSocket } from '../stack/sockets/node/tcp-socket.js'
 export type { AddressAndPort, Lookup, SocketAddress, TcpConnectSocketOptions, TcpSocketOptions } from '../stack/sockets/node/tcp-socket.js'
 export { PingSocket } from '../stack/sockets/node/ping-socket.js'
-export type { PingSocketOptions } from '../stack/sockets/node/ping-socket.js'
+export type { FailureInfo, PingSocketOptions, ReplyInfo } from '../stack/sockets/node/ping-socket.js'
 export { UdpSocket } from '../stack/sockets/node/udp-socket.js'
 export type { RemoteInfo, UdpBindOptions, UdpSocketOptions } from '../stack/sockets/node/udp-socket.js'
 export type { SocketError } from '../stack/sockets/socket-error.js'
