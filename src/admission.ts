@@ -21,7 +21,7 @@
  * the last of the table.
  */
 import type { Attachment } from './attachment.js'
-import { ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { ZONE_LAN, ZONE_SELF, ZONE_WAN } from './attachment.js'
 import { Drop } from './drop.js'
 import { isShared, SHARED, UNTRANSLATED } from './nat/behaviour.js'
 import type { AddressPool } from './nat/address-pool.js'
@@ -151,6 +151,14 @@ export class Admission {
     return this.addresses.has(destination) ? this.#planHairpin(packet, destination, port) : this.#planOutward(packet, from, destination, port)
   }
 
+  /** Plans the flow of a packet that goes to the gateway itself, at this address and port. Returns 0 or a drop code. @param isMoved see canOpen */
+  planLocal(packet: Packet, address: number, port: number, isMoved: boolean): number {
+    this.#byRules = true
+    this.#rule = this.#sibling = -1
+    const refused = openerDrop(packet, false, this.#pickup || isMoved)
+    return refused !== 0 ? refused : this.#set(ZONE_SELF, packet.source, address, port)
+  }
+
   /** Whether a packet that belongs to no flow is one that may open one. @param isMoved it had a flow, which goes another way now */
   canOpen(packet: Packet, isMoved: boolean): boolean {
     return openerDrop(packet, this.#passOthers, this.#pickup || isMoved) === 0
@@ -249,9 +257,9 @@ export class Admission {
     return port >= 0
   }
 
-  /** Whether a packet is addressed to what is forwarded. */
-  isForwarded(packet: Packet): boolean {
-    return this.#forwards.find(packet.protocol, packet.destination, packet.ports & 0xffff, packet.source) && this.addresses.has(packet.destination)
+  /** Whether a packet is addressed to what is forwarded. @param address, @param port that it goes to by now */
+  isForwarded(packet: Packet, address = packet.destination, port = packet.ports & 0xffff): boolean {
+    return this.#forwards.find(packet.protocol, address, port, packet.source) && this.addresses.has(address)
   }
 
   /** Whether a forward of its protocol is from or to the packet's sender. */
@@ -287,6 +295,7 @@ export class Admission {
 
   #planInward(packet: Packet, from: Attachment, destination: number, port: number): number {
     const { hasDestination, rulesTranslate } = this.#hooks
+    if (hasDestination && isInvalidDestination(destination)) return Drop['invalid-destination']
     const isOurs = this.addresses.has(destination)
     const isRouted = hasDestination || (rulesTranslate && !isOurs)
     // Protocols without ports have no mappings: what comes in does so by a forward, or a rule.

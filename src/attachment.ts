@@ -2,7 +2,7 @@
  * One of the gateway's interfaces, as the pipeline has it: a device, the batch it receives into, the way out, and what is
  * known of the network behind it.
  */
-import { ZONE_INSIDE } from './nat/flow-table.js'
+import { ZONE_INSIDE, ZONE_SELF } from './nat/flow-table.js'
 import type { NeighbourTable } from './route/neighbours.js'
 import type { InterfaceAddress } from './route/source.js'
 import type { RouteTable } from './route/table.js'
@@ -17,11 +17,13 @@ import { maskOf } from './stack/wire/address.js'
 export const ZONE_LAN = ZONE_INSIDE
 /** Zone of the first WAN; those of the others follow. */
 export const ZONE_WAN = 1
+/** The gateway itself has no attachment. */
+export { ZONE_SELF }
 
 /** Rules and routes count interfaces from the loopback on, which is 1. */
 const FIRST_NUMBER = 2
-/** The number that rules and routes know an interface by. */
-export const numberOfZone = (zone: number): number => zone + FIRST_NUMBER
+/** The number that rules and routes know an interface by; of the gateway itself, that of the loopback. */
+export const numberOfZone = (zone: number): number => (zone + FIRST_NUMBER) & 0xff
 export const zoneOfNumber = (number: number): number => number - FIRST_NUMBER
 
 /** Packets received in one turn at most. */

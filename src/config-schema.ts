@@ -282,6 +282,7 @@ export const schema = section({
     halfOpenPerSource: integer(0, 16_777_216).optional().describe('TCP flows of one inside address that are not established yet; 0 = no limit.'),
     fragmentBytes: integer(65_536, 1_073_741_824).optional().describe('Bytes at most held of fragments that wait for their first one.'),
     icmpErrorsPerSecond: integer(0, 1_000_000).optional().describe('ICMP errors of its own that tsnat sends in a second at most; 0 = none.'),
+    sockets: integer(16, 1_048_576).optional().describe('Sockets of tsnat\'s own at a time, those in TIME_WAIT included.'),
     refusal: oneOf(...REFUSALS).optional().describe('What the sender of a refused packet is told: ICMP 3/1, ICMP 3/13, nothing.'),
     makeRoom: flag()
       .optional()

@@ -2,7 +2,7 @@
  * Puts the pipeline together from the settings that the main thread sends: memory, devices, tables. The worker's loop is in
  * worker.ts, the path of a packet in pipeline.ts.
  */
-import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN } from './attachment.js'
+import { Attachment, numberOfZone, ZONE_LAN, ZONE_WAN, zoneOfNumber } from './attachment.js'
 import { closeAddresses } from './nat/expire.js'
 import { Admission } from './admission.js'
 import { AddressPool } from './nat/address-pool.js'
@@ -35,10 +35,17 @@ import { HookEnvironment } from './hooks/environment.js'
 import { Hooks } from './hooks/hooks.js'
 import { createLogRing, LOG_RING_MIN, RuleLog } from './hooks/log-ring.js'
 import { Knocks } from './knocks.js'
+import type { OpenDelivery } from './local-delivery.js'
+import { LocalFlows } from './local-flows.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OwnHost } from './own-host.js'
+import { OwnFlows } from './own-flows.js'
+import { OwnSockets } from './own-sockets.js'
+import { OwnTraffic } from './own-traffic.js'
 import { Pipeline } from './pipeline.js'
+import { OutsidePorts } from './outside-ports.js'
 import { PolicyPlane } from './policy-plane.js'
+import { RecentPeers } from './recent-peers.js'
 import { Reports } from './reports.js'
 import { Routing } from './routing.js'
 import { NeighbourTable } from './route/neighbours.js'
@@ -49,6 +56,7 @@ import { createSlab, type Region, type Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { FragmentTable } from './stack/fragments.js'
 import { HeldPackets } from './stack/held.js'
+import type { SocketTable } from './stack/sockets/socket-table.js'
 import { Scratch } from './stack/scratch.js'
 import { TokenBucket } from './stack/token-bucket.js'
 import { PROTOCOL_TCP } from './stack/wire/ipv4.js'
@@ -64,6 +72,8 @@ const SCRATCH_BYTES = 4 << 20
 const WAITING_BYTES = 1 << 20
 /** SYNs that nobody waits for. */
 const SYN_BYTES = 64 << 10
+/** Packets of the gateway's own sockets, in one turn. */
+const SOCKET_BYTES = 2 << 20
 /** Extra room, for devices that need some of the slab. */
 const EXTRA_BYTES = 16 << 20
 /** ICMP errors that may be sent at once. */
@@ -87,6 +97,8 @@ export type DataPlaneSettings = Pick<
   readonly policy?: { readonly interfaces: readonly string[]; readonly seed: number }
   /** hooks/log-ring.ts; absent: nobody ever reads what rules log. */
   readonly logs?: SharedArrayBuffer
+  /** The sockets of the gateway's own; null or absent: it has none. */
+  readonly sockets?: SocketTable | null
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -99,6 +111,8 @@ export interface DataPlaneDevices {
   /** Somebody on the link of a WAN is to be found out. */
   ask(index: number, address: number): void
   readonly random: RandomSource
+  /** Where packets for the gateway's own sockets go; absent: there are none. */
+  readonly openDelivery?: OpenDelivery
   /** Writes the time, in milliseconds and their fractions, to the first place; absent: the time of the turn will do. */
   readClock?(clock: Float64Array): void
 }
@@ -125,6 +139,10 @@ export class DataPlane {
   /** Rules, sets, routing by policy. */
   readonly policy: PolicyPlane<HookEnvironment>
   readonly tracing: Tracing
+  /** Finds the flow of what a socket sends. */
+  readonly localFlows: LocalFlows
+  /** Takes what the gateway's own sockets send; null without any. */
+  readonly own: OwnTraffic | null
   readonly #epoch = new Epoch()
   /** Of each WAN, as told last. */
   readonly #wanSettings: WanSettings[]
@@ -153,6 +171,7 @@ export class DataPlane {
     const fragmentRegion = region(limits.fragmentBytes)
     const waitingRegion = region(WAITING_BYTES)
     const synRegion = region(SYN_BYTES)
+    const socketRegion = region(devices.openDelivery === undefined ? 0 : SOCKET_BYTES)
     const lanExtra = region(EXTRA_BYTES)
     const wanExtras = settings.wans.map(() => region(EXTRA_BYTES))
     const slab = createSlab(end)
@@ -182,10 +201,11 @@ export class DataPlane {
     const clock = new Clock()
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
     const idle = timeoutColumn(timeouts)
+    const sockets = settings.sockets == null ? null : new OwnSockets(settings.sockets, slab.view, this.table, (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0)
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
       seed: settings.policy?.seed ?? devices.random.next(),
-      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length }),
+      environment: (parts) => new HookEnvironment({ parts, view: slab.view, table: this.table, clock, random: devices.random, zones: attachments.length, sockets }),
     })
     this.tracing = new Tracing({ view: slab.view, table: this.table, attachments, rules: this.policy.evaluator })
     const { tracing } = this
@@ -231,7 +251,9 @@ export class DataPlane {
     const plan = blockPlan(nat.ports, deterministic)
     this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
     if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
+    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({ sockets: settings.sockets, table: this.table, mappings: this.#mappings, forwards: this.#forwards })
     this.#chooser = new EndpointChooser({
+      others: outsidePorts,
       table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,
       blocks: this.blocks, deterministic, parity: nat.ports.parity,
       keepIdentifiers: settings.wans.every(({ ownedAddresses }) => ownedAddresses !== null), random: devices.random,
@@ -242,13 +264,22 @@ export class DataPlane {
       behaviours: behaviourColumn(nat, nat.ports.selection), rules, sources, hairpins, room, ports: this.#ports, limits,
       passOthers: nat.otherProtocols === 'by-address', pickup: nat.tcp.pickup,
     })
+    if (sockets !== null) this.#chooser.isConnected = (packet, remote, remotePort, own, ownPort) => sockets.isTaken(packet, remote, remotePort, own, ownPort)
+    const tracker = new Tracker(this.table, nat.tcp, idle)
+    this.localFlows = new LocalFlows(slab, this.table, tracker, clock)
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
+    const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
+    const flows = new OwnFlows({ clock, attachments, hooks, table: this.table, local: this.localFlows, opener })
+    this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
+      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+    })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)
     this.pipeline = new Pipeline({
       slab, scratch, clock, stats, lan, wans, attachments,
       table: this.table,
       admission: this.#admission,
+      own: this.own,
       hooks, routing, tracing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue, tracing),
@@ -256,7 +287,8 @@ export class DataPlane {
       fragments: new FragmentTable(fragmentHeld, timeouts.fragments, devices.random.next()),
       held: fragmentHeld,
       identifications: new Identifications(devices.random),
-      tracker: new Tracker(this.table, nat.tcp, idle),
+      tracker, sockets, delivery,
+      localFlows: this.localFlows,
       timeouts: idle,
       refusal: limits.refusal,
       verifiesSums: nat.verifyChecksums,

@@ -2,7 +2,8 @@
 import type { Attachment } from './attachment.js'
 import type { Hooks } from './hooks/hooks.js'
 import type { KnownFlows } from './known-flows.js'
-import type { FlowTable } from './nat/flow-table.js'
+import type { LocalPath } from './local-path.js'
+import { type FlowTable, ZONE_SELF } from './nat/flow-table.js'
 import { translate } from './nat/translate.js'
 import type { NewFlows } from './new-flows.js'
 import type { PathCheck } from './path-check.js'
@@ -26,6 +27,7 @@ export interface ExplainerParts {
   readonly paths: PathCheck
   readonly tracing: Tracing
   readonly mssClamp: boolean
+  readonly local: LocalPath
 }
 
 export class Explainer {
@@ -37,6 +39,7 @@ export class Explainer {
   readonly #paths: PathCheck
   readonly #tracing: Tracing
   readonly #mssClamp: boolean
+  readonly #local: LocalPath
   readonly #known: KnownFlows
   readonly #new: NewFlows
   readonly #packet = new Packet()
@@ -50,6 +53,7 @@ export class Explainer {
     this.#paths = parts.paths
     this.#tracing = parts.tracing
     this.#mssClamp = parts.mssClamp
+    this.#local = parts.local
     this.#known = known
     this.#new = newFlows
   }
@@ -85,6 +89,7 @@ export class Explainer {
   /** As the pipeline, without tracking. */
   #explainKnown(packet: Packet, side: number, from: Attachment): number {
     const { view } = this.#slab
+    if (this.#table.egressOf(side) === ZONE_SELF) return this.#local.receive(packet, side, from)
     const to = this.#attachments[this.#table.egressOf(side)]!
     const link = this.#known.decide(packet, side, from, to)
     if (link < 0) return ~link

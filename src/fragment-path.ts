@@ -5,10 +5,11 @@ import { Drop } from './drop.js'
 import type { FlowTable } from './nat/flow-table.js'
 import { type Identifications, OWN_IDENTIFICATION } from './nat/identification.js'
 import { isStranded } from './nat/translate.js'
+import type { LocalPath } from './local-path.js'
 import type { OwnHost } from './own-host.js'
 import type { Reports } from './reports.js'
 import type { Slab } from './stack/batch.js'
-import { DROPPED_OWNER, ECHO_OWNER, type FragmentTable, QUOTE_BYTES, UNKNOWN_OWNER } from './stack/fragments.js'
+import { DROPPED_OWNER, ECHO_OWNER, type FragmentTable, HOST_OWNER, QUOTE_BYTES, UNKNOWN_OWNER } from './stack/fragments.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { LATER_FRAGMENT, Packet, parse } from './stack/parse.js'
 import type { Scratch } from './stack/scratch.js'
@@ -37,6 +38,7 @@ export interface FragmentPathParts {
   readonly held: HeldPackets
   readonly identifications: Identifications
   readonly ownHost: OwnHost
+  readonly local: LocalPath
   readonly reports: Reports
   readonly clock: Clock
   readonly attachments: readonly Attachment[]
@@ -79,12 +81,16 @@ export class FragmentPath {
   }
 
   #first(packet: Packet, entry: number, from: Attachment): number {
-    const { fragments, identifications, table } = this.#parts
+    const { fragments, identifications, local, table } = this.#parts
+    const { delivered } = local
+    // What is delivered may have other ends afterwards.
+    const { source, destination, ports } = packet
     const drop = packet.protocol === ipv4.PROTOCOL_SCTP ? this.#sctp(packet, from) : this.#path.whole(packet, from)
     fragments.setIdentification(entry, identifications.decided)
     identifications.decided = OWN_IDENTIFICATION
-    const side = this.#sideOf(packet, from)
-    if (drop !== 0 || side < 0) fragments.setOwner(entry, drop === 0 && packet.icmpType === icmp4.ECHO_REQUEST ? ECHO_OWNER : DROPPED_OWNER, 0)
+    const side = table.find(source, destination, ports, packet.protocol | (from.zone << 8))
+    if (side < 0 && local.delivered !== delivered) fragments.setOwner(entry, HOST_OWNER, local.lastSocket)
+    else if (drop !== 0 || side < 0) fragments.setOwner(entry, drop === 0 && packet.icmpType === icmp4.ECHO_REQUEST ? ECHO_OWNER : DROPPED_OWNER, 0)
     else fragments.setOwner(entry, side, table.generationOf(side >> 1))
     this.#letHeldFollow(packet, entry, from)
     return drop
@@ -120,6 +126,7 @@ export class FragmentPath {
     }
     if (owner === DROPPED_OWNER) return Drop['fragment-orphan']
     if (owner === ECHO_OWNER) return this.#parts.ownHost.receiveRest(packet, from)
+    if (owner === HOST_OWNER) return this.#parts.local.deliverRest(packet, from, fragments.generation(entry))
     if (table.generationOf(owner >> 1) !== fragments.generation(entry)) return Drop['fragment-orphan']
     identifications.decided = fragments.identification(entry)
     const drop = this.#path.forward(packet, owner, from)

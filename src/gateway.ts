@@ -27,6 +27,7 @@ import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
 import type { PolicyState } from './control/policy-tools.js'
 import { RuleLogWriter } from './control/rule-log.js'
+import { SocketHost } from './control/socket-host.js'
 import { reachOf, type RuleReach } from './control/rule-reach.js'
 import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { Tracer } from './control/tracer.js'
@@ -39,6 +40,7 @@ import { createEventRing, EVENT_RECORDS } from './nat/event-ring.js'
 import { allocateFlowTable, FlowColumns, HEADER_COUNT } from './nat/flow-table.js'
 import { timeoutColumn } from './nat/timeouts.js'
 import { native } from './native.js'
+import type { SocketApi } from './stack/sockets/node/api.js'
 import { createCaptureRing } from './stack/device/capture-ring.js'
 import { allocateStats } from './stats.js'
 import type { FaultSettings, FromWorker, WorkerSettings } from './worker-protocol.js'
@@ -53,6 +55,8 @@ export interface RunningGateway extends GatewayControl {
   readonly ready: Promise<void>
   /** Everything is undone: null after an orderly stop, else what ended the gateway. */
   readonly closed: Promise<Error | null>
+  /** Sockets of the gateway's own: they leave by its routes and rules, and take what is intercepted. They end with it. */
+  readonly sockets: SocketApi
 }
 
 const CAPTURE_RING_BYTES = 16 << 20
@@ -89,6 +93,7 @@ class Gateway implements RunningGateway {
   #worker!: WorkerLink
   #routes!: FollowedRoutes
   #policy!: PolicyService
+  #sockets!: SocketHost
   #checks: UplinkChecks | null = null
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
@@ -131,7 +136,9 @@ class Gateway implements RunningGateway {
     try {
       this.#bindings.start()
       this.#ruleLog.start()
+      this.#sockets = this.#openSockets()
       this.#worker = new WorkerLink(this.#workerSettings(), (message) => this.#hear(message))
+      this.#sockets.signal = () => this.#worker.wake()
       await Promise.race([this.#worker.ready, this.#worker.ended.then((error) => Promise.reject(error ?? new Error('the data plane ended at once')))])
       this.#policy.attach(this.#worker.policy)
       this.#policy.onReach = (state) => this.#host.useReach(this.#reachOf(state))
@@ -167,6 +174,7 @@ class Gateway implements RunningGateway {
     this.#tracer.close()
     this.#routes.close()
     this.#checks?.stop()
+    this.#sockets?.close()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
     await this.#bindings.stop()
@@ -183,6 +191,7 @@ class Gateway implements RunningGateway {
       table: this.#table,
       stats: this.#stats,
       events: this.#ring,
+      sockets: this.#sockets.workerSettings,
       logs: this.#logRing,
       behaviour: { nat, timeouts, limits },
       deadFlows,
@@ -192,6 +201,23 @@ class Gateway implements RunningGateway {
       fault: { lan: faultSettings(fault.lan), wan: faultSettings(fault.wan) },
       policy: { interfaces: interfaceNames(this.#config), seed: this.#policy.seed, messages: this.#policy.startMessages() },
     }
+  }
+
+  #openSockets(): SocketHost {
+    const host = this.#host
+    return new SocketHost({
+      capacity: this.#config.limits.sockets,
+      ports: host.ephemeralPorts,
+      mtu: () => host.largestMtu,
+      addresses: () => host.ownAddresses,
+      broadcasts: () => host.broadcastAddresses,
+      clock: monotonic,
+      bound: (ports) => void host.useBound(ports),
+    })
+  }
+
+  get sockets(): SocketApi {
+    return this.#sockets.api
   }
 
   #hear(message: FromWorker): void {

@@ -41,6 +41,10 @@ export interface OtherWays {
   reopen(packet: Packet, from: Attachment, isTracked: boolean): number
   /** Rules say that it is not to be tracked; it has met PREROUTING. */
   passUntracked(packet: Packet, from: Attachment): number
+  /** TPROXY gave it to a socket. -1: it goes on, as routes lead it elsewhere. */
+  intercept(packet: Packet, from: Attachment): number
+  /** It has met PREROUTING and has a mark; goes to the gateway itself if routes lead there. -1: it goes on. */
+  divert(packet: Packet, from: Attachment): number
 }
 
 export class KnownFlows {
@@ -84,6 +88,10 @@ export class KnownFlows {
       hooks.meetKnown(packet, side)
       const stopped = hooks.arrive(packet, from)
       if (stopped !== 0) return ~stopped
+      if (hooks.socket >= 0) {
+        const drop = this.#otherWays.intercept(packet, from)
+        if (drop >= 0) return ~drop
+      }
       if (hooks.isUntracked) return ~this.#otherWays.passUntracked(packet, from)
     }
     const link = this.#route(packet, side, from, to)
@@ -118,6 +126,10 @@ export class KnownFlows {
       if (link >= 0) return link
       this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_NET)
       return ~Drop['no-route']
+    }
+    if (this.#hooks.mark !== 0 && destination === packet.destination) {
+      const drop = this.#otherWays.divert(packet, from)
+      if (drop >= 0) return ~drop
     }
     // As long as the flow's own link leads there, it stays: its address there is known to the other end.
     const port = table.sides[other + SIDE_PORTS]! >>> 16

@@ -1,12 +1,12 @@
 /**
  * Packets that belong to no flow.
  *
- *     PREROUTING ─┬─► for the gateway itself ─► INPUT ─► own host
+ *     PREROUTING ─┬─► for the gateway itself ─► INPUT ─► a socket of its own, or own host
  *                 ├─► not to be tracked ─► route ─► FORWARD ─► POSTROUTING ─► out as it is
  *                 └─► admission: where to, as what? ─► TTL and MTU ─► FORWARD ─► POSTROUTING ─► the flow is opened ─► forward
  */
 import { type Admission, ANY_PORT } from './admission.js'
-import { type Attachment, ZONE_LAN } from './attachment.js'
+import { type Attachment, numberOfZone, ZONE_LAN } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
 import { type Epoch, UNDECIDED } from './epoch.js'
@@ -14,6 +14,7 @@ import { setTtl } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import type { Knocks } from './knocks.js'
 import type { KnownFlows } from './known-flows.js'
+import type { LocalPath } from './local-path.js'
 import { type FlowTable, SIDE_HOP, SIDE_WORDS } from './nat/flow-table.js'
 import { OWN_IDENTIFICATION } from './nat/identification.js'
 import type { FlowEvents } from './nat/events.js'
@@ -23,12 +24,16 @@ import type { NextHopQueue } from './next-hop-queue.js'
 import type { OwnHost } from './own-host.js'
 import type { PathCheck } from './path-check.js'
 import type { Reports } from './reports.js'
+import { STATE } from './policy/model.js'
 import { ANY_ZONE, type Routing } from './routing.js'
+import { isInvalidDestination, isInvalidSource } from './stack/address-class.js'
 import type { Slab } from './stack/batch.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import type { Packet } from './stack/parse.js'
 import { wireLength } from './stack/segment.js'
+import { NO_SOCKET } from './stack/sockets/network.js'
 import * as icmp4 from './stack/wire/icmp4.js'
+import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
 import { STAT_REFUSED } from './stats.js'
 import type { Recorder } from './trace/recorder.js'
@@ -46,6 +51,8 @@ export interface NewFlowsParts {
   readonly reports: Reports
   readonly tracing: Tracing
   readonly ownHost: OwnHost
+  readonly lan: Attachment
+  readonly local: LocalPath
   /** null where SYNs that nobody waits for are just dropped. */
   readonly knocks: Knocks | null
   readonly events: FlowEvents
@@ -80,6 +87,8 @@ export class NewFlows {
   readonly #reports: Reports
   readonly #tracing: Tracing
   readonly #ownHost: OwnHost
+  readonly #lan: Attachment
+  readonly #local: LocalPath
   readonly #knocks: Knocks | null
   readonly #events: FlowEvents
   readonly #clock: Clock
@@ -102,6 +111,8 @@ export class NewFlows {
     this.#reports = parts.reports
     this.#tracing = parts.tracing
     this.#ownHost = parts.ownHost
+    this.#lan = parts.lan
+    this.#local = parts.local
     this.#knocks = parts.knocks
     this.#events = parts.events
     this.#clock = parts.clock
@@ -116,9 +127,13 @@ export class NewFlows {
   receive(packet: Packet, from: Attachment, isMoved = false): number {
     const hooks = this.#hooks
     if (!hooks.isIdle) {
-      hooks.meetNew(packet, this.#admission.canOpen(packet, isMoved))
+      hooks.meetNew(packet, this.#stateOf(packet, from, isMoved))
       const stopped = hooks.arrive(packet, from)
       if (stopped !== 0) return stopped
+      if (hooks.socket >= 0) {
+        const drop = this.intercept(packet, from)
+        if (drop >= 0) return drop
+      }
       if (hooks.isUntracked) return this.passUntracked(packet, from)
     }
     if (this.#isForUs(packet, from)) return this.#receiveLocal(packet, from)
@@ -133,20 +148,120 @@ export class NewFlows {
     return drop
   }
 
-  /** On the WAN's own addresses only pings are the gateway's, and they may be forwarded: ports may be forwarded or somebody's mapping. */
-  #isForUs(packet: Packet, from: Attachment): boolean {
-    const { hasDestination, destination } = this.#hooks
-    if (hasDestination) return destination.address === from.firstAddress
-    const isOurs = from.zone === ZONE_LAN || (packet.icmpType === icmp4.ECHO_REQUEST && !this.#admission.isForwarded(packet))
-    return isOurs && from.localAddresses.has(packet.destination)
+  /** What rules know a packet as that belongs to no flow. */
+  #stateOf(packet: Packet, from: Attachment, isMoved: boolean): number {
+    if (this.#local.sockets?.isEstablished(packet, numberOfZone(from.zone)) === true) return STATE.ESTABLISHED
+    return this.#admission.canOpen(packet, isMoved) ? STATE.NEW : STATE.INVALID
   }
 
-  /** A packet for the gateway itself, which rules have let arrive. */
+  /** A packet that TPROXY has given to a socket. Returns 0 or a drop code; -1 when routes lead it elsewhere. */
+  intercept(packet: Packet, from: Attachment): number {
+    const { socket } = this.#hooks
+    const words = this.#tracing.recorder === null ? null : this.#local.sockets!.describe(socket)
+    if (words !== null) this.#tracing.recorder?.tproxy(words)
+    return this.divert(packet, from)
+  }
+
+  /** Delivers a packet that rules have marked or given to a socket, if routes lead it here. Returns 0 or a drop code; -1 when they do not. */
+  divert(packet: Packet, from: Attachment): number {
+    const { hasDestination, destination } = this.#hooks
+    if (!this.#local.isOpen) return -1
+    const address = hasDestination ? destination.address : packet.destination
+    const isHere = this.#admission.addresses.has(address) ||
+      this.#local.isRoutedHere(packet, from, address, hasDestination ? destination.port : packet.ports & 0xffff)
+    return isHere ? this.#receiveLocal(packet, from) : -1
+  }
+
+  /**
+   * Whether a packet is the gateway's own. On the WAN's addresses only pings are, and what its sockets wait for, unless it is forwarded:
+   * other ports may be somebody's mapping.
+   */
+  #isForUs(packet: Packet, from: Attachment): boolean {
+    const { hasDestination, destination: asked } = this.#hooks
+    if (hasDestination && asked.address === from.firstAddress) return true
+    if (!hasDestination) {
+      const isOurs = from.zone === ZONE_LAN || (packet.icmpType === icmp4.ECHO_REQUEST && !this.#admission.isForwarded(packet))
+      if (isOurs && from.localAddresses.has(packet.destination)) return true
+    }
+    if (!this.#local.isOpen) return false
+    const address = hasDestination ? asked.address : packet.destination
+    if (hasDestination && this.#lan.localAddresses.has(address)) return true
+    if (!this.#admission.addresses.has(address)) return false
+    const port = hasDestination ? asked.port : packet.ports & 0xffff
+    return this.#local.hasReceiver(packet, address, port, from) && !this.#admission.isForwarded(packet, address, port)
+  }
+
+  /** A packet for the gateway itself, which rules of PREROUTING have let arrive. Returns 0 or a drop code. */
   #receiveLocal(packet: Packet, from: Attachment): number {
     const stopped = this.#hooks.isIdle ? 0 : this.#askLocal(packet, from)
     if (stopped !== 0) return stopped
+    if (this.#local.isOpen && packet.icmpType !== icmp4.ECHO_REQUEST) return this.#deliver(packet, from)
     this.#tracing.recorder?.local()
     return this.#ownHost.receive(packet, from)
+  }
+
+  /** A packet that INPUT has let pass goes to its socket. Returns 0 or a drop code. */
+  #deliver(packet: Packet, from: Attachment): number {
+    const { hasDestination, destination: asked, socket, source } = this.#hooks
+    const local = this.#local
+    if (isInvalidSource(packet.source) || this.#isOwn(packet.source)) return Drop['invalid-source']
+    const address = hasDestination ? asked.address : packet.destination
+    const port = hasDestination ? asked.port : packet.ports & 0xffff
+    if (hasDestination && isInvalidDestination(address)) return Drop['invalid-destination']
+    if (socket < 0 && !local.hasReceiver(packet, address, port, from)) {
+      const isTcp = from.zone === ZONE_LAN && packet.protocol === ipv4.PROTOCOL_TCP
+      // The stack says that nobody is there, but it cannot say so in the name of where the client wanted to go.
+      if (isTcp && !hasDestination) return local.deliver(packet, from, NO_SOCKET)
+      this.#tracing.recorder?.local()
+      if (isTcp) this.#reports.reset(packet, from)
+      return this.#ownHost.receive(packet, from)
+    }
+    if (!hasDestination && source.isNone && !local.sockets!.isFlows(packet)) return local.deliver(packet, from, socket)
+    return this.#openLocal(packet, from, address, port)
+  }
+
+  #isOwn(address: number): boolean {
+    return this.#lan.localAddresses.has(address) || this.#admission.addresses.has(address)
+  }
+
+  /** Opens the flow of a packet that NAT leads to a socket, and delivers it. Returns 0 or a drop code. */
+  #openLocal(packet: Packet, from: Attachment, address: number, port: number): number {
+    const admission = this.#admission
+    const hooks = this.#hooks
+    const { recorder } = this.#tracing
+    const refused = admission.planLocal(packet, address, port, false) || admission.leaveAs()
+    if (refused !== 0) return refused
+    if (recorder !== null && recorder.isDry) return this.#foreseeLocal(packet, from, recorder)
+    const side = admission.commit(packet, from, this.#clock.now)
+    if (side < 0) {
+      this.#tellRefused(packet, from)
+      return -side
+    }
+    if (!hooks.isIdle) hooks.opened(side >> 1)
+    recorder?.flow(side, true)
+    const drop = this.#local.deliverOf(packet, side, from, hooks.socket, hooks.mark)
+    if (drop !== 0) closeUnused(this.#table, side)
+    this.#events.confirm(side >> 1)
+    return drop
+  }
+
+  /** Tells what flow a packet for a socket would open. Returns 0 or a drop code. */
+  #foreseeLocal(packet: Packet, from: Attachment, recorder: Recorder): number {
+    const { source, destination, destinationPort } = this.#admission.rewrite
+    const port = this.#admission.foresee(packet, from, this.#clock.now)
+    if (port < 0) return -port
+    if (destination !== packet.destination || destinationPort !== (packet.ports & 0xffff)) recorder.translation('destination', destination, destinationPort)
+    if (source !== packet.source || port !== packet.ports >>> 16) recorder.translation('source', source, port === ANY_PORT ? null : port)
+    const { sockets } = this.#local
+    const row = this.#hooks.socket
+    recorder.local(sockets!.describe(row >= 0 ? row : sockets!.find(packet, destination, destinationPort, numberOfZone(from.zone))))
+    return 0
+  }
+
+  /** A flow was refused at a limit. */
+  #tellRefused(packet: Packet, from: Attachment): void {
+    this.#stats[STAT_REFUSED]!++
+    if (this.#refusal >= 0) this.#reports.send(packet, from, icmp4.UNREACHABLE, this.#refusal)
   }
 
   /** INPUT, which sees the destination that rules have given the packet. Returns 0 or a drop code. */
@@ -158,6 +273,7 @@ export class NewFlows {
 
   /** A packet may open no flow. Pings of the WAN's own addresses are answered to the LAN, SYNs from the WAN held. */
   #refuse(packet: Packet, from: Attachment, drop: number): number {
+    if (this.#local.isOpen && this.#isForUsAfterAll(packet, from, drop)) return this.#receiveLocal(packet, from)
     const isPing = from.zone === ZONE_LAN && drop === Drop['to-gateway'] && packet.icmpType === icmp4.ECHO_REQUEST
     if (!this.#hooks.isIdle && !isPing && isNobodys(drop) && this.#isOutside(packet)) {
       const stopped = this.#askLocal(packet, from)
@@ -168,6 +284,16 @@ export class NewFlows {
       return drop
     }
     return isPing ? this.#receiveLocal(packet, from) : drop
+  }
+
+  /** Whether a packet that may open no flow is for the gateway itself, as routes say. Most of those that may have asked them. */
+  #isForUsAfterAll(packet: Packet, from: Attachment, drop: number): boolean {
+    if (from.zone === ZONE_LAN && drop === Drop['to-gateway']) return true
+    if (drop !== Drop['no-flow'] && drop !== Drop['not-a-flow-opener'] && drop !== Drop['icmp-refused']) return false
+    const { hasDestination, destination } = this.#hooks
+    const address = hasDestination ? destination.address : packet.destination
+    if (this.#admission.addresses.has(address)) return false
+    return this.#local.isRoutedHere(packet, from, address, hasDestination ? destination.port : packet.ports & 0xffff)
   }
 
   /** Whether a packet goes to an outside address of the gateway, as rules of PREROUTING have left it. */
@@ -196,8 +322,7 @@ export class NewFlows {
     if (recorder !== null && recorder.isDry) return this.#foresee(packet, from, recorder)
     const side = admission.commit(packet, from, this.#clock.now)
     if (side < 0) {
-      this.#stats[STAT_REFUSED]!++
-      if (this.#refusal >= 0) this.#reports.send(packet, from, icmp4.UNREACHABLE, this.#refusal)
+      this.#tellRefused(packet, from)
       return side
     }
     // It has met its rules: what comes of that is not looked for again with this packet.
@@ -253,6 +378,7 @@ export class NewFlows {
     if (this.#isOutside(packet)) return hooks.local(packet, from) || Drop['no-flow']
     const refused = this.#routing.find(packet, from, packet.destination, packet.ports & 0xffff, hooks.mark, ANY_ZONE)
     const { to } = this.#routing
+    if (refused === Drop['to-gateway'] && this.#local.isOpen) return this.#receiveLocal(packet, from)
     if (from.zone !== ZONE_LAN && (refused !== 0 || to.zone !== ZONE_LAN)) return Drop['no-flow']
     if (refused !== 0) {
       this.#paths.tellOfNoWay(packet, from, refused)

@@ -49,7 +49,7 @@ export class OwnHost {
 
   #refuse(packet: Packet, from: Attachment): number {
     if (from.zone !== ZONE_LAN) return Drop['no-flow']
-    // TCP gets no answer: a RST would be one, and there is no TCP here yet to know better (RFC 1812 5.2.7.1 for the others).
+    // TCP is answered by who has sockets, if somebody has (RFC 1812 5.2.7.1 for the others).
     if (packet.protocol === ipv4.PROTOCOL_UDP) this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PORT)
     else if (packet.icmpType < 0 && packet.protocol !== ipv4.PROTOCOL_TCP) this.#reports.send(packet, from, icmp4.UNREACHABLE, icmp4.CODE_PROTOCOL)
     return Drop['to-gateway']

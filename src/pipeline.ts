@@ -8,6 +8,8 @@
  *                                     └─ miss ─► admission ─► open ────────┴─► forward: TTL, MTU, next hop, track,
  *                                                                               translate ─► push ─► send
  *
+ * A flow that ends at a socket of the gateway's, and packets for such a socket that belong to none, leave that picture for local-path.ts.
+ *
  * Admission (admission.ts) says what may open a flow: what comes from the LAN, outwards or back into the LAN (hairpin); what
  * comes from the WAN to a forwarded port or to a mapping that admits its sender. Rules are met at the hooks (hooks/hooks.ts): when
  * a flow opens (new-flows.ts), and again by packets of a side whose decision is not of this epoch (known-flows.ts).
@@ -26,8 +28,9 @@ import { FragmentPath, type FragmentPathParts } from './fragment-path.js'
 import { setTtl, TTL_MAX } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import { KnownFlows, type KnownFlowsParts } from './known-flows.js'
+import { LocalPath, type LocalPathParts } from './local-path.js'
 import { expire } from './nat/expire.js'
-import { type FlowTable, SIDE_HOP, SIDE_WORDS } from './nat/flow-table.js'
+import { type FlowTable, SIDE_HOP, SIDE_WORDS, ZONE_SELF } from './nat/flow-table.js'
 import type { Hairpins } from './nat/hairpins.js'
 import { OWN_IDENTIFICATION, setIdentification } from './nat/identification.js'
 import type { RoomMaker } from './nat/make-room.js'
@@ -36,6 +39,7 @@ import type { Sources } from './nat/sources.js'
 import { closeUnused, hasPassed, type Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { NewFlows, type NewFlowsParts } from './new-flows.js'
+import { type OwnTraffic, HELD_OWN } from './own-traffic.js'
 import { PathCheck } from './path-check.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
@@ -51,7 +55,7 @@ import type { Tracing } from './trace/tracing.js'
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
 const EXPIRE_BUDGET = 512
 
-export interface PipelineParts extends FragmentPathParts, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths'> {
+export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths' | 'local'>, LocalPathParts {
   readonly lan: Attachment
   /** In the order of their zones. */
   readonly wans: readonly Attachment[]
@@ -60,6 +64,8 @@ export interface PipelineParts extends FragmentPathParts, Omit<KnownFlowsParts, 
   readonly room: RoomMaker
   readonly rules: Rules
   readonly tracker: Tracker
+  /** What the gateway's own sockets send; null without any. */
+  readonly own: OwnTraffic | null
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   /** Drop what has a wrong transport checksum. */
@@ -83,7 +89,9 @@ export class Pipeline {
   readonly #tracing: Tracing
   readonly #events
   readonly #knocks
+  readonly #own: OwnTraffic | null
   readonly #paths: PathCheck
+  readonly #local: LocalPath
   readonly #known: KnownFlows
   readonly #new: NewFlows
   readonly #errors: ErrorPath
@@ -117,6 +125,7 @@ export class Pipeline {
     this.#tracing = parts.tracing
     this.#events = parts.events
     this.#knocks = parts.knocks
+    this.#own = parts.own
     this.#identifications = parts.identifications
     this.#queue = parts.queue
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
@@ -127,14 +136,18 @@ export class Pipeline {
     this.#stats = parts.stats
     const paths = new PathCheck(parts.slab, parts.reports)
     this.#paths = paths
+    const local = new LocalPath(parts, (packet, from) => this.#new.passUntracked(packet, from))
+    this.#local = local
     this.#known = new KnownFlows({ ...parts, paths }, {
       reopen: (packet, from, isTracked) => this.#new.receive(packet, from, isTracked),
       passUntracked: (packet, from) => this.#new.passUntracked(packet, from),
+      intercept: (packet, from) => this.#new.intercept(packet, from),
+      divert: (packet, from) => this.#new.divert(packet, from),
     })
-    this.#new = new NewFlows({ ...parts, paths }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
-    this.#errors = new ErrorPath(parts)
-    this.explainer = new Explainer({ ...parts, paths }, this.#known, this.#new)
-    this.#fragments = new FragmentPath(parts, {
+    this.#new = new NewFlows({ ...parts, paths, local }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
+    this.#errors = new ErrorPath({ ...parts, local })
+    this.explainer = new Explainer({ ...parts, paths, local }, this.#known, this.#new)
+    this.#fragments = new FragmentPath({ ...parts, local }, {
       whole: (packet, from) => this.#whole(packet, from),
       forward: (packet, side, from) => {
         this.#tracing.flow(side)
@@ -192,13 +205,14 @@ export class Pipeline {
   }
 
   /** The Ethernet address of a next hop on a WAN is known, or will not be: lets the packets go that waited for it. */
-  releaseWaiting({ waiting }: Attachment, link: number): void {
+  releaseWaiting(wan: Attachment, link: number): void {
     const { held } = this.#queue
+    const { waiting } = wan
     if (waiting === null) return
     let block = waiting.takeAll(link)
     while (block !== NO_BLOCK) {
       const next = held.next(block)
-      this.#resume(block)
+      this.#resume(block, wan, link)
       this.flush()
       held.release(block)
       block = next
@@ -206,14 +220,15 @@ export class Pipeline {
   }
 
   /** Goes on with a packet that waited for its next hop. */
-  #resume(block: number): void {
+  #resume(block: number, wan: Attachment, link: number): void {
     const { held } = this.#queue
     const owner = held.ownerOf(block)
     const packet = this.#packet
     this.#identifications.decided = held.identificationOf(block)
     parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
     let drop = Drop['deleted']
-    if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
+    if (owner === HELD_OWN) drop = this.#own!.release(packet, wan, link, held.generationOf(block))
+    else if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
     else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) {
       const isFirst = !hasPassed(this.table, owner >> 1)
       this.#known.mtu = this.#attachments[this.table.egressOf(owner)]!.mtu
@@ -253,7 +268,9 @@ export class Pipeline {
   /** Sends a packet of a flow on its way. */
   #forward(packet: Packet, side: number, from: Attachment): number {
     const { table } = this
-    const to = this.#attachments[table.egressOf(side)]!
+    const zone = table.egressOf(side)
+    if (zone === ZONE_SELF) return this.#local.receive(packet, side, from)
+    const to = this.#attachments[zone]!
     let link = table.sides[side * SIDE_WORDS + SIDE_HOP]!
     let { mtu } = to
     if ((link & EPOCH_MASK) === this.#epoch.value && (packet.tcpFlags & this.#hooks.watchedFlags) === 0) link >>>= 16

@@ -15,6 +15,9 @@ import type { PolicyRouter } from './route/router.js'
 import type { Tracing } from './trace/tracing.js'
 import { icmpCodeOf, RouteError, RouteKey, RouteType } from './route/types.js'
 
+/** Number of the loopback: what the host itself sends comes from there. */
+const LOOPBACK = 1
+
 /** In place of a zone: any will do. */
 export const ANY_ZONE = -1
 
@@ -63,11 +66,29 @@ export class Routing {
    * @returns 0 or a drop code; the way is in `to` and `nextHop` then
    */
   find(packet: Packet, from: Attachment, destination: number, port: number, mark: number, zone: number): number {
-    const { key, result } = this
+    const { key } = this
     key.source = packet.source
-    key.destination = destination
     key.input = numberOfZone(from.zone)
     key.output = zone === ANY_ZONE ? 0 : numberOfZone(zone)
+    return this.#look(packet, destination, port, mark)
+  }
+
+  /**
+   * Looks up where a packet of the gateway's own goes, if its ends are these.
+   * @param source 0: not chosen yet; @param device number of the only interface that it may leave by, 0 for any
+   * @returns 0 or a drop code; 'to-gateway' for a packet that stays here
+   */
+  findOwn(packet: Packet, source: number, destination: number, port: number, mark: number, device: number): number {
+    const { key } = this
+    key.source = source
+    key.input = LOOPBACK
+    key.output = device
+    return this.#look(packet, destination, port, mark)
+  }
+
+  #look(packet: Packet, destination: number, port: number, mark: number): number {
+    const { key, result } = this
+    key.destination = destination
     key.mark = mark
     key.tos = ipv4.tos(this.#slab.view, packet.at)
     key.protocol = packet.protocol

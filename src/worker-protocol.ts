@@ -7,6 +7,7 @@ import type { FromPolicy, ToPolicy } from './policy-protocol.js'
 import type { DEAD_FLOWS } from './nat/settings.js'
 import type { InterfaceAddress } from './route/source.js'
 import type { Route } from './route/table.js'
+import type { SocketRings } from './socket-ring.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
 import type { TunHandle } from './stack/device/tun.js'
@@ -56,6 +57,8 @@ export interface WorkerSettings {
   readonly lan: { readonly tun: TunHandle; readonly mtu: number; readonly address: number }
   /** At least one, in the order of their zones. */
   readonly wans: readonly WanStart[]
+  /** The gateway's own sockets: their table (stack/sockets/socket-table.ts), and the rings to the thread that has them. */
+  readonly sockets: { readonly table: SharedArrayBuffer; readonly rings: SocketRings }
   readonly deadFlows: DeadFlows
   readonly ports: readonly PortRange[]
   readonly forwards: readonly Forward[]

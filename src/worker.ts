@@ -8,6 +8,8 @@ import { type Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { DataPlane, type DataPlaneDevices } from './data-plane.js'
 import { systemRandom } from './nat/random.js'
 import { native } from './native.js'
+import { SocketPort } from './socket-port.js'
+import { SocketTable } from './stack/sockets/socket-table.js'
 import type { NeighbourTable } from './route/neighbours.js'
 import type { Region, Slab } from './stack/batch.js'
 import { CaptureProducer } from './stack/device/capture-ring.js'
@@ -42,6 +44,7 @@ class Worker implements DataPlaneDevices {
   readonly random = systemRandom()
   #lanTap!: PcapDevice
   readonly #wans: readonly WorkerWan[]
+  #sockets!: SocketPort
   #kernelDropsAt = 0
   /** Milliseconds, as read this turn. */
   readonly #clock = new Float64Array(1)
@@ -65,7 +68,7 @@ class Worker implements DataPlaneDevices {
         onSilence: (address) => this.#plane.failNeighbour(index, address, this.#now),
       },
     }))
-    this.#plane = new DataPlane(settings, this)
+    this.#plane = new DataPlane({ ...settings, sockets: new SocketTable(settings.sockets.table) }, this)
     this.#plane.policy.answer = (message) => this.#tell({ type: 'policy', message })
     const { lan, wans } = this.#plane.pipeline
     this.#fds = Int32Array.from([settings.wake, lan.device.fd, ...wans.map(({ device }) => device.fd)])
@@ -86,6 +89,11 @@ class Worker implements DataPlaneDevices {
     const wan = this.#wans[index]!
     wan.place(slab, extra, neighbours)
     return wan.open(this.#settings.wans[index]!.handle)
+  }
+
+  openDelivery(slab: Slab, region: Region): SocketPort {
+    this.#sockets = new SocketPort(this.#settings.sockets.rings, slab, region)
+    return this.#sockets
   }
 
   readClock(clock: Float64Array): void {
@@ -131,11 +139,23 @@ class Worker implements DataPlaneDevices {
       }
     }
     if (this.#hasMessages) this.#takeMessages()
+    const sending = this.#takeOwn()
     const { live } = this.#plane.tracing
     if (live !== null) this.#tellTraces(live)
     const compiling = this.#plane.policy.step()
     this.#publish()
-    this.#sleep = more || compiling || this.#hasMessages || exact < this.#busyUntil ? 0 : FOR_EVER
+    this.#sockets.wake()
+    const isBusy = more || sending || compiling || this.#hasMessages || exact < this.#busyUntil
+    this.#sleep = isBusy || !this.#sockets.maySleep() ? 0 : FOR_EVER
+  }
+
+  /** Sends what the sockets send. Returns whether there is more. */
+  #takeOwn(): boolean {
+    const sockets = this.#sockets
+    if (!sockets.hasSome) return false
+    const isMore = sockets.take(this.#plane.own!.send)
+    this.#plane.pipeline.flush()
+    return isMore
   }
 
   /** Reads the clock and does what is due. Returns true when more is due at once. */

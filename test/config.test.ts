@@ -76,7 +76,7 @@ describe('parseConfig', () => {
       forwards: ['tcp:8080:192.168.5.1:80', 'udp:5000-5010:192.168.5.1:6000@198.51.100.0/24'],
       timeouts: { ...PROFILES.linux.timeouts, udp: 1, fragments: 2, tcpSynSent: 4 },
       limits: {
-        flows: 1, flowsPerSource: 2, newFlowsPerSource: 3, halfOpen: 4, halfOpenPerSource: 5, fragmentBytes: 65536, icmpErrorsPerSecond: 0,
+        flows: 1, flowsPerSource: 2, newFlowsPerSource: 3, halfOpen: 4, halfOpenPerSource: 5, fragmentBytes: 65536, icmpErrorsPerSecond: 0, sockets: 16,
         refusal: 'silent', makeRoom: false,
       },
       fault: { lan: { in: { loss: 0.5, duplicate: 0, corrupt: 1, reorder: 0.25, seed: 7 } }, wan: {} },

@@ -59,6 +59,9 @@ export interface TracedRoute {
   via?: string
 }
 
+/** A socket of tsnat's own: `address:port`, `*` for any address. */
+export interface TracedSocket { local: string; remote?: string; transparent: boolean }
+
 export type TracedStep =
   | TracedPacket
   | { step: 'table'; table: string; hook: string }
@@ -84,7 +87,10 @@ export type TracedStep =
   | { step: 'held'; interface: string; nextHop?: string }
   /** It waits for the first fragment of its datagram. */
   | { step: 'fragment-held' }
-  | { step: 'local' }
+  /** TPROXY gave it to this socket of tsnat's own, which gets it if routes lead here. */
+  | { step: 'tproxy'; socket: TracedSocket }
+  /** For the gateway itself; `socket` gets it. */
+  | { step: 'local'; socket?: TracedSocket }
 
 export type TraceResult = 'sent' | 'dropped' | 'held' | 'local' | 'none'
 

@@ -1,6 +1,6 @@
 /** A trace for people: hook by hook, rule by rule, what was looked up, what was changed, and what became of the packet. */
 import { formatConntrack } from '../api/conntrack.js'
-import type { TracedPacket, TracedRoute, TracedRule, TracedStep, TraceRecord } from '../api/trace-types.js'
+import type { TracedPacket, TracedRoute, TracedRule, TracedSocket, TracedStep, TraceRecord } from '../api/trace-types.js'
 import { paint } from './terminal.js'
 import type { TerminalStream } from './terminal.js'
 
@@ -67,6 +67,9 @@ const value = (field: string, one: string | number): string => {
 
 const toward = (nextHop: string | undefined): string => (nextHop === undefined ? '' : ` to ${nextHop}`)
 
+const socketText = ({ local, remote, transparent }: TracedSocket): string =>
+  `${local}${remote === undefined ? '' : `, connected with ${remote}`}${transparent ? ' (transparent)' : ''}`
+
 /** What is outside of the rules. */
 const otherLines = (step: TracedStep, format: TraceFormat, stream: TerminalStream): string[] => {
   switch (step.step) {
@@ -84,7 +87,8 @@ const otherLines = (step: TracedStep, format: TraceFormat, stream: TerminalStrea
     case 'sent': return [`${paint(stream, 'green', 'sent')} by ${step.interface}${toward(step.nextHop)}`]
     case 'held': return [`${paint(stream, 'yellow', 'waits')} for the next hop by ${step.interface}${toward(step.nextHop)}`]
     case 'fragment-held': return [`${paint(stream, 'yellow', 'waits')} for the first fragment of its datagram`]
-    case 'local': return ['for the gateway itself']
+    case 'tproxy': return [`TPROXY gives it to the socket ${socketText(step.socket)}, if routes lead here`]
+    case 'local': return [`for the gateway itself${step.socket === undefined ? '' : `: ${paint(stream, 'green', 'delivered')} to the socket ${socketText(step.socket)}`}`]
     default: return []
   }
 }

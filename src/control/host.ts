@@ -15,13 +15,14 @@ import { Lan } from '../host/lan.js'
 import { gatewayAddressOf } from '../host/lan-subnet.js'
 import { openNamespace, ownNamespace, type NetworkNamespace } from '../host/namespace.js'
 import { formatPorts, type PortSet } from '../host/port-set.js'
+import type { HostPorts } from '../host/ports.js'
 import { preflight } from '../host/preflight.js'
 import { RAW_MARK } from '../host/raw-wan.js'
 import { formatPool } from '../nat/pool.js'
 import { native } from '../native.js'
 import { openTun, type TunHandle } from '../stack/device/tun.js'
-import { formatIpv4, parsePrefix } from '../stack/wire/address.js'
-import type { ToWorker, WorkerSettings } from '../worker-protocol.js'
+import { formatIpv4, maskOf, parsePrefix } from '../stack/wire/address.js'
+import type { PortRange, ToWorker, WorkerSettings } from '../worker-protocol.js'
 import { tunError } from './device-error.js'
 import { exclusiveAddresses } from './outside-plan.js'
 import { PortPlan, rangesOf } from './port-plan.js'
@@ -174,6 +175,16 @@ export class Host {
     return this.#changes
   }
 
+  /** Ports that tsnat's own sockets are bound to, from now on. Resolves when the WANs hear them. */
+  useBound(ports: HostPorts): Promise<void> {
+    this.#ports.bound = ports
+    this.#enqueue(async () => {
+      await this.#portsChanged()
+      for (const uplink of this.uplinks) await uplink.followRules()
+    })
+    return this.#changes
+  }
+
   lanLost(errno: number): TsnatError {
     return new TsnatError(`the TUN ${this.#config.lan} is gone (errno ${errno})`, {
       code: 'LAN_GONE', hint: 'it was removed by somebody else; start tsnat again', exitCode: ExitCode.device,
@@ -210,6 +221,28 @@ export class Host {
 
   get gatewayAddress(): number {
     return gatewayAddressOf(this.#subnet.address, this.#subnet.prefixLength)
+  }
+
+  /** Addresses at which the sockets of tsnat's own can be reached, besides those of the loopback. */
+  get ownAddresses(): ReadonlySet<number> {
+    return new Set([this.gatewayAddress, ...this.uplinks.flatMap(({ settings }) => settings.addresses)])
+  }
+
+  /** Broadcast addresses of the networks that tsnat is on. */
+  get broadcastAddresses(): ReadonlySet<number> {
+    const { address, prefixLength } = this.#subnet
+    const networks = [{ address, prefixLength }, ...this.uplinks.flatMap(({ state }) => state.addresses)]
+    return new Set(networks.filter((network) => network.prefixLength < 31).map((network) => network.address | ~maskOf(network.prefixLength)))
+  }
+
+  /** Bytes that a packet may have by the widest interface. */
+  get largestMtu(): number {
+    return Math.max(this.#lanMtu, ...this.uplinks.map(({ state }) => state.mtu))
+  }
+
+  /** Ports that tsnat's own sockets choose from. */
+  get ephemeralPorts(): PortRange {
+    return this.#ports.ephemeral
   }
 
   get lanMtu(): number {

@@ -15,6 +15,8 @@ import { byProtocol, forwardedPorts, usableForwards } from './forward-plan.js'
 import { NO_REACH, type RuleReach } from './rule-reach.js'
 
 const ALL_PORTS = '1-65535'
+/** Ports below are not for clients, where there are others (RFC 6056 3.2). */
+const EPHEMERAL_MIN = 1024
 
 export const rangesOf = (ports: PortSet): PortRange[] => ports.map(({ first, last }) => [first, last] as const)
 
@@ -39,6 +41,8 @@ export class PortPlan {
   any: PortSet = []
   /** What rules make tsnat's. Takes effect with the next `refresh`. */
   reach: RuleReach = NO_REACH
+  /** Ports that tsnat's own sockets are bound to. Takes effect with the next `refresh`. */
+  bound: HostPorts = byProtocol(() => [])
 
   constructor(config: Pick<Config, 'ports' | 'forwards' | 'wans'>, namespace: NetworkNamespace, log: Logger) {
     this.#log = log
@@ -53,7 +57,13 @@ export class PortPlan {
   /** Ports that packets may come to. */
   get heard(): PortSet {
     const { ports, sources } = this.reach
-    return [unite(forwardedPorts(this.#forwards)), unite(ports), sources].reduce(unitePorts, this.#allowed)
+    return [unite(forwardedPorts(this.#forwards)), unite(ports), sources, unite(this.bound)].reduce(unitePorts, this.#allowed)
+  }
+
+  /** The widest range of ports for tsnat's own sockets to choose from, as few as one where there is none: the connection is then refused. */
+  get ephemeral(): PortRange {
+    const widest = this.usable.reduce((best, range) => (range.last - range.first > best.last - best.first ? range : best), this.usable[0] ?? { first: 1, last: 1 })
+    return [Math.max(widest.first, widest.last >= EPHEMERAL_MIN ? EPHEMERAL_MIN : widest.first), widest.last]
   }
 
   /** Takes out what sockets of the host hold on these addresses. Returns true when that changed something. */
@@ -70,7 +80,7 @@ export class PortPlan {
     }
     const forwarded = forwardedPorts(this.forwards)
     const before = this.guarded
-    const after = byProtocol((name) => [forwarded[name], subtractPorts(this.reach.ports[name], held[name])].reduce(unitePorts, this.usable))
+    const after = byProtocol((name) => [forwarded[name], subtractPorts(unitePorts(this.reach.ports[name], this.bound[name]), held[name])].reduce(unitePorts, this.usable))
     if (PORT_PROTOCOLS.every((name) => formatPorts(after[name]) === formatPorts(before[name]))) return false
     this.guarded = after
     this.any = unite(after)

@@ -83,8 +83,13 @@ const networksOf = ({ first, last }: Range): Network[] => {
   return found
 }
 
+/** Whether a socket of tsnat's may have the address of an inside host: transparent ones speak to servers in their clients' names. */
+const isTakenForSockets = ({ spec: { matches, target } }: Rule): boolean =>
+  target?.kind === 'TPROXY' || matches.some(({ module }) => module === 'socket')
+
 /** Whether something may leave with the address of its inside host. */
-const leavesAsItIs = ({ nat, raw }: Ruleset['tables']): boolean =>
+const leavesAsItIs = ({ nat, raw, mangle }: Ruleset['tables']): boolean =>
+  mangle.chains.some(({ rules }) => rules.some(isTakenForSockets)) ||
   nat.chains.some(({ name, rules }) => name === 'POSTROUTING' && rules.length > 0) ||
   raw.chains.some(({ rules }) => rules.some(({ spec: { target } }) => target?.kind === 'NOTRACK' || (target?.kind === 'CT' && target.notrack)))
 

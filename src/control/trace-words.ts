@@ -1,5 +1,5 @@
 /** Puts what the data plane noted of a packet into words: names of interfaces, rules and routes as their own tools print them. */
-import type { TracedPacket, TracedRoute, TracedRule, TracedStep, TraceRecord, TraceResult } from '../api/trace-types.js'
+import type { TracedPacket, TracedRoute, TracedRule, TracedSocket, TracedStep, TraceRecord, TraceResult } from '../api/trace-types.js'
 import type { FlowRecord } from '../api/types.js'
 import { DROP_NAMES, DROP_TEXTS } from '../drop.js'
 import { HEADER_NOW } from '../nat/flow-table.js'
@@ -12,7 +12,7 @@ import type { RuleSpec, Ruleset } from '../policy/model.js'
 import { protocolName } from '../protocol-names.js'
 import { RouteError, RouteType } from '../route/types.js'
 import { formatIpv4 } from '../stack/wire/address.js'
-import type { Change, FlowStep, PacketStep, RoutingStep, RuleStep, Trace, TraceStep } from '../trace/steps.js'
+import type { Change, FlowStep, PacketStep, RoutingStep, RuleStep, SocketWords, Trace, TraceStep } from '../trace/steps.js'
 import { readFlow } from './flow-reader.js'
 
 export interface TraceWording {
@@ -99,6 +99,12 @@ const changeWords = ({ field, from, to }: Change): { field: string; from: string
   return { field: FIELD_WORDS[field] ?? field, from: isAddress ? formatIpv4(from) : from, to: isAddress ? formatIpv4(to) : to }
 }
 
+const endpoint = (address: number, port: number): string => `${address === 0 ? '*' : formatIpv4(address)}:${port}`
+
+const socketWords = ({ localAddress, localPort, remoteAddress, remotePort, isConnected, isTransparent }: SocketWords): TracedSocket => ({
+  local: endpoint(localAddress, localPort), ...given('remote', isConnected ? endpoint(remoteAddress, remotePort) : null), transparent: isTransparent,
+})
+
 const stepWords = (step: TraceStep, wording: TraceWording): TracedStep => {
   switch (step.step) {
     case 'packet': return packetWords(step, wording)
@@ -119,6 +125,8 @@ const stepWords = (step: TraceStep, wording: TraceWording): TracedStep => {
     case 'held': return {
       step: step.step, interface: wording.interfaceName(step.zone), ...given('nextHop', step.nextHop === null ? null : formatIpv4(step.nextHop)),
     }
+    case 'tproxy': return { step: 'tproxy', socket: socketWords(step.socket) }
+    case 'local': return { step: 'local', ...given('socket', step.socket === null ? null : socketWords(step.socket)) }
     default: return step
   }
 }

@@ -98,6 +98,11 @@ export class WorkerLink {
     native().eventSignal(this.#wake)
   }
 
+  /** Lets the worker look for what the sockets send. */
+  wake(): void {
+    if (!this.#hasEnded) native().eventSignal(this.#wake)
+  }
+
   /** Ends the worker; when it does not heed the request, by force. Resolves when it has ended, with whether that took force. */
   async stop(): Promise<boolean> {
     let forced = false

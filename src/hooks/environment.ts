@@ -5,8 +5,11 @@
 import type { FlowTable } from '../nat/flow-table.js'
 import { CLOSE, stateOf, TIME_WAIT } from '../nat/tcp-state.js'
 import type { Environment } from '../policy/engine/environment.js'
+import type { OwnSockets } from '../own-sockets.js'
+import type { PacketMeta } from '../policy/engine/index.js'
 import type { PlaneParts } from '../policy-plane.js'
 import { LATER_FRAGMENT, type Packet } from '../stack/parse.js'
+import { NO_SOCKET } from '../stack/sockets/network.js'
 import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
 
@@ -18,6 +21,8 @@ export interface HookEnvironmentOptions {
   readonly random: { next(): number }
   /** Zones that packets come from: 0 … zones - 1. */
   readonly zones: number
+  /** The gateway's own; null: it has none. */
+  readonly sockets: OwnSockets | null
 }
 
 const MSS_OPTION_LENGTH = 4
@@ -38,9 +43,10 @@ export class HookEnvironment implements Environment {
   readonly #view: DataView
   readonly #table: FlowTable
   readonly #zones: number
+  readonly #sockets: OwnSockets | null
   #packet: Packet | null = null
 
-  constructor({ parts, view, table, clock, random, zones }: HookEnvironmentOptions) {
+  constructor({ parts, view, table, clock, random, zones, sockets }: HookEnvironmentOptions) {
     this.clock = clock
     this.random = random
     this.sets = parts.sets
@@ -50,6 +56,7 @@ export class HookEnvironment implements Environment {
     this.#view = view
     this.#table = table
     this.#zones = zones
+    this.#sockets = sockets
   }
 
   /** The packet that questions are about from now on; it is not copied. */
@@ -74,9 +81,17 @@ export class HookEnvironment implements Environment {
     return false
   }
 
-  /** The gateway has no sockets that wait for the packets of others. */
-  findSocket(): number {
-    return -1
+  findSocket(meta: PacketMeta, assigned: number, transparent: boolean, noWildcard: boolean): number {
+    const packet = this.#packet
+    return this.#sockets === null || packet === null ? NO_SOCKET : this.#sockets.match(packet, meta, assigned, transparent, noWildcard)
+  }
+
+  markOfSocket(row: number): number {
+    return this.#sockets === null ? -1 : this.#sockets.markOf(row)
+  }
+
+  findProxy(meta: PacketMeta, address: number, port: number): number {
+    return this.#sockets === null ? NO_SOCKET : this.#sockets.findProxy(meta, address, port)
   }
 
   hasTcpOption(_: unknown, option: number): boolean {

@@ -6,6 +6,9 @@
  *     pass     FORWARD      mangle ─► filter                                  it is for somebody else; its TTL counts as lowered
  *     leave    POSTROUTING  mangle ─► nat: what it leaves as                  before it is sent
  *     letOut   OUTPUT       raw ─► mangle ─► filter, then POSTROUTING         the gateway itself answers a packet
+ *     output   OUTPUT       raw ─► mangle                                     a socket of the gateway sends; then it may be routed again
+ *     outputNat             nat: where it goes                                then again
+ *     outputLeave           filter, then POSTROUTING                          before it is sent
  *
  * `meet…` begins a packet; then its hooks are called in order. Each returns 0, or the drop code of a packet that must not go on, whose
  * sender was told if a rule said so. Rules see a packet as the kernel's do: from `pass` on with its new destination, and with the source
@@ -20,12 +23,15 @@ import type { RandomSource } from '../nat/random.js'
 import { FLOW_MARK, FLOW_WORDS, type FlowTable, SIDE_HOP, SIDE_PORTS, SIDE_SOURCE, SIDE_WORDS } from '../nat/flow-table.js'
 import type { PolicyPlane } from '../policy-plane.js'
 import type { HookEnvironment } from './environment.js'
-import { ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, type Outcome, PacketMeta, REJECT, TPROXY } from '../policy/engine/index.js'
-import { type HookName, HOOK_NAMES, STATE } from '../policy/model.js'
+import {
+  ACCEPT, AFTER_TRACKING, ALL_TABLES, DEPENDS_PACKET, DEPENDS_SETS, NO_SOCKET as NO_SOCKET_VERDICT, type Outcome, PacketMeta, PART_FILTER, PART_MANGLE, PART_NAT, PART_RAW, REJECT, TPROXY,
+} from '../policy/engine/index.js'
+import { type HookName, HOOK_NAMES, type RejectKind, STATE } from '../policy/model.js'
 import type { Reports } from '../reports.js'
 import type { Slab } from '../stack/batch.js'
 import { clampMss, MSS_OVERHEAD } from '../stack/mss.js'
 import { LATER_FRAGMENT, Packet, parse } from '../stack/parse.js'
+import { NO_SOCKET } from '../stack/sockets/network.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import * as tcp from '../stack/wire/tcp.js'
@@ -43,6 +49,11 @@ const INPUT = hookNumber('INPUT')
 const FORWARD = hookNumber('FORWARD')
 const OUTPUT = hookNumber('OUTPUT')
 const POSTROUTING = hookNumber('POSTROUTING')
+
+/** Where REDIRECT sends what the gateway itself sends. */
+const LOOPBACK = 0x7f000001
+/** The number of `lo`. */
+const LOOPBACK_NUMBER = 1
 
 /** Flags of segments that are told apart by more than their flow: those of a stored outcome have none of them. */
 const WATCHED = tcp.FIN | tcp.SYN | tcp.RST | tcp.URG | tcp.ECE | tcp.CWR
@@ -127,6 +138,11 @@ export class Hooks {
     return this.#outcome.notrack
   }
 
+  /** Row of the socket that TPROXY gave the packet in hand to, or NO_SOCKET. */
+  get socket(): number {
+    return this.isIdle ? NO_SOCKET : this.#outcome.socket
+  }
+
   /** What routing has to know of the packet in hand, beside its header. */
   get mark(): number {
     return this.isIdle ? this.#arrivalMark : this.#outcome.mark
@@ -143,10 +159,10 @@ export class Hooks {
     this.#arrivalMark = 0
   }
 
-  /** A packet of no flow. @param canOpen it may open one */
-  meetNew(packet: Packet, canOpen: boolean): void {
+  /** A packet of no flow. @param state of STATE: NEW if it may open one, what its socket knows it as, or INVALID */
+  meetNew(packet: Packet, state: number): void {
     this.#begin(packet, -1)
-    describeNoFlow(packet, this.#meta, canOpen ? STATE.NEW : STATE.INVALID)
+    describeNoFlow(packet, this.#meta, state)
   }
 
   /** A packet of a known flow. */
@@ -207,10 +223,16 @@ export class Hooks {
     if (meta.hasPorts && packet.protocol !== ipv4.PROTOCOL_ICMP) meta.destinationPort = sides[to + SIDE_PORTS]! >>> 16
   }
 
-  /** INPUT. */
-  local(packet: Packet, from: Attachment): number {
-    this.#run(INPUT, AFTER_TRACKING, packet, from, null)
+  /** INPUT. @param side of its flow; -1 for one that opens a flow, or has none */
+  local(packet: Packet, from: Attachment, side = -1): number {
+    if (side >= 0) this.#redirectKnown(packet, side)
+    const outcome = this.#run(INPUT, AFTER_TRACKING, packet, from, null)
+    if (outcome.nat !== null) {
+      this.source.fill(outcome.nat, packet, this.#meta.destination)
+      outcome.nat = null
+    }
     this.#applyTos(packet)
+    if (outcome.ttl !== packet.ttl) setTtl(this.#slab.view, packet, outcome.ttl)
     return this.#judge(packet, from)
   }
 
@@ -256,6 +278,61 @@ export class Hooks {
     return true
   }
 
+  /** A packet of a socket of the gateway's own. @param mark the socket's; @param state STATE.NEW or STATE.ESTABLISHED */
+  meetOwn(packet: Packet, mark: number, state: number): void {
+    this.#begin(packet, -1)
+    this.#meta.mark = mark
+    describeNoFlow(packet, this.#meta, state)
+  }
+
+  /** OUTPUT of an own packet, as far as routes may depend on it: raw and mangle. @param to where the first look at the routes led; null: to this host */
+  output(packet: Packet, to: Attachment | null): number {
+    return this.#let(OUTPUT, PART_RAW | PART_MANGLE, packet, to)
+  }
+
+  /** The packet's source was chosen again. */
+  sourceChosen(address: number): void {
+    this.#meta.source = this.#meta.originalSource = this.#meta.replyDestination = address
+  }
+
+  /** OUTPUT, table nat: what it says is in `destination`. */
+  outputNat(packet: Packet, to: Attachment | null): number {
+    const stopped = this.#let(OUTPUT, PART_NAT, packet, to)
+    const { nat } = this.#outcome
+    if (nat === null) return stopped
+    this.destination.fill(nat, packet, LOOPBACK)
+    this.hasDestination = true
+    this.#outcome.nat = null
+    return stopped
+  }
+
+  /** OUTPUT, table filter, and POSTROUTING, when the way is known. What the packet shall leave as is in `source`. */
+  outputLeave(packet: Packet, to: Attachment | null): number {
+    const stopped = this.#let(OUTPUT, PART_FILTER, packet, to)
+    if (stopped !== 0) return stopped
+    const outcome = this.#outcome
+    const held = this.#let(POSTROUTING, AFTER_TRACKING, packet, to)
+    if (outcome.nat !== null) {
+      this.source.fill(outcome.nat, packet, this.#meta.destination)
+      outcome.nat = null
+    }
+    if (outcome.mss !== ANY_MSS && (packet.tcpFlags & tcp.SYN) !== 0) clampMss(this.#slab.view, packet, outcome.mss)
+    return held
+  }
+
+  /** How the packet in hand was rejected; it has a meaning after `rule-rejected`. */
+  get rejection(): RejectKind {
+    return this.#outcome.rejectKind
+  }
+
+  /** Tables of a hook for an own packet. Returns 0 or a drop code; nobody is told of it here. */
+  #let(hook: number, part: number, packet: Packet, to: Attachment | null): number {
+    const outcome = this.#run(hook, part, packet, null, to)
+    this.#applyTos(packet)
+    if (outcome.ttl !== packet.ttl) setTtl(this.#slab.view, packet, outcome.ttl)
+    return outcome.verdict === ACCEPT ? 0 : outcome.verdict === REJECT ? Drop['rule-rejected'] : Drop['rule']
+  }
+
   /** A flow was opened by the packet in hand. */
   opened(flow: number): void {
     this.#saveMark(flow)
@@ -295,7 +372,7 @@ export class Hooks {
     const meta = this.#meta
     const outcome = this.#outcome
     meta.inInterface = from === null ? 0 : numberOfZone(from.zone)
-    meta.outInterface = to === null ? 0 : numberOfZone(to.zone)
+    meta.outInterface = to !== null ? numberOfZone(to.zone) : hook === OUTPUT || hook === POSTROUTING ? LOOPBACK_NUMBER : 0
     meta.tos = this.#tos
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
     this.#policy.evaluator.evaluate(hook, meta, part)
@@ -313,7 +390,8 @@ export class Hooks {
   #judge(packet: Packet, from: Attachment): number {
     switch (this.#outcome.verdict) {
       case ACCEPT: return 0
-      case TPROXY: return Drop['no-socket']
+      case TPROXY: return 0
+      case NO_SOCKET_VERDICT: return Drop['no-socket']
       case REJECT:
         this.#reports.reject(packet, from, this.#outcome.rejectKind)
         return Drop['rule-rejected']

@@ -22,7 +22,7 @@ import { PROTOCOL_ICMP } from '../stack/wire/ipv4.js'
 import type { AddressPool } from './address-pool.js'
 import { isShared, SELECT_PRESERVE, SELECT_SEQUENTIAL, selectionOf } from './behaviour.js'
 import type { DeterministicPlan } from './deterministic.js'
-import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS } from './flow-table.js'
+import { type FlowTable, SIDE_DESTINATION, SIDE_PORTS, SIDE_WORDS, ZONE_SELF } from './flow-table.js'
 import type { Forwards } from './forwards.js'
 import type { Mappings } from './mappings.js'
 import type { PortBlocks } from './port-blocks.js'
@@ -67,6 +67,14 @@ export interface EndpointChooserParts {
    */
   readonly keepIdentifiers: boolean
   readonly random: RandomSource
+  /** Ports that somebody else has than flows; null: nobody. */
+  readonly others: OtherPorts | null
+}
+
+/** Outside ports that are none of a flow's. */
+export interface OtherPorts {
+  /** Whether a socket of the gateway has the port, so that no flow to this remote can have it. */
+  isSockets(protocol: number, address: number, port: number, remote: number, remotePort: number): boolean
 }
 
 export class EndpointChooser {
@@ -81,10 +89,13 @@ export class EndpointChooser {
   readonly #parity: boolean
   readonly #keepIdentifiers: boolean
   readonly #random: RandomSource
+  readonly #others: OtherPorts | null
   readonly #shared: SharedEndpoints
   readonly #cursors = new PortCursors()
   readonly #exhaustedKeys = new Int32Array(EXHAUSTED_SLOTS)
   readonly #exhaustedAt = new Int32Array(EXHAUSTED_SLOTS).fill(-1)
+  /** Whether the gateway itself has a connection with these ends, that this packet does not belong to. */
+  isConnected: (packet: Packet, remote: number, remotePort: number, own: number, ownPort: number) => boolean = () => false
   // The flow under construction, for #isFree.
   #packet!: Packet
   #rewrite!: Rewrite
@@ -98,8 +109,9 @@ export class EndpointChooser {
   #offered = -1
   /** A port is free for an exclusive mapping when no mapping has it and it does not rest; and always only when the reply key is. */
   readonly #isFree = (port: number): boolean => {
-    const { source } = this.#rewrite
+    const { source, destination, destinationPort } = this.#rewrite
     const { protocol, source: inside, ports } = this.#packet
+    if (this.#others?.isSockets(protocol, source, port, destination, destinationPort) === true) return false
     if (this.#mappings.findOutside(source, port, protocol) >= 0 || this.#forwards.has(protocol, source, port)) return false
     if (!this.#isShared && !this.#hold.isFree(source, protocol, port, inside, ports >>> 16, this.#now)) return false
     return !this.isTaken(this.#packet, this.#rewrite, port)
@@ -117,6 +129,7 @@ export class EndpointChooser {
     this.#parity = parts.parity
     this.#keepIdentifiers = parts.keepIdentifiers
     this.#random = parts.random
+    this.#others = parts.others
     this.#shared = new SharedEndpoints(parts.table, parts.random.next())
   }
 
@@ -130,9 +143,10 @@ export class EndpointChooser {
     this.#offered = port
   }
 
-  /** Whether the reply key that a flow with this outside port would have is another flow's. */
-  isTaken({ protocol }: Packet, { source, destination, destinationPort, egress }: Rewrite, port: number): boolean {
-    return this.#table.find(destination, source, (destinationPort << 16) | port, protocol | (egress << 8)) >= 0
+  /** Whether the reply key that a flow with this outside port would have is another flow's, or a connection's of the gateway itself. */
+  isTaken(packet: Packet, { source, destination, destinationPort, egress }: Rewrite, port: number): boolean {
+    if (this.#table.find(destination, source, (destinationPort << 16) | port, packet.protocol | (egress << 8)) >= 0) return true
+    return egress === ZONE_SELF && this.isConnected(packet, source, port, destination, destinationPort)
   }
 
   /**

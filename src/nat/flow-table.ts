@@ -69,6 +69,8 @@ export const EVENT_ASSURED = 32
 
 /** The zone of the inside: packets from there open flows outward. Other zones are outside. */
 export const ZONE_INSIDE = 0
+/** The zone of the gateway itself: packets of its sockets come from there, packets for them leave to there. */
+export const ZONE_SELF = 0xff
 
 /** Bits of SIDE_META that are part of the key. */
 export const META_KEY = 0xffff

@@ -26,6 +26,7 @@ const LIMITS: LimitSettings = {
   halfOpenPerSource: 0,
   fragmentBytes: 4_194_304,
   icmpErrorsPerSecond: 1000,
+  sockets: 65_536,
   refusal: 'host-unreachable',
   makeRoom: true,
 }

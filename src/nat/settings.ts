@@ -115,6 +115,8 @@ export interface LimitSettings {
   readonly fragmentBytes: number
   /** ICMP errors of its own a second; 0 for none at all. */
   readonly icmpErrorsPerSecond: number
+  /** Sockets of the gateway's own at a time, those in TIME_WAIT included. */
+  readonly sockets: number
   readonly refusal: (typeof REFUSALS)[number]
   /**
    * In a flood of forged inside addresses, when everything is in use, flows of addresses that never had an assured one give

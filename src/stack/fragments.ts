@@ -79,6 +79,8 @@ export const UNKNOWN_OWNER = -1
 export const DROPPED_OWNER = -2
 /** Owner of an echo request to the gateway itself: its other fragments go back to the sender, as the first did. */
 export const ECHO_OWNER = -3
+/** Owner of a datagram for a socket of this host, with that socket in place of a generation: its other fragments follow the first. */
+export const HOST_OWNER = -5
 /** Owner of a datagram whose fragments contradict one another. */
 const OVERLAPPED_OWNER = -4
 

@@ -2,9 +2,10 @@
  * The whole data plane between memory devices, with a clock that stands still until it is moved: what goes into one side
  * comes out of another, translated. No privilege, no kernel, no waiting.
  */
-import { numberOfZone } from '../attachment.js'
+import { numberOfZone, ZONE_SELF } from '../attachment.js'
 import { DataPlane } from '../data-plane.js'
 import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
+import type { LocalDelivery, SocketOwner } from '../local-delivery.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -17,8 +18,11 @@ import { Origin, type PrefixRoutes, type RouteInfo, RouteType, Scope, Table } fr
 import { emptyRuleset, restoreRuleset } from '../policy/iptables/index.js'
 import type { Ruleset } from '../policy/model.js'
 import { ruleMessages } from '../policy-protocol.js'
+import { Batch, type Region, type Slab } from '../stack/batch.js'
 import { NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../stack/device/memory.js'
+import type { Arrival } from '../stack/sockets/network.js'
+import { SocketTable } from '../stack/sockets/socket-table.js'
 import { parseIpv4 } from '../stack/wire/address.js'
 import { allocateStats, dropsByName } from '../stats.js'
 import type { DeadFlows, PortRange, WanSettings } from '../worker-protocol.js'
@@ -67,9 +71,24 @@ export interface MemoryGatewayOptions {
   wanOffloads?: Offloads
   /** The WAN needs Ethernet addresses of its neighbours: `asked` collects the questions. Default false. */
   neighbours?: boolean
+  /** It has sockets, at most so many: `sockets` is their table, `delivered` what they got. Default 0: none. */
+  sockets?: number
   /** Start of the deterministic random numbers. */
   seed?: number
 }
+
+/** A packet that was delivered to the gateway's own sockets. */
+export interface Delivered extends Readonly<Arrival> {
+  readonly bytes: Uint8Array
+  /** Zone that it came in by. */
+  readonly zone: number
+}
+
+/** What a socket was told of its packets (see NetworkUser). */
+export type Told =
+  | { readonly what: 'path'; readonly socket: number; readonly source: number; readonly mtu: number }
+  | { readonly what: 'taken'; readonly socket: number; readonly source: number }
+  | { readonly what: 'refused'; readonly socket: number; readonly errno: number }
 
 /** Numbers that look random and are the same each time (xorshift32). */
 export const seededRandom = (seed: number): RandomSource => {
@@ -146,6 +165,11 @@ export class MemoryGateway {
   readonly eventRing = createEventRing(1024)
   /** Where the data plane writes what rules log; for a RuleLogReader. */
   readonly logRing = createLogRing(LOG_RING_MIN)
+  /** The gateway's own sockets; null: it has none. */
+  readonly sockets: SocketTable | null
+  readonly #delivered: Delivered[] = []
+  readonly #told: Told[] = []
+  #selfRegion: Region = { start: 0, end: 0 }
   /** Milliseconds. */
   #now = 1_000_000
   #ruleset = emptyRuleset()
@@ -158,6 +182,8 @@ export class MemoryGateway {
     this.wans = wans.map(({ offloads }, index) => new MemoryDevice({ name: `wan${index}`, offloads: offloads ?? NO_OFFLOADS }))
     this.askedAt = wans.map(() => [])
     const behaviour = behaviourOf(options)
+    const { sockets = 0 } = options
+    this.sockets = sockets === 0 ? null : new SocketTable(SocketTable.allocate(sockets))
     this.plane = new DataPlane(
       {
         table: allocateFlowTable(behaviour.limits.flows),
@@ -169,6 +195,7 @@ export class MemoryGateway {
         behaviour,
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp ?? true,
+        sockets: this.sockets,
         ...(options.deadFlows === undefined ? {} : { deadFlows: options.deadFlows }),
         lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
       },
@@ -181,11 +208,47 @@ export class MemoryGateway {
           this.askedAt[index]!.push(neighbour)
         },
         random: seededRandom(options.seed ?? 1),
+        ...(this.sockets === null ? {} : { openDelivery: (slab: Slab, region: Region) => this.#openDelivery(slab, region) }),
       },
     )
     this.#wanSettings = wans.map(settingsOf)
     this.#route()
     this.plane.pipeline.tick(this.#now)
+  }
+
+  #openDelivery({ bytes }: Slab, region: Region): LocalDelivery & SocketOwner {
+    this.#selfRegion = region
+    return {
+      deliver: ({ at, length }, from, arrival) => {
+        this.#delivered.push({ bytes: bytes.slice(at, at + length), zone: from?.zone ?? ZONE_SELF, ...arrival })
+        return 0
+      },
+      path: (socket, source, mtu) => void this.#told.push({ what: 'path', socket, source, mtu }),
+      taken: (socket, source) => void this.#told.push({ what: 'taken', socket, source }),
+      refused: (socket, errno) => void this.#told.push({ what: 'refused', socket, errno }),
+    }
+  }
+
+  /** A socket of the gateway's own sends a packet. @param socket its row in `sockets` */
+  fromSelf(socket: number, bytes: Uint8Array, vnet: Partial<VnetHeader> = {}): this {
+    const { own, pipeline, slab } = this.plane
+    const batch = new Batch(1)
+    const device = new MemoryDevice()
+    device.push(bytes, vnet)
+    device.receive(slab, this.#selfRegion, batch)
+    own!.send(batch.at[0]!, batch.length[0]!, socket)
+    pipeline.flush()
+    return this
+  }
+
+  /** What the gateway's own sockets were told of their packets since the last call. */
+  told(): Told[] {
+    return this.#told.splice(0)
+  }
+
+  /** What the gateway's own sockets got since the last call. */
+  toSelf(): Delivered[] {
+    return this.#delivered.splice(0)
   }
 
   /** A WAN changes: its addresses, routes, MTU or state. */

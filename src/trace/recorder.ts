@@ -16,7 +16,7 @@ import type { HookName, TableName } from '../policy/model.js'
 import type { RouteResult, RouteStep } from '../route/lookup.js'
 import type { RouteKey } from '../route/types.js'
 import { type PacketHeaders, readHeaders } from './headers.js'
-import type { Change, RuleStep, Trace, TraceStep } from './steps.js'
+import type { Change, RuleStep, SocketWords, Trace, TraceStep } from './steps.js'
 
 /** What a recorder asks of the data plane. */
 export interface RecorderSources {
@@ -193,9 +193,15 @@ export class Recorder implements TraceRecorder {
     this.#add({ step: 'fragment-held' })
   }
 
-  local(): void {
+  /** Rules gave it to a socket. */
+  tproxy(socket: SocketWords): void {
+    this.#add({ step: 'tproxy', socket })
+  }
+
+  /** @param socket that gets it; null: none */
+  local(socket: SocketWords | null = null): void {
     this.isOver = true
-    this.#add({ step: 'local' })
+    this.#add({ step: 'local', socket })
   }
 
   #failed(rule: number, result: number): RuleStep['failed'] {

@@ -113,12 +113,25 @@ export interface SentStep { readonly step: 'sent'; readonly zone: number; readon
 export interface HeldStep { readonly step: 'held'; readonly zone: number; readonly nextHop: number | null }
 /** It waits for the first fragment of its datagram. */
 export interface FragmentStep { readonly step: 'fragment-held' }
-/** It is for the gateway itself. */
-export interface LocalStep { readonly step: 'local' }
+/** A socket of the gateway's own. Addresses are int32. */
+export interface SocketWords {
+  readonly row: number
+  readonly localAddress: number
+  readonly localPort: number
+  readonly remoteAddress: number
+  readonly remotePort: number
+  readonly isConnected: boolean
+  readonly isTransparent: boolean
+}
+
+/** TPROXY gave it to a socket, which gets it if routes lead here. */
+export interface TproxyStep { readonly step: 'tproxy'; readonly socket: SocketWords }
+/** It is for the gateway itself. `socket` null: no socket of its own. */
+export interface LocalStep { readonly step: 'local'; readonly socket: SocketWords | null }
 
 export type TraceStep =
   | PacketStep | TableStep | RuleStep | SkippedStep | PolicyStep | StoredStep | NoFlowStep | FlowStep | TranslationStep | RoutingStep | RewriteStep
-  | AnswerStep | AnswerDroppedStep | DropStep | SentStep | HeldStep | FragmentStep | LocalStep
+  | AnswerStep | AnswerDroppedStep | DropStep | SentStep | HeldStep | FragmentStep | TproxyStep | LocalStep
 
 /** One packet. */
 export interface Trace {

@@ -23,6 +23,8 @@ const environment: Environment = {
   addressType: () => 1,
   isConnected: () => false,
   findSocket: () => -1,
+  markOfSocket: () => -1,
+  findProxy: () => -1,
   hasTcpOption: () => false,
   tcpMss: () => -1,
 }

@@ -50,7 +50,7 @@ const filled = (flows: number, capacity: number, behaviour = SHARED): { table: F
   const mappings = new Mappings(table, random.next())
   const chooser = new EndpointChooser({
     table, mappings, ports, addresses: new AddressPool(null, 'paired'), forwards: new Forwards([]), hold: new PortHold(0),
-    blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random,
+    blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random, others: null,
   })
   table.onClose = (flow) => {
     chooser.forget(flow)

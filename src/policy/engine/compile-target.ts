@@ -6,7 +6,7 @@ import { OWN_TIMEOUT } from '../sets/set-store.js'
 import type { Environment } from './environment.js'
 import { directionBits } from './flow-tests.js'
 import { natActionOf } from './nat-action.js'
-import { DEPENDS_CONNMARK, DEPENDS_FLAGS, DEPENDS_MARK, DEPENDS_PACKET, type Outcome, SYNPROXY, ACCEPT, REJECT } from './outcome.js'
+import { DEPENDS_CONNMARK, DEPENDS_FLAGS, DEPENDS_MARK, DEPENDS_PACKET, NO_SOCKET, type Outcome, SYNPROXY, ACCEPT, REJECT } from './outcome.js'
 import type { PacketMeta } from './packet-meta.js'
 
 /** Result of a target: the rules go on. Others are verdicts. */
@@ -158,12 +158,15 @@ export const compileTarget = (target: Applied, environment: Environment): Apply 
       }
     }
     case 'TPROXY': {
-      const { value, mask } = target
-      return (_, outcome) => {
+      const { value, mask, address, port } = target
+      return (packet, outcome) => {
         // Sockets come and go without the flow.
         outcome.depends |= DEPENDS_PACKET
+        const socket = environment.findProxy(packet, address, port)
+        if (socket < 0) return NO_SOCKET
         outcome.mark = ((outcome.mark & ~mask) ^ value) >>> 0
         outcome.tproxy = target
+        outcome.socket = socket
         return ACCEPT
       }
     }

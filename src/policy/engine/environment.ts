@@ -28,8 +28,19 @@ export interface Environment {
    * @param ports `source << 16 | destination`
    */
   isConnected(source: number, destination: number, ports: number, protocol: number): boolean
-  /** The mark of a socket that waits for the packet; -1 when there is none. */
-  findSocket(packet: PacketMeta, transparent: boolean, noWildcard: boolean): number
+  /**
+   * The socket that waits for the packet, by its row; -1 when there is none.
+   * @param assigned the socket that TPROXY gave the packet to, which is asked about then; -1: none
+   * @param transparent only a transparent one; @param noWildcard also one that is bound to any address
+   */
+  findSocket(packet: PacketMeta, assigned: number, transparent: boolean, noWildcard: boolean): number
+  /** The mark of a socket, uint32; -1 for what is left of a connection that is over, which has none. */
+  markOfSocket(row: number): number
+  /**
+   * The transparent socket that takes a packet for TPROXY: one that is connected with its ends, else one that is bound to this address and
+   * port (0: the first one of the interface that it came by, and its own port). -1 when there is none.
+   */
+  findProxy(packet: PacketMeta, address: number, port: number): number
   /** Whether the TCP header of the packet has this option. */
   hasTcpOption(packet: PacketMeta, option: number): boolean
   /** The maximum segment size in the TCP header of the packet; -1 when it has none. */

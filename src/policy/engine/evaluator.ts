@@ -34,10 +34,17 @@ const ORDER: readonly (readonly number[])[] = HOOK_NAMES.map((hook) => TABLES_OF
 const RAW = tableNumber('raw')
 const NAT = tableNumber('nat')
 
-/** Which tables are asked: raw, the others, or all. */
-export const BEFORE_TRACKING = 1
-export const AFTER_TRACKING = 2
-export const ALL_TABLES = 3
+/** Which tables are asked: a bit each. */
+export const PART_RAW = 1
+export const PART_MANGLE = 2
+export const PART_NAT = 4
+export const PART_FILTER = 8
+/** Raw, the others, or all. */
+export const BEFORE_TRACKING = PART_RAW
+export const AFTER_TRACKING = PART_MANGLE | PART_NAT | PART_FILTER
+export const ALL_TABLES = BEFORE_TRACKING | AFTER_TRACKING
+/** The bit of a table, by its number. */
+const PARTS: readonly number[] = TABLE_NAMES.map((name) => ({ raw: PART_RAW, mangle: PART_MANGLE, nat: PART_NAT, filter: PART_FILTER })[name])
 
 const NO_FLOW = STATE.INVALID | STATE.UNTRACKED
 const FIRST_FRAMES = 16
@@ -76,7 +83,7 @@ export class Evaluator {
    * The table nat is asked only for a packet that consults it. On OUTPUT, DNAT changes what filter sees: the caller has to ask
    * table by table there, and to change the packet in between.
    * @param hook index in HOOK_NAMES
-   * @param part BEFORE_TRACKING asks raw alone; AFTER_TRACKING goes on from there, with the flow in `packet`, and keeps what came out
+   * @param part PART_*, tables to ask; without raw, it goes on from where raw was asked, with the flow in `packet`, and keeps what came out
    */
   evaluate(hook: number, packet: PacketMeta, part: number = ALL_TABLES): Outcome {
     const { outcome } = this
@@ -85,7 +92,7 @@ export class Evaluator {
     const tables = ORDER[hook]!
     for (let at = 0; at < tables.length; at++) {
       const table = tables[at]!
-      if ((part & (table === RAW ? BEFORE_TRACKING : AFTER_TRACKING)) === 0) continue
+      if ((part & PARTS[table]!) === 0) continue
       if (outcome.verdict !== ACCEPT && outcome.verdict !== TPROXY) break
       this.#ask(table, hook, packet)
     }

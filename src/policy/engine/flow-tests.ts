@@ -94,9 +94,10 @@ export const addrtypeTest = ({ source, destination, limit }: AddrtypeMatch, envi
 export const socketTest = ({ transparent, noWildcard, restoreMark }: SocketMatch, environment: Environment): HeaderTest => ({
   depends: DEPENDS_PACKET,
   holds: (packet, outcome) => {
-    const mark = environment.findSocket(packet, transparent, noWildcard)
-    if (mark < 0) return false
-    if (restoreMark) outcome.mark = mark
+    const row = environment.findSocket(packet, outcome.socket, transparent, noWildcard)
+    if (row < 0) return false
+    const mark = restoreMark ? environment.markOfSocket(row) : -1
+    if (mark >= 0) outcome.mark = mark
     return true
   },
 })

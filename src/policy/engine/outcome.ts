@@ -14,10 +14,12 @@ export const ACCEPT = 0
 export const DROP = 1
 /** Dropped, and the sender is told: see `rejectWith`. */
 export const REJECT = 2
-/** Accepted, and for the socket that `tproxy` names; dropped when there is none. */
+/** Accepted, and for `socket`, if routes lead to this host. */
 export const TPROXY = 3
 /** For the SYN proxy that `synproxy` describes, which answers it, or checks the cookie in it. */
 export const SYNPROXY = 4
+/** Dropped: TPROXY found no socket. */
+export const NO_SOCKET = 5
 
 /** Something that each packet has for itself, or that the rules do with each. */
 export const DEPENDS_PACKET = 1
@@ -45,6 +47,8 @@ export class Outcome {
   /** Index in REJECT_KINDS. */
   rejectWith = 0
   tproxy: TproxyTarget | null = null
+  /** Row of the socket that TPROXY gave the packet to; -1: none. */
+  socket = -1
   synproxy: SynproxyTarget | null = null
   /** What the table nat decided; null: nothing, or that the addresses stay. */
   nat: NatAction | null = null
@@ -95,6 +99,7 @@ export class Outcome {
     this.verdict = ACCEPT
     this.rule = -1
     this.tproxy = null
+    this.socket = -1
     this.synproxy = null
     this.nat = null
     this.natRule = -1

@@ -18,6 +18,8 @@ export class PortUse {
   readonly #heads = new Int32Array(3 * PORTS).fill(NONE)
   readonly #connected = new Int32Array(3 * PORTS)
   readonly #bound = new Int32Array(3 * PORTS)
+  /** Told when a port gets its first row that is not connected, and when it has lost its last. */
+  onBound: (protocol: number, port: number, isBound: boolean) => void = () => {}
   readonly #next: Int32Array
   readonly #previous: Int32Array
 
@@ -34,6 +36,7 @@ export class PortUse {
     if (head !== NONE) this.#previous[head] = row
     this.#heads[place] = row
     this.#count(place, isConnected, 1)
+    if (!isConnected && this.#bound[place] === 1) this.onBound(protocol, port, true)
   }
 
   /** With the same arguments as `add`. */
@@ -45,6 +48,7 @@ export class PortUse {
     else this.#next[previous] = next
     if (next !== NONE) this.#previous[next] = previous
     this.#count(place, isConnected, -1)
+    if (!isConnected && this.#bound[place] === 0) this.onBound(protocol, port, false)
   }
 
   /** The first row with this local port, -1 when there is none. */

@@ -17,13 +17,13 @@ import { isSumRight } from '../verify.js'
 import * as icmp4 from '../wire/icmp4.js'
 import * as ipv4 from '../wire/ipv4.js'
 import { type Arrival, type Network, type NetworkUser, NO_SOCKET } from './network.js'
-import type { Deadline, SocketHost, TcpConnectOptions, TcpListener, TcpListenOptions } from './node/host.js'
+import type { Deadline, SocketHost } from './node/host.js'
 import { EPHEMERAL_PORTS, EphemeralPorts, type PortRange, type RandomNumbers } from './ports.js'
 import { QuotedError, readQuotedError } from './quoted-error.js'
 import { KeyedHash } from './siphash.js'
 import { SocketTable } from './socket-table.js'
 import type { TcpSettings } from './tcp/settings.js'
-import { Tcp } from './tcp/tcp.js'
+import { Tcp, type TcpConnectOptions, type TcpListener, type TcpListenOptions } from './tcp/tcp.js'
 import type { TcpEndpoint } from './tcp/endpoint.js'
 import { Timer, Timers } from './timers.js'
 
@@ -143,7 +143,8 @@ export class Stack implements NetworkUser, SocketHost {
   }
 
   #deliver(slab: Slab, packet: Packet, arrival: Arrival): void {
-    if (!isSumRight(slab, packet)) {
+    // TCP counts them itself.
+    if (packet.protocol !== ipv4.PROTOCOL_TCP && !isSumRight(slab, packet)) {
       this.#drop(Drop['bad-checksum'])
       return
     }

@@ -24,6 +24,8 @@ export class TestEnvironment implements Environment {
   readonly local = new Set<number>()
   readonly connected = new Set<string>()
   socketMark = -1
+  /** Rows of sockets by `address:port` that TPROXY names. */
+  readonly proxies = new Map<string, number>()
   options = new Map<number, number>()
 
   /** Commands of `ipset`, one a line. */
@@ -59,7 +61,15 @@ export class TestEnvironment implements Environment {
   }
 
   findSocket(): number {
+    return this.socketMark < 0 ? -1 : 3
+  }
+
+  markOfSocket(): number {
     return this.socketMark
+  }
+
+  findProxy(_: PacketMeta, address: number, port: number): number {
+    return this.proxies.get(`${address >>> 0}:${port}`) ?? -1
   }
 
   hasTcpOption(_: PacketMeta, option: number): boolean {

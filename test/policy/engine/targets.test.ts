@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
-  ACCEPT, AFTER_TRACKING, BEFORE_TRACKING, DROP, netmapAddress, REJECT, SYNPROXY, TPROXY,
+  ACCEPT, AFTER_TRACKING, BEFORE_TRACKING, DROP, netmapAddress, NO_SOCKET, REJECT, SYNPROXY, TPROXY,
 } from '../../../src/policy/engine/index.js'
 import type { PacketMeta } from '../../../src/policy/engine/packet-meta.js'
 import { HOOK_NAMES, REJECT_KINDS, STATE } from '../../../src/policy/model.js'
@@ -163,10 +163,19 @@ describe('TPROXY', () => {
     new Bed(`*mangle\n-A PREROUTING -p udp -j TPROXY --tproxy-mark 0x2333/0x2333 --on-ip 127.0.0.1 --on-port 1080\nCOMMIT\n${more}`)
   const packet = packetOf({ protocol: 17, mark: 0x10000 })
 
-  it('marks the packet for the socket, and later tables may still drop it', () => {
-    expect(rules().run('PREROUTING', packet)).toMatchObject({ verdict: TPROXY, mark: 0x12333, tproxy: { port: 1080, address: ip('127.0.0.1') } })
-    expect(rules('*nat\n-A PREROUTING -j ACCEPT\nCOMMIT').run('PREROUTING', packet).verdict).toBe(TPROXY)
-    expect(rules().run('PREROUTING', packetOf()).verdict).toBe(ACCEPT)
+  const withSocket = (bed: Bed): Bed => {
+    bed.environment.proxies.set(`${ip('127.0.0.1') >>> 0}:1080`, 5)
+    return bed
+  }
+
+  it('gives the packet to a socket and marks it, and later tables may still drop it', () => {
+    expect(withSocket(rules()).run('PREROUTING', packet)).toMatchObject({ verdict: TPROXY, mark: 0x12333, socket: 5, tproxy: { port: 1080 } })
+    expect(withSocket(rules('*nat\n-A PREROUTING -j ACCEPT\nCOMMIT')).run('PREROUTING', packet).verdict).toBe(TPROXY)
+    expect(withSocket(rules()).run('PREROUTING', packetOf())).toMatchObject({ verdict: ACCEPT, socket: -1 })
+  })
+
+  it('TPX-4, TPX-5: drops it without a socket, and leaves the mark', () => {
+    expect(rules().run('PREROUTING', packet)).toMatchObject({ verdict: NO_SOCKET, mark: 0x10000, socket: -1 })
   })
 })
 

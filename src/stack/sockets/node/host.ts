@@ -1,43 +1,6 @@
 /** What Node's shapes of sockets need of the stack below them. */
 import type { TcpEndpoint } from '../tcp/endpoint.js'
-
-/** How a TCP connection is opened. */
-export interface TcpConnectOptions {
-  /** int32. */
-  address: number
-  port: number
-  /** The source, int32. Default: what routes say. */
-  localAddress?: number
-  localPort?: number
-  /** `localAddress` may be another host's. */
-  transparent?: boolean
-  /** The firewall mark of the packets, uint32. */
-  mark?: number
-  /** The TOS byte of the packets. */
-  tos?: number
-  interface?: number
-}
-
-/** How a TCP listener is opened. */
-export interface TcpListenOptions {
-  /** int32; 0 for all. */
-  address?: number
-  /** 0 for a free one. */
-  port: number
-  transparent?: boolean
-  reusePort?: boolean
-  mark?: number
-  interface?: number
-  backlog?: number
-}
-
-export interface TcpListener {
-  onConnection: (endpoint: TcpEndpoint) => void
-  /** int32. */
-  readonly address: number
-  readonly port: number
-  close(): void
-}
+import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../tcp/tcp.js'
 
 /** A deadline on the clock of the stack. */
 export interface Deadline {

@@ -3,7 +3,8 @@ import { EventEmitter } from 'node:events'
 import { formatIpv4 } from '../../wire/address.js'
 import type { TcpEndpoint } from '../tcp/endpoint.js'
 import { Hold } from './hold.js'
-import type { SocketHost, TcpListener } from './host.js'
+import type { TcpListener } from '../tcp/tcp.js'
+import type { SocketHost } from './host.js'
 import { type AddressAndPort, addressOf, checkPort, type SocketAddress, TcpSocket, type TcpSocketOptions } from './tcp-socket.js'
 
 export interface TcpServerOptions extends Pick<TcpSocketOptions, 'allowHalfOpen' | 'keepsWritten' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay'> {

@@ -1,0 +1,232 @@
+/** What the gateway's own sockets send: routes, rules, and the source that is chosen again (scenario S3). */
+import { describe, expect, it } from 'vitest'
+import { numberOfZone } from '../src/attachment.js'
+import { anyRule, defaultRules } from '../src/route/rules.js'
+import { Origin, type PrefixRoutes, RouteType, Scope, Table } from '../src/route/types.js'
+import { SOCKET_FLAG } from '../src/stack/sockets/socket-row.js'
+import * as ipv4 from '../src/stack/wire/ipv4.js'
+import { ACK, SYN } from '../src/stack/wire/tcp.js'
+import { checkPacket } from '../src/testing/check-packet.js'
+import { MemoryGateway, type MemoryGatewayOptions } from '../src/testing/memory-gateway.js'
+import { buildIcmpEcho, buildTcp, buildUdp } from '../src/testing/packets.js'
+import { from, ip, only, to } from './stack/support.js'
+
+const ONE = '10.0.0.1'
+const TWO = '10.1.0.1'
+const SERVER = '198.51.100.10'
+const VTAB = 100
+const UNCHOSEN = '0.0.0.0'
+
+const byDefault = (table: number, zone: number, source: string): PrefixRoutes => ({
+  table, destination: 0, length: 0,
+  routes: [{
+    type: RouteType.unicast, tos: 0, metric: 0, scope: Scope.global, origin: Origin.static, source: ip(source), mtu: 0, mtuLocked: false,
+    hops: [{ gateway: null, device: numberOfZone(zone), weight: 1, onlink: false, ownGateway: false }],
+  }],
+})
+
+/** Two providers: the main table leads to the first, table 100 to the second, for packets with mark 100 or TOS 0x10. */
+const twoProviders = (rules: string, options: MemoryGatewayOptions = {}): MemoryGateway => {
+  const gateway = new MemoryGateway({ wans: [{ addresses: [ONE] }, { addresses: [TWO], mtu: 1400 }], lanAddress: '10.77.0.1', sockets: 16, ...options })
+  gateway.plane.policy.handle({
+    type: 'routing',
+    update: {
+      routes: [byDefault(Table.main, 1, ONE), byDefault(VTAB, 2, TWO)],
+      rules: [{ ...anyRule, preference: 10, mark: 100, markMask: -1, table: VTAB }, { ...anyRule, preference: 11, tos: 0x10, table: VTAB }, ...defaultRules()],
+      interfaces: [['tun0', 2], ['eth0', 3], ['eth1', 4]],
+    },
+  })
+  return gateway.restoreRules(rules)
+}
+
+const MARKED = `*mangle\n-A OUTPUT -d ${SERVER}/32 -j MARK --set-mark 100\nCOMMIT\n`
+
+interface Ends { protocol?: number; flags?: number; localAddress?: string; localPort?: number; remoteAddress?: string; remotePort?: number; mark?: number }
+
+const socket = (gateway: MemoryGateway, { protocol = ipv4.PROTOCOL_TCP, flags = 0, localAddress = UNCHOSEN, localPort = 5000, remoteAddress = UNCHOSEN, remotePort = 0, mark = 0 }: Ends = {}): number =>
+  gateway.sockets!.add({ protocol, flags, localAddress: ip(localAddress), localPort, remoteAddress: ip(remoteAddress), remotePort, interface: 0, mark, tos: 0 })
+
+const connecting = (gateway: MemoryGateway, ends: Ends = {}): number => socket(gateway, { flags: SOCKET_FLAG.connected, remoteAddress: SERVER, remotePort: 80, ...ends })
+
+const SYN_PACKET = { source: UNCHOSEN, destination: SERVER, sourcePort: 5000, destinationPort: 80, flags: SYN, df: true }
+const DATAGRAM = { source: UNCHOSEN, destination: SERVER, sourcePort: 5000, destinationPort: 53, payload: Uint8Array.of(1, 2, 3) }
+
+/** The ends of what left by each WAN; its checksums are right. */
+const sent = (gateway: MemoryGateway): string[] => [0, 1].flatMap((index) => gateway.toWanAt(index).map(({ bytes }) => {
+  expect(checkPacket(bytes)).toEqual([])
+  return `${index === 0 ? 'eth0' : 'eth1'} ${from(bytes)} > ${to(bytes)}`
+}))
+
+describe('S3: the source of an own packet is that of the way it takes in the end', () => {
+  it('TCP: at its SYN the socket is moved, and told of it and of the path', () => {
+    const gateway = twoProviders(MARKED)
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:80`])
+    expect(gateway.told()).toEqual([{ what: 'path', socket: row, source: ip(TWO), mtu: 1400 }])
+    expect(gateway.flows).toBe(0)
+  })
+
+  it('TCP: what is not marked leaves by the first exit', () => {
+    const gateway = twoProviders(MARKED)
+    const row = connecting(gateway, { remoteAddress: '192.0.2.1' })
+    gateway.fromSelf(row, buildTcp({ ...SYN_PACKET, destination: '192.0.2.1' }))
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > 192.0.2.1:80`])
+    expect(gateway.told()).toEqual([{ what: 'path', socket: row, source: ip(ONE), mtu: 1500 }])
+  })
+
+  it('TCP: a SYN that is sent again, and one with data, may be moved too; the socket is told only what is new', () => {
+    const gateway = twoProviders('')
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    gateway.restoreRules(MARKED)
+    const again = { ...SYN_PACKET, source: ONE, payload: Uint8Array.of(7, 8) }
+    gateway.fromSelf(row, buildTcp(again)).fromSelf(row, buildTcp({ ...again, source: TWO }))
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`, `eth1 ${TWO}:5000 > ${SERVER}:80`, `eth1 ${TWO}:5000 > ${SERVER}:80`])
+    expect(gateway.told().map((told) => ('source' in told ? told.source : 0))).toEqual([ip(ONE), ip(TWO)])
+  })
+
+  it('TCP: a connection that is open stays where it is', () => {
+    const gateway = twoProviders(MARKED)
+    const row = connecting(gateway, { localAddress: ONE })
+    gateway.fromSelf(row, buildTcp({ ...SYN_PACKET, source: ONE, flags: ACK }))
+    expect(sent(gateway)).toEqual([`eth1 ${ONE}:5000 > ${SERVER}:80`])
+  })
+
+  it('TCP: where another socket has the same ends, this one is told to choose another port, and nothing leaves', () => {
+    const gateway = twoProviders(MARKED)
+    connecting(gateway, { localAddress: TWO })
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([])
+    expect(gateway.told()).toEqual([{ what: 'taken', socket: row, source: ip(TWO) }])
+  })
+
+  it('UDP, connected or not, and ICMP: each datagram has the source of its way', () => {
+    const gateway = twoProviders(MARKED)
+    const unconnected = socket(gateway, { protocol: ipv4.PROTOCOL_UDP })
+    const connected = connecting(gateway, { protocol: ipv4.PROTOCOL_UDP, localPort: 5001, remotePort: 53 })
+    const ping = socket(gateway, { protocol: ipv4.PROTOCOL_ICMP, localPort: 77 })
+    gateway.fromSelf(unconnected, buildUdp(DATAGRAM)).fromSelf(unconnected, buildUdp({ ...DATAGRAM, destination: '192.0.2.1' }))
+    gateway.fromSelf(connected, buildUdp({ ...DATAGRAM, sourcePort: 5001 }))
+    gateway.fromSelf(ping, buildIcmpEcho({ source: UNCHOSEN, destination: SERVER, identifier: 77, sequence: 1 }))
+    expect(sent(gateway).map((line) => line.replace(/:\d+$/, ''))).toEqual([
+      `eth0 ${ONE}:5000 > 192.0.2.1`, `eth1 ${TWO}:5000 > ${SERVER}`, `eth1 ${TWO}:5001 > ${SERVER}`, expect.stringMatching(`^eth1 ${TWO}`),
+    ])
+    expect(gateway.flows).toBe(0)
+  })
+
+  it('a socket that its program has bound keeps its address on whatever way', () => {
+    const gateway = twoProviders(MARKED)
+    const row = connecting(gateway, { flags: SOCKET_FLAG.connected | SOCKET_FLAG.boundAddress, localAddress: ONE })
+    gateway.fromSelf(row, buildTcp({ ...SYN_PACKET, source: ONE }))
+    expect(sent(gateway)).toEqual([`eth1 ${ONE}:5000 > ${SERVER}:80`])
+  })
+
+  it('a change of TOS in OUTPUT has the routes looked up again', () => {
+    const gateway = twoProviders(`*mangle\n-A OUTPUT -j TOS --set-tos 0x10\nCOMMIT\n`)
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:80`])
+  })
+
+  it('so has a change of the destination, which takes a flow: the socket goes on knowing the one that it asked for', () => {
+    const gateway = twoProviders(`*mangle\n-A OUTPUT -d 192.0.2.1/32 -j MARK --set-mark 100\nCOMMIT\n*nat\n-A OUTPUT -d 192.0.2.1/32 -p tcp -j DNAT --to-destination ${SERVER}:8080\nCOMMIT\n`)
+    const row = connecting(gateway, { remoteAddress: '192.0.2.1' })
+    gateway.fromSelf(row, buildTcp({ ...SYN_PACKET, destination: '192.0.2.1' }))
+    expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:8080`])
+    expect(gateway.told()).toEqual([{ what: 'path', socket: row, source: ip(TWO), mtu: 1400 }])
+    expect(gateway.flows).toBe(1)
+    gateway.sockets!.update(row, { localAddress: ip(TWO) })
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 8080, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    const answer = only(gateway.toSelf())
+    expect([from(answer), to(answer)]).toEqual(['192.0.2.1:80', `${TWO}:5000`])
+  })
+
+  it('the socket\'s own mark counts in the first look already', () => {
+    const gateway = twoProviders('')
+    gateway.fromSelf(connecting(gateway, { mark: 100 }), buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:80`])
+  })
+})
+
+describe('rules for own packets', () => {
+  it('are told apart by state: a bare SYN is NEW, what follows is ESTABLISHED', () => {
+    const gateway = twoProviders('*filter\n-A OUTPUT -m state --state ESTABLISHED -j ACCEPT\n-A OUTPUT -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n')
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET)).fromSelf(row, buildTcp({ ...SYN_PACKET, source: ONE, flags: ACK }))
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`])
+    expect(gateway.told().filter(({ what }) => what === 'refused')).toEqual([{ what: 'refused', socket: row, errno: 113 }])
+    expect(gateway.drops).toEqual({ 'rule-rejected': 1 })
+  })
+
+  it('REDIRECT in OUTPUT leads to 127.0.0.1, and tells the listener where it was to go', () => {
+    const gateway = twoProviders('*nat\n-A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 1080\nCOMMIT\n')
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    const [delivered] = gateway.toSelf()
+    expect([from(delivered!.bytes), to(delivered!.bytes)]).toEqual([`${ONE}:5000`, '127.0.0.1:1080'])
+    expect(delivered).toMatchObject({ originalAddress: ip(SERVER), originalPort: 80, interface: 1 })
+    expect(sent(gateway)).toEqual([])
+  })
+})
+
+describe('what cannot be sent', () => {
+  it.each([[RouteType.unreachable, 113], [RouteType.prohibit, 13], [RouteType.blackhole, 22]])('a route of type %i: errno %i', (type, errno) => {
+    const gateway = twoProviders('')
+    const route = { type, tos: 0, metric: 0, scope: Scope.global, origin: Origin.static, source: 0, mtu: 0, mtuLocked: false, hops: [] }
+    gateway.plane.policy.handle({ type: 'routing', update: { routes: [{ table: Table.main, destination: ip(SERVER), length: 32, routes: [route] }], rules: null, interfaces: null } })
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    expect(gateway.told()).toEqual([{ what: 'refused', socket: row, errno }])
+  })
+
+  it('a datagram that is too long and must not be cut: EMSGSIZE; one that may be cut is', () => {
+    const gateway = twoProviders('')
+    const row = socket(gateway, { protocol: ipv4.PROTOCOL_UDP })
+    const long = { ...DATAGRAM, payload: new Uint8Array(3000) }
+    gateway.fromSelf(row, buildUdp({ ...long, df: true }))
+    expect(gateway.told()).toContainEqual({ what: 'refused', socket: row, errno: 90 })
+    gateway.fromSelf(row, buildUdp(long))
+    expect(gateway.toWanAt(0)).toHaveLength(3)
+  })
+})
+
+describe('outside ports are shared by flows and sockets', () => {
+  const LAN = { source: '10.77.0.2', destination: SERVER, sourcePort: 5000, destinationPort: 80, flags: SYN }
+
+  it('RND-1: a flow does not get the port of a socket that is bound to it, or connected to the same remote', () => {
+    const gateway = twoProviders('')
+    socket(gateway, { flags: SOCKET_FLAG.listening })
+    expect(sent(gateway.fromLan(buildTcp(LAN)))).not.toContain(`eth0 ${ONE}:5000 > ${SERVER}:80`)
+    expect(gateway.flows).toBe(1)
+  })
+
+  it('a socket does not get the port of a flow: it is told to choose another', () => {
+    const gateway = twoProviders('')
+    expect(sent(gateway.fromLan(buildTcp(LAN)))).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`])
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    expect(gateway.told()).toEqual([{ what: 'taken', socket: row, source: ip(ONE) }])
+    expect(sent(gateway)).toEqual([])
+  })
+})
+
+describe('next hops', () => {
+  it('a packet waits for its next hop, and leaves with what it was given', () => {
+    const gateway = twoProviders(MARKED, { wans: [{ addresses: [ONE] }, { addresses: [TWO], neighbours: true }] })
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([])
+    expect(gateway.askedAt[1]).toEqual([ip(SERVER)])
+    gateway.plane.learnNeighbour(1, ip(SERVER), 2, 3)
+    expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:80`])
+  })
+
+  it('whose next hop does not answer is told: EHOSTUNREACH', () => {
+    const gateway = twoProviders('', { wans: [{ addresses: [ONE], neighbours: true }, { addresses: [TWO] }] })
+    const row = connecting(gateway)
+    gateway.fromSelf(row, buildTcp(SYN_PACKET))
+    gateway.plane.failNeighbour(0, ip(SERVER), gateway.now)
+    expect(gateway.told()).toContainEqual({ what: 'refused', socket: row, errno: 113 })
+  })
+})
