@@ -5,5 +5,6 @@ export type {
 export { configJsonSchema, parseConfig, type Config, type ConfigInput } from './config.js'
 export { DROP_NAMES, DROP_TEXTS } from './drop.js'
 export { ExitCode, TsnatError } from './errors.js'
+export { openControlServer, type ControlServer, type ControlServerOptions } from './api/server.js'
 export { createGateway, type GatewayOptions, type RunningGateway } from './gateway.js'
 export { Tun, type TunOptions } from './tun.js'

@@ -5,7 +5,7 @@
 import { numberOfZone, ZONE_SELF } from '../attachment.js'
 import { DataPlane } from '../data-plane.js'
 import { createLogRing, LOG_RING_MIN } from '../hooks/log-ring.js'
-import type { LocalDelivery, SocketOwner } from '../local-delivery.js'
+import type { LocalDelivery, OpenDelivery, SocketOwner } from '../local-delivery.js'
 import { type Behaviours, NETFILTER } from '../nat/behaviour.js'
 import { createEventRing } from '../nat/event-ring.js'
 import type { Forward } from '../nat/forwards.js'
@@ -71,8 +71,10 @@ export interface MemoryGatewayOptions {
   wanOffloads?: Offloads
   /** The WAN needs Ethernet addresses of its neighbours: `asked` collects the questions. Default false. */
   neighbours?: boolean
-  /** It has sockets, at most so many: `sockets` is their table, `delivered` what they got. Default 0: none. */
-  sockets?: number
+  /** It has sockets, at most so many, or those of this table: `sockets` is the table, `toSelf` what they got. Default 0: none. */
+  sockets?: number | SharedArrayBuffer
+  /** Where packets for these sockets go in place of `toSelf`. */
+  openDelivery?: OpenDelivery
   /** Start of the deterministic random numbers. */
   seed?: number
 }
@@ -183,7 +185,7 @@ export class MemoryGateway {
     this.askedAt = wans.map(() => [])
     const behaviour = behaviourOf(options)
     const { sockets = 0 } = options
-    this.sockets = sockets === 0 ? null : new SocketTable(SocketTable.allocate(sockets))
+    this.sockets = sockets === 0 ? null : new SocketTable(typeof sockets === 'number' ? SocketTable.allocate(sockets) : sockets)
     this.plane = new DataPlane(
       {
         table: allocateFlowTable(behaviour.limits.flows),
@@ -208,7 +210,7 @@ export class MemoryGateway {
           this.askedAt[index]!.push(neighbour)
         },
         random: seededRandom(options.seed ?? 1),
-        ...(this.sockets === null ? {} : { openDelivery: (slab: Slab, region: Region) => this.#openDelivery(slab, region) }),
+        ...(this.sockets === null ? {} : { openDelivery: options.openDelivery ?? ((slab: Slab, region: Region) => this.#openDelivery(slab, region)) }),
       },
     )
     this.#wanSettings = wans.map(settingsOf)

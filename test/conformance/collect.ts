@@ -10,6 +10,8 @@ export interface RowTest {
   readonly ids: readonly string[]
   /** The test's name after the ids; what varies in a table of cases stands in angle brackets. */
   readonly text: string
+  /** The name of the `describe` around it; '' without one. */
+  readonly group: string
   /** Path from the root of the repository. */
   readonly file: string
 }
@@ -91,19 +93,29 @@ const textsOf = ({ name, table }: Named, source: ts.SourceFile): string[] => {
   return known.length > 0 ? known : [name.text.replaceAll(/\$(\w+)/g, '⟨$1⟩').replaceAll(PLACE, '⟨…⟩')]
 }
 
+/** The name of a `describe`, or null for other calls. */
+const groupOf = (call: ts.CallExpression): string | null => {
+  let callee: ts.Expression = call.expression
+  while (ts.isCallExpression(callee) || ts.isPropertyAccessExpression(callee)) callee = callee.expression
+  const [name, body] = call.arguments
+  if (!ts.isIdentifier(callee) || callee.text !== 'describe' || body === undefined || name === undefined || !ts.isStringLiteralLike(name)) return null
+  return name.text.replaceAll(PLACE, '⟨…⟩')
+}
+
 const testsIn = (path: string): RowTest[] => {
   const found: RowTest[] = []
   const file = relative(ROOT, path)
   const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest)
-  const visit = (node: ts.Node): void => {
+  const visit = (node: ts.Node, group: string): void => {
     const test = ts.isCallExpression(node) ? named(node) : null
+    const inner = ts.isCallExpression(node) ? (groupOf(node) ?? group) : group
     for (const name of test === null ? [] : textsOf(test, source)) {
       const [, ids, text] = name.match(NAMED) ?? []
-      if (ids !== undefined && text !== undefined) found.push({ ids: ids.split(', ').map((id) => id.replace(/ .*/, '')), text, file })
+      if (ids !== undefined && text !== undefined) found.push({ ids: ids.split(', ').map((id) => id.replace(/ .*/, '')), text, group, file })
     }
-    ts.forEachChild(node, visit)
+    ts.forEachChild(node, (child) => visit(child, inner))
   }
-  visit(source)
+  visit(source, '')
   return found
 }
 

@@ -8,9 +8,19 @@ import { SOCKET_SECTIONS } from './socket-rows.js'
 /** Folders of tests that tell what sockets do; others carry ids of the same name for the NAT. */
 const FOLDERS = ['test/stack/', 'test/netns/', 'test/fuzz/stack', 'test/property/stack']
 
+/** What tests say, those of a group together. */
+const toldOf = (tests: readonly RowTest[]): string[] => {
+  const groups = new Map<string, Set<string>>()
+  for (const { group, text } of tests) {
+    const texts = groups.get(group) ?? new Set()
+    groups.set(group, texts.add(text))
+  }
+  return [...groups].map(([group, texts]) => cell(`${sentence(group)}: ${[...texts].join('; ')}.`))
+}
+
 const line = (row: Row, all: readonly RowTest[]): string => {
   const tests = all.filter(({ ids, file }) => ids.includes(row.id) && FOLDERS.some((folder) => file.startsWith(folder)))
-  const told = [...new Set(tests.map(({ text }) => cell(sentence(text))))]
+  const told = toldOf(tests)
   if (row.deviation !== undefined) told.push(`**${cell(row.deviation)}**`)
   const files = [...new Set(tests.map(({ file }) => file))].map((file) => `\`${file}\``)
   return `| ${row.id} | ${row.level} | ${cell(sentence(row.title))} | ${told.join('<br>')} | ${files.join('<br>')} |`

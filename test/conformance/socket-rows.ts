@@ -8,7 +8,7 @@ export const SOCKET_SECTIONS: readonly Section[] = [
   {
     title: 'TCP (RFC 9293, 6191, 6528)',
     rows: [
-      row('SOCK-1', 'M', 'checksums sent and verified; options read in any segment, at any place; lengths that cannot be survived'),
+      row('SOCK-1', 'M', 'checksums sent and verified; options read in any segment, at any place; illegal lengths survived'),
       row('SOCK-2', 'M', 'initial sequence numbers: a clock of 4 µs and a keyed hash of addresses and ports'),
       row('SOCK-3', 'M', 'the handshake, also from both sides at once; SYN_RCVD knows who opened it'),
       row('SOCK-4', 'M', 'MSS: MTU less 40 is said, 536 is assumed, options are subtracted when sending'),

@@ -11,8 +11,8 @@ import {
 import { canBind } from './bind.js'
 import type { DatagramProtocol } from './datagram-protocol.js'
 import { meaningOf } from './icmp/errno.js'
-import type { Quote } from './icmp/quote.js'
 import { NO_SOCKET } from './network.js'
+import type { QuotedError } from './quoted-error.js'
 import { errnoCode, type SocketError, socketError } from './socket-error.js'
 import { SOCKET_FLAG, type SocketRow } from './socket-row.js'
 import * as icmp4 from '../wire/icmp4.js'
@@ -240,9 +240,9 @@ export abstract class DatagramEndpoint {
   }
 
   /** An ICMP error about something that it has sent. */
-  icmpError(quote: Quote): void {
-    if (quote.type === icmp4.UNREACHABLE && quote.code === icmp4.CODE_FRAGMENTATION_NEEDED) this.#lowerMtu(quote)
-    const { code, isHard } = meaningOf(quote.type, quote.code)
+  icmpError(error: QuotedError): void {
+    if (error.type === icmp4.UNREACHABLE && error.code === icmp4.CODE_FRAGMENTATION_NEEDED) this.#lowerMtu(error)
+    const { code, isHard } = meaningOf(error.type, error.code)
     if (isHard && this.isConnected) this.events.onError(this.#failure(code, 'recvmsg'))
   }
 
@@ -302,7 +302,7 @@ export abstract class DatagramEndpoint {
   }
 
   /** A forged error makes datagrams be fragmented, and no more. */
-  #lowerMtu({ mtu, length }: Quote): void {
+  #lowerMtu({ mtu, length }: QuotedError): void {
     if (!this.isConnected || mtu >= length) return
     this.#routerMtu = Math.min(this.#mtu(), Math.max(mtu, MTU_MIN))
     this.#routerMtuUntil = this.host.timers.now + MTU_TIME

@@ -1,4 +1,5 @@
 /** What sockets of UDP and of ICMP have in common beyond one socket: which row is whose, and who has something to read. */
+import { getRandomValues } from 'node:crypto'
 import type { DatagramEndpoint } from './datagram-endpoint.js'
 import type { DatagramHost } from './datagram.js'
 
@@ -10,6 +11,7 @@ export class DatagramProtocol<Endpoint extends DatagramEndpoint> {
   readonly #readable: Endpoint[] = []
   /** Found no room to send. */
   readonly #waiting = new Set<Endpoint>()
+  readonly #identifications = getRandomValues(new Uint16Array(256))
 
   constructor(host: DatagramHost, protocol: number) {
     this.host = host
@@ -78,5 +80,4 @@ export class DatagramProtocol<Endpoint extends DatagramEndpoint> {
     return (this.#identifications[place] = (this.#identifications[place]! + 1) & 0xffff)
   }
 
-  readonly #identifications = new Uint16Array(256)
 }

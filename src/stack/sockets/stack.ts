@@ -12,20 +12,23 @@ import { randomFillSync } from 'node:crypto'
 import { Drop } from '../../drop.js'
 import type { Slab } from '../batch.js'
 import { Packet, parse, WHOLE } from '../parse.js'
-import { turnEcho } from '../reply.js'
 import { isSumRight } from '../verify.js'
-import * as icmp4 from '../wire/icmp4.js'
 import * as ipv4 from '../wire/ipv4.js'
-import { type Arrival, type Network, type NetworkUser, NO_SOCKET } from './network.js'
+import type { DatagramOptions } from './datagram.js'
+import { Icmp } from './icmp/icmp.js'
+import { Ping, type PingEndpoint } from './icmp/ping.js'
+import type { Arrival, Network, NetworkUser } from './network.js'
 import type { Deadline, SocketHost } from './node/host.js'
 import { EPHEMERAL_PORTS, EphemeralPorts, type PortRange, type RandomNumbers } from './ports.js'
-import { QuotedError, readQuotedError } from './quoted-error.js'
+import { Reassembly } from './reassembly.js'
 import { KeyedHash } from './siphash.js'
 import { SocketTable } from './socket-table.js'
 import type { TcpSettings } from './tcp/settings.js'
 import { Tcp, type TcpConnectOptions, type TcpListener, type TcpListenOptions } from './tcp/tcp.js'
 import type { TcpEndpoint } from './tcp/endpoint.js'
 import { Timer, Timers } from './timers.js'
+import type { UdpEndpoint } from './udp/endpoint.js'
+import { Udp } from './udp/udp.js'
 
 export interface StackOptions {
   network: Network
@@ -54,6 +57,10 @@ export class Stack implements NetworkUser, SocketHost {
   readonly ports: EphemeralPorts
   readonly timers: Timers
   readonly tcp: Tcp
+  readonly udp: Udp
+  readonly ping: Ping
+  readonly icmp: Icmp
+  readonly reassembly: Reassembly
   /** Packets that were dropped, by the number of their reason (drop.ts). */
   readonly drops = new Map<number, number>()
   /** What a driver does before a socket is used (see SocketHost), and when the first socket keeps the process alive, and none more. */
@@ -61,17 +68,23 @@ export class Stack implements NetworkUser, SocketHost {
   onHold: () => void = () => {}
   onRelease: () => void = () => {}
   readonly #packet = new Packet()
-  readonly #error = new QuotedError()
-  readonly #answersPings: boolean
+  readonly #reassemblyTimer: Timer
 
   constructor({ network, now, random, secret = randomFillSync(new Uint8Array(16)), capacity = CAPACITY, table, ports = EPHEMERAL_PORTS, tcp = {}, answersPings }: StackOptions) {
     this.network = network
     this.table = new SocketTable(table ?? SocketTable.allocate(capacity))
     this.timers = new Timers(now)
-    this.ports = new EphemeralPorts(this.table, new KeyedHash(secret), random, ports)
+    const hash = new KeyedHash(secret)
+    this.ports = new EphemeralPorts(this.table, hash, random, ports)
     const host = { network, table: this.table, ports: this.ports, timers: this.timers, random, secret }
     this.tcp = new Tcp(host, tcp)
-    this.#answersPings = answersPings
+    this.icmp = new Icmp(host, hash, answersPings)
+    this.icmp.handleErrors(ipv4.PROTOCOL_TCP, (error) => this.tcp.icmpError(error))
+    this.udp = new Udp(host, this.icmp)
+    this.ping = new Ping(host, this.icmp)
+    this.reassembly = new Reassembly(hash)
+    this.reassembly.onExpired = this.icmp.reassemblyExpired
+    this.#reassemblyTimer = new Timer(this.timers, () => this.#expireFragments())
     network.user = this
   }
 
@@ -95,26 +108,31 @@ export class Stack implements NetworkUser, SocketHost {
     const drop = parse(slab.view, at, length, packet)
     if (drop !== 0) this.#drop(drop)
     else if (packet.fragment === WHOLE) this.#deliver(slab, packet, arrival)
+    else this.#receiveFragment(slab, packet, arrival)
   }
 
   settle(): void {
     this.tcp.settle()
+    this.udp.settle()
+    this.ping.settle()
   }
 
   path(socket: number, source: number, mtu: number): void {
-    if (this.table.protocolOf(socket) === ipv4.PROTOCOL_TCP) this.tcp.path(socket, source, mtu)
+    this.#ownerOf(socket).path(socket, source, mtu)
   }
 
   taken(socket: number, source: number): void {
-    if (this.table.protocolOf(socket) === ipv4.PROTOCOL_TCP) this.tcp.taken(socket, source)
+    this.#ownerOf(socket).taken(socket, source)
   }
 
   refused(socket: number, errno: number): void {
-    if (this.table.protocolOf(socket) === ipv4.PROTOCOL_TCP) this.tcp.refused(socket, errno)
+    this.#ownerOf(socket).refused(socket, errno)
   }
 
   room(): void {
     this.tcp.room()
+    this.udp.room()
+    this.ping.room()
   }
 
   connectTcp(options: TcpConnectOptions): TcpEndpoint {
@@ -123,6 +141,14 @@ export class Stack implements NetworkUser, SocketHost {
 
   listenTcp(options: TcpListenOptions): TcpListener {
     return this.tcp.listen(options)
+  }
+
+  openUdp(options: DatagramOptions): UdpEndpoint {
+    return this.udp.open(options)
+  }
+
+  openPing(options: DatagramOptions): PingEndpoint {
+    return this.ping.open(options)
   }
 
   deadline(fire: () => void): Deadline {
@@ -143,8 +169,7 @@ export class Stack implements NetworkUser, SocketHost {
   }
 
   #deliver(slab: Slab, packet: Packet, arrival: Arrival): void {
-    // TCP counts them itself.
-    if (packet.protocol !== ipv4.PROTOCOL_TCP && !isSumRight(slab, packet)) {
+    if (!isSumRight(slab, packet)) {
       this.#drop(Drop['bad-checksum'])
       return
     }
@@ -152,34 +177,34 @@ export class Stack implements NetworkUser, SocketHost {
       case ipv4.PROTOCOL_TCP:
         this.tcp.receive(slab, packet, arrival)
         return
+      case ipv4.PROTOCOL_UDP:
+        this.udp.receive(slab, packet, arrival)
+        return
       case ipv4.PROTOCOL_ICMP:
-        this.#receiveIcmp(slab, packet)
+        this.icmp.receive(slab, packet, arrival)
+        return
+      default:
+        this.icmp.protocolUnreachable(slab, packet)
     }
   }
 
-  #receiveIcmp(slab: Slab, packet: Packet): void {
-    const { icmpType } = packet
-    if (icmpType === icmp4.ECHO_REQUEST) {
-      if (this.#answersPings && this.network.isLocal(packet.destination)) this.#answerPing(slab, packet)
-    } else if (icmp4.isError(icmpType)) {
-      if (readQuotedError(slab.view, packet, this.#error)) this.#tellError(this.#error)
-    }
+  #receiveFragment(slab: Slab, packet: Packet, arrival: Arrival): void {
+    const { reassembly } = this
+    const isFirst = reassembly.count === 0
+    const length = reassembly.add(slab, packet, arrival, this.timers.now)
+    if (length > 0) this.receive(reassembly.slab, reassembly.at, length, reassembly.arrival)
+    else if (isFirst) this.#reassemblyTimer.set(reassembly.next)
   }
 
-  #tellError(error: QuotedError): void {
-    if (error.protocol === ipv4.PROTOCOL_TCP) this.tcp.icmpError(error)
+  #expireFragments(): void {
+    const { reassembly } = this
+    reassembly.expire(this.timers.now)
+    if (reassembly.count > 0) this.#reassemblyTimer.set(reassembly.next)
   }
 
-  #answerPing({ bytes }: Slab, packet: Packet): void {
-    const { at, length, headerLength } = packet
-    const to = this.network.reserve(length)
-    if (to < 0) return
-    const { slab } = this.network
-    slab.bytes.set(bytes.subarray(at, at + length), to)
-    packet.at = to
-    packet.transport = to + headerLength
-    turnEcho(slab.view, packet)
-    this.network.send(to, length, NO_SOCKET)
+  #ownerOf(socket: number): Pick<NetworkUser, 'path' | 'taken' | 'refused'> {
+    const protocol = this.table.protocolOf(socket)
+    return protocol === ipv4.PROTOCOL_TCP ? this.tcp : protocol === ipv4.PROTOCOL_UDP ? this.udp : this.ping
   }
 
   #drop(reason: number): void {

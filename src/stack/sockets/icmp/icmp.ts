@@ -7,15 +7,14 @@
 import type { Slab } from '../../batch.js'
 import { ERROR_MAX } from '../../reply.js'
 import type { Packet } from '../../parse.js'
-import { isSumRight } from '../../verify.js'
 import * as checksum from '../../wire/checksum.js'
 import * as icmp4 from '../../wire/icmp4.js'
 import * as ipv4 from '../../wire/ipv4.js'
 import type { DatagramHost } from '../datagram.js'
 import { type Arrival, NO_SOCKET } from '../network.js'
 import type { PortHash } from '../ports.js'
+import { QuotedError, readQuotedError } from '../quoted-error.js'
 import { ErrorRate } from './error-rate.js'
-import { Quote, readQuote } from './quote.js'
 
 const TTL = 64
 const DSCP_MASK = 0xfc
@@ -23,22 +22,27 @@ const DSCP_MASK = 0xfc
 /** Multicast, class E and the limited broadcast. */
 const isMulticastOrReserved = (address: number): boolean => address >>> 29 === 7
 
+/** Told of an error about a packet that a socket has sent; @param iface number of the interface that it came in by */
+export type ErrorHandler = (error: QuotedError, iface: number) => void
+
 export class Icmp {
   readonly #host: DatagramHost
   readonly #rate: ErrorRate
-  readonly #quote = new Quote()
-  readonly #handlers: (((quote: Quote) => void) | undefined)[] = []
+  readonly #error = new QuotedError()
+  readonly #handlers: (ErrorHandler | undefined)[] = []
+  readonly #answersEchoes: boolean
   #onEchoReply: (slab: Slab, packet: Packet, arrival: Arrival) => void = () => {}
-  readonly counters = { echoes: 0, errorsSent: 0, errorsHeld: 0, errorsReceived: 0, badChecksum: 0 }
+  readonly counters = { echoes: 0, errorsSent: 0, errorsHeld: 0, errorsReceived: 0 }
 
-  /** @param hash keyed, against chosen collisions */
-  constructor(host: DatagramHost, hash: PortHash) {
+  /** @param hash keyed, against chosen collisions; @param answersEchoes otherwise somebody else does, below this stack */
+  constructor(host: DatagramHost, hash: PortHash, answersEchoes = true) {
     this.#host = host
+    this.#answersEchoes = answersEchoes
     this.#rate = new ErrorRate(hash)
   }
 
   /** Who is told of errors about packets of a protocol. */
-  handleErrors(protocol: number, handler: (quote: Quote) => void): void {
+  handleErrors(protocol: number, handler: ErrorHandler): void {
     this.#handlers[protocol] = handler
   }
 
@@ -46,15 +50,11 @@ export class Icmp {
     this.#onEchoReply = handler
   }
 
-  /** An ICMP message, as `parse` has accepted it, no fragment. */
+  /** An ICMP message, as `parse` has accepted it, no fragment; its checksum is right. */
   receive(slab: Slab, packet: Packet, arrival: Arrival): void {
-    if (!isSumRight(slab, packet)) {
-      this.counters.badChecksum++
-      return
-    }
     switch (packet.icmpType) {
       case icmp4.ECHO_REQUEST:
-        this.#echo(slab, packet)
+        if (this.#answersEchoes) this.#echo(slab, packet)
         return
       case icmp4.ECHO_REPLY:
         this.#onEchoReply(slab, packet, arrival)
@@ -131,10 +131,9 @@ export class Icmp {
   }
 
   #receiveError({ view }: Slab, packet: Packet, arrival: Arrival): void {
-    const quote = this.#quote
-    if (!readQuote(view, packet, quote)) return
+    const error = this.#error
+    if (!readQuotedError(view, packet, error)) return
     this.counters.errorsReceived++
-    quote.interface = arrival.interface
-    this.#handlers[quote.protocol]?.(quote)
+    this.#handlers[error.protocol]?.(error, arrival.interface)
   }
 }

@@ -1,5 +1,8 @@
 /** What Node's shapes of sockets need of the stack below them. */
+import type { DatagramOptions } from '../datagram.js'
+import type { PingEndpoint } from '../icmp/ping.js'
 import type { TcpEndpoint } from '../tcp/endpoint.js'
+import type { UdpEndpoint } from '../udp/endpoint.js'
 import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../tcp/tcp.js'
 
 /** A deadline on the clock of the stack. */
@@ -9,11 +12,17 @@ export interface Deadline {
   clear(): void
 }
 
+export type { TcpConnectOptions, TcpListener, TcpListenOptions }
+
 export interface SocketHost {
   /** @throws NodeJS.ErrnoException EADDRINUSE, EADDRNOTAVAIL */
   connectTcp(options: TcpConnectOptions): TcpEndpoint
   /** @throws NodeJS.ErrnoException EADDRINUSE, EADDRNOTAVAIL */
   listenTcp(options: TcpListenOptions): TcpListener
+  /** A UDP socket that is neither bound nor connected. */
+  openUdp(options: DatagramOptions): UdpEndpoint
+  /** The same for ICMP echo. */
+  openPing(options: DatagramOptions): PingEndpoint
   /** Milliseconds of the stack's clock. */
   readonly now: number
   deadline(fire: () => void): Deadline

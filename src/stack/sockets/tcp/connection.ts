@@ -110,6 +110,8 @@ export class Connection implements TcpEndpoint {
   acknowledged = 0
   owesAck = false
   owesAckNow = false
+  /** When the window was told last because it had been read. */
+  updatedAt = -Infinity
   quickAcks = 0
   peerSegment = 536
 

@@ -47,4 +47,6 @@ export interface TcpEndpoint {
   setNoDelay(on: boolean): void
   /** @param idle milliseconds without a sign of life before the first probe */
   setKeepAlive(on: boolean, idle?: number): void
+  /** How long something may stay unanswered before the connection is given up (RFC 5482, on this side only). @param milliseconds 0 for what the stack has */
+  setUserTimeout(milliseconds: number): void
 }

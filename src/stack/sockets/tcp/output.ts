@@ -30,7 +30,7 @@ export const output = (connection: Connection): void => {
   }
   if (connection.isBlocked || !connection.owesAck) return
   const { core } = connection
-  if (connection.owesAckNow || connection.quickAcks > 0) transmitAck(connection)
+  if (connection.owesAckNow || (connection.quickAcks > 0 && connection.ackDue === Infinity)) transmitAck(connection)
   else if (connection.ackDue === Infinity) connection.ackDue = core.now + core.settings.delayedAck
 }
 

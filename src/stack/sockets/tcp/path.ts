@@ -28,15 +28,19 @@ export const fitMss = (connection: Connection): void => {
 
 /** The network says what the route carries. */
 export const setRouteMtu = (connection: Connection, mtu: number): void => {
+  if (mtu === connection.routeMtu) return
   connection.routeMtu = Math.max(MTU_MIN, mtu)
   connection.mtuRetryAt = Infinity
   setPathMtu(connection, connection.routeMtu)
 }
 
 const setPathMtu = (connection: Connection, mtu: number): void => {
-  if (mtu === connection.pathMtu) return
+  const before = connection.pathMtu
   connection.pathMtu = mtu
   if (connection.peerMss > 0) fitMss(connection)
+  if (mtu >= before || connection.recovery === null) return
+  connection.recovery.tooLong()
+  connection.core.touch(connection)
 }
 
 /** Tries the MTU of the route again, when that is due. */
@@ -67,8 +71,6 @@ const shrink = (connection: Connection, mtu: number): void => {
   if (mtu >= connection.pathMtu) return
   connection.mtuRetryAt = connection.core.now + RETRY_AFTER
   setPathMtu(connection, mtu)
-  
-  if (connection.state >= state.ESTABLISHED) connection.core.touch(connection)
 }
 
 /** As Linux tells it (icmp_err_convert). */

@@ -20,7 +20,7 @@ const possibleEdge = (connection: Connection): number =>
   (connection.receiveNext + Math.max(0, connection.receiveBuffer - connection.readLength)) | 0
 
 /** By how much the edge must move to be worth it. */
-const worthwhile = ({ receiveBuffer, peerSegment }: Connection): number => Math.min(receiveBuffer >> 1, peerSegment)
+const worthwhile = ({ receiveBuffer, mss }: Connection): number => Math.min(receiveBuffer >> 1, mss)
 
 /** The window for the header of a segment that leaves now; the edge is where the peer will think it is. */
 export const offerWindow = (connection: Connection): number => {
@@ -41,10 +41,14 @@ export const tellReader = (connection: Connection, length: number): void => {
   tune(connection, length)
   const opened = (possibleEdge(connection) - connection.receiveEdge) | 0
   const window = (connection.receiveEdge - connection.receiveNext) | 0
-  const isMuch = opened >= connection.receiveBuffer >> 1 || (opened >= 2 * connection.peerSegment && window < connection.receiveBuffer >> 1)
-  if (!isMuch || connection.owesAckNow) return
+  const half = connection.receiveBuffer >> 1
+  if (opened < half && (opened < worthwhile(connection) || window >= half)) return
+  const { now } = connection.core
   connection.owesAck = true
-  connection.owesAckNow = true
+  // A reader takes chunk after chunk: of what he opens within a millisecond, the rest is told at its end.
+  if (now === connection.updatedAt) connection.ackDue = Math.min(connection.ackDue, now + 1)
+  else connection.owesAckNow = true
+  connection.updatedAt = now
   connection.core.touch(connection)
 }
 

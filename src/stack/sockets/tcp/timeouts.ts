@@ -2,6 +2,7 @@
  * What is due of a connection: one timer for all of its deadlines, set to the earliest; when it fires, each deadline that is over is met.
  * Deadlines that moved on meanwhile cost one turn that does nothing.
  */
+import * as tcp from '../../wire/tcp.js'
 import { destroy, fail } from './close.js'
 import type { Connection } from './connection.js'
 import { sendSyn } from './handshake.js'
@@ -81,11 +82,8 @@ const probeWindow = (connection: Connection): void => {
   if (usable > 0 && available > 0) sendRange(connection, Math.min(usable, available, connection.mss), 0)
   else if (available > 0) {
     if (transmit(connection, connection.sendNext, 1, 0)) connection.isProbing = true
-  } else sendRange(connection, 0, FIN)
+  } else sendRange(connection, 0, tcp.FIN)
 }
-
-/** Of wire/tcp.ts. */
-const FIN = 1
 
 /** @returns false when the connection is over */
 const keepAlive = (connection: Connection): boolean => {

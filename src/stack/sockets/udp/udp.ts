@@ -7,15 +7,14 @@
 import type { Slab } from '../../batch.js'
 import type { Packet } from '../../parse.js'
 import { segmentType } from '../../segment.js'
-import { isSumRight } from '../../verify.js'
 import * as ipv4 from '../../wire/ipv4.js'
 import * as udp from '../../wire/udp.js'
 import * as vnet from '../../wire/vnet.js'
 import { DatagramProtocol } from '../datagram-protocol.js'
 import type { DatagramHost, DatagramOptions } from '../datagram.js'
 import type { Icmp } from '../icmp/icmp.js'
-import type { Quote } from '../icmp/quote.js'
 import { type Arrival, NO_SOCKET } from '../network.js'
+import type { QuotedError } from '../quoted-error.js'
 import { UdpEndpoint } from './endpoint.js'
 
 const { PROTOCOL_UDP } = ipv4
@@ -29,12 +28,12 @@ const isNoSource = (address: number): boolean => address >>> 29 === 7
 export class Udp extends DatagramProtocol<UdpEndpoint> {
   readonly #icmp: Icmp
   readonly #rows = new Int32Array(FAN_OUT)
-  readonly counters = { received: 0, badChecksum: 0, noSocket: 0 }
+  readonly counters = { received: 0, noSocket: 0 }
 
   constructor(host: DatagramHost, icmp: Icmp) {
     super(host, PROTOCOL_UDP)
     this.#icmp = icmp
-    icmp.handleErrors(PROTOCOL_UDP, (quote) => this.#receiveError(quote))
+    icmp.handleErrors(PROTOCOL_UDP, (error, iface) => this.#receiveError(error, iface))
   }
 
   /** A socket that is neither bound nor connected. */
@@ -42,13 +41,9 @@ export class Udp extends DatagramProtocol<UdpEndpoint> {
     return new UdpEndpoint(this, options)
   }
 
-  /** A UDP packet, as `parse` has accepted it, no fragment. */
+  /** A UDP packet, as `parse` has accepted it, no fragment; its checksum is right. */
   receive(slab: Slab, packet: Packet, arrival: Arrival): void {
     if (isNoSource(packet.source)) return
-    if (!isSumRight(slab, packet)) {
-      this.counters.badChecksum++
-      return
-    }
     const { network, table } = this.host
     const { source, destination, ports } = packet
     if (isMulticast(destination) || network.isBroadcast(destination)) {
@@ -92,8 +87,8 @@ export class Udp extends DatagramProtocol<UdpEndpoint> {
     } while (from < end)
   }
 
-  #receiveError(quote: Quote): void {
-    const row = this.#find(quote.remoteAddress, quote.remotePort, quote.localAddress, quote.localPort, quote.interface)
-    this.at(row)?.icmpError(quote)
+  #receiveError(error: QuotedError, iface: number): void {
+    const row = this.#find(error.remoteAddress, error.remotePort, error.localAddress, error.localPort, iface)
+    this.at(row)?.icmpError(error)
   }
 }

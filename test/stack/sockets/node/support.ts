@@ -1,6 +1,7 @@
 /** Two stacks with Node's shapes, by the real clock, on a line without delay. */
 import { afterEach } from 'vitest'
 import { once } from 'node:events'
+import type { Duplex } from 'node:stream'
 import { createSocketApi, type SocketApi } from '../../../../src/stack/sockets/node/api.js'
 import type { TcpServer, TcpServerOptions } from '../../../../src/stack/sockets/node/tcp-server.js'
 import type { TcpConnectSocketOptions, TcpSocket } from '../../../../src/stack/sockets/node/tcp-socket.js'
@@ -43,7 +44,22 @@ export const connected = async ({ left, right }: Pair, options: Partial<TcpConne
   return { client, server, listener }
 }
 
-export const collect = async (socket: TcpSocket): Promise<Buffer> => Buffer.concat((await socket.toArray()) as Buffer[])
+/** All that is read until the end; the socket lives on, unlike after `for await`. */
+export const collect = (socket: Duplex): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk)).once('end', () => resolve(Buffer.concat(chunks))).once('error', reject)
+  })
+
+/** Whether it ends well or not. */
+export const closed = (socket: TcpSocket): Promise<void> =>
+  new Promise((resolve) => {
+    if (socket.closed) resolve()
+    else socket.once('close', () => resolve())
+  })
+
+/** The error that it ends with. */
+export const failure = (socket: TcpSocket): Promise<NodeJS.ErrnoException> => new Promise((resolve) => socket.once('error', resolve))
 
 /** Bytes that tell their place. */
 export const pattern = (length: number, seed = 0): Buffer => {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { TcpServer } from '../../../../src/stack/sockets/node/tcp-server.js'
 import type { TcpSocket } from '../../../../src/stack/sockets/node/tcp-socket.js'
-import { collect, connected, LEFT, listening, RIGHT, useLinks } from './support.js'
+import { closed, collect, connected, failure, LEFT, listening, RIGHT, useLinks } from './support.js'
 
 const count = (server: TcpServer): Promise<number> => new Promise((resolve, reject) => server.getConnections((error, number) => (error ? reject(error) : resolve(number))))
 
@@ -44,7 +44,7 @@ describe('TcpServer', () => {
     listener.close(() => (isClosed = true))
     expect(listener.listening).toBe(false)
     const late = both.left.connect(server.localPort!, RIGHT)
-    expect(((await once(late, 'error')) as [NodeJS.ErrnoException])[0].code).toBe('ECONNREFUSED')
+    expect((await failure(late)).code).toBe('ECONNREFUSED')
     expect([isClosed, await count(listener)]).toEqual([false, 1])
     client.end()
     server.resume()
@@ -79,7 +79,7 @@ describe('TcpServer', () => {
     const second = both.left.connect(listener.address()!.port, RIGHT)
     second.on('error', () => {})
     expect((await dropped)[0]).toMatchObject({ localAddress: RIGHT, localPort: listener.address()!.port, remoteAddress: LEFT, remoteFamily: 'IPv4' })
-    await once(second, 'close')
+    await closed(second)
     expect([client.destroyed, await count(listener)]).toEqual([false, 1])
   })
 
@@ -87,7 +87,7 @@ describe('TcpServer', () => {
     const both = pair()
     both.right.createServer((socket) => socket.end('local')).listen(80, '127.0.0.1')
     const outside = both.left.connect(80, RIGHT)
-    expect(((await once(outside, 'error')) as [NodeJS.ErrnoException])[0].code).toBe('ECONNREFUSED')
+    expect((await failure(outside)).code).toBe('ECONNREFUSED')
     const inside = both.right.connect(80, '127.0.0.1')
     expect((await collect(inside)).toString()).toBe('local')
     expect(inside.localAddress).toBe('127.0.0.1')

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { createSocketApi } from '../../../../src/stack/sockets/node/api.js'
 import type { TcpSocket } from '../../../../src/stack/sockets/node/tcp-socket.js'
 import { StackLink } from '../../../../src/testing/stack-link.js'
-import { collect, connected, LEFT, listening, pattern, RIGHT, useLinks } from './support.js'
+import { closed, collect, connected, failure, LEFT, listening, pattern, RIGHT, useLinks } from './support.js'
 
 /** Lets promises and ticks run. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -14,13 +14,12 @@ describe('TcpSocket', () => {
   const pair = useLinks()
 
   it('connects, carries bytes both ways, and ends', async () => {
-    const { client, server } = await connected(pair())
+    const { client, server } = await connected(pair(), {}, { allowHalfOpen: true })
     client.end('question')
     expect((await collect(server)).toString()).toBe('question')
     server.end('answer')
     expect((await collect(client)).toString()).toBe('answer')
-    if (!client.closed) await once(client, 'close')
-    if (!server.closed) await once(server, 'close')
+    await Promise.all([closed(client), closed(server)])
     expect([client.errored, server.errored, client.destroyed, server.destroyed]).toEqual([null, null, true, true])
     expect([client.bytesWritten, client.bytesRead, server.bytesWritten, server.bytesRead]).toEqual([8, 6, 6, 8])
   }, 20_000)
@@ -40,7 +39,7 @@ describe('TcpSocket', () => {
     await once(client, 'finish')
     expect(client.readyState).toBe('readOnly')
     server.destroy()
-    await once(client, 'close')
+    await closed(client)
     expect(client.readyState).toBe('closed')
   })
 
@@ -57,9 +56,8 @@ describe('TcpSocket', () => {
 
   it('says in Node\'s words why it cannot connect', async () => {
     const client = pair().left.connect(81, RIGHT)
-    const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException]
-    expect(error).toMatchObject({ code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: RIGHT, port: 81, message: `connect ECONNREFUSED ${RIGHT}:81` })
-    await once(client, 'close')
+    expect(await failure(client)).toMatchObject({ code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: RIGHT, port: 81, message: `connect ECONNREFUSED ${RIGHT}:81` })
+    await closed(client)
     expect([client.destroyed, client.connecting]).toEqual([true, false])
   })
 
@@ -80,10 +78,10 @@ describe('TcpSocket', () => {
     await once(client, 'connect')
     expect(found).toEqual(['server.test', { family: 4 }, [null, RIGHT, 4, 'server.test']])
     const failing = both.left.connect({ host: 'nobody.test', port, lookup: (_, __, done) => process.nextTick(() => done(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), '', 4)) })
-    expect(((await once(failing, 'error')) as [NodeJS.ErrnoException])[0].code).toBe('ENOTFOUND')
+    expect((await failure(failing)).code).toBe('ENOTFOUND')
     const inTime = both.left.connect({ host: 'late.test', port, lookup: (_, __, done) => setImmediate(() => done(null, RIGHT, 4)) })
     inTime.destroy()
-    await once(inTime, 'close')
+    await closed(inTime)
     expect(inTime.remoteAddress).toBeUndefined()
   })
 
@@ -108,7 +106,7 @@ describe('TcpSocket', () => {
     client.end()
     server.resume()
     client.resume()
-    await Promise.all([once(client, 'close'), once(server, 'close')])
+    await Promise.all([closed(client), closed(server)])
     expect(client.errored).toBeNull()
   })
 
@@ -180,11 +178,11 @@ describe('TcpSocket', () => {
 
   it('resets on demand, and the other side hears of it', async () => {
     const { client, server } = await connected(pair())
-    const failed = once(server, 'error') as Promise<[NodeJS.ErrnoException]>
+    const failed = failure(server)
     client.resetAndDestroy()
-    expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET', errno: -104, syscall: 'read' })
+    expect(await failed).toMatchObject({ code: 'ECONNRESET', errno: -104, syscall: 'read' })
     expect(client.destroyed).toBe(true)
-    await once(server, 'close')
+    await closed(server)
   })
 
   it('SOCK-16: destroyed with data that was not read, it resets', async () => {
@@ -192,16 +190,16 @@ describe('TcpSocket', () => {
     server.pause()
     client.write(pattern(100_000))
     for (let wait = 0; wait < 20; wait++) await turn()
-    const failed = once(client, 'error') as Promise<[NodeJS.ErrnoException]>
+    const failed = failure(client)
     server.destroy()
-    expect((await failed)[0].code).toBe('ECONNRESET')
+    expect((await failed).code).toBe('ECONNRESET')
   })
 
   it('fails a write after the other side has reset', async () => {
     const { client, server } = await connected(pair())
     client.on('error', () => {})
     server.resetAndDestroy()
-    await once(client, 'close')
+    await closed(client)
     const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) => client.write('x', resolve))
     expect(error?.code).toBe('ERR_STREAM_DESTROYED')
   })
@@ -209,11 +207,11 @@ describe('TcpSocket', () => {
   it('is destroyed by a signal', async () => {
     const controller = new AbortController()
     const { client, server } = await connected(pair(), { signal: controller.signal })
-    const failed = once(client, 'error')
+    const failed = failure(client)
     server.resume()
     controller.abort()
-    expect((await failed)[0]).toMatchObject({ name: 'AbortError' })
-    await once(server, 'close')
+    expect(await failed).toMatchObject({ name: 'AbortError' })
+    await closed(server)
   })
 
   it('says when nothing has come or gone for a time', async () => {
@@ -250,9 +248,9 @@ describe('TcpSocket', () => {
   it('gives up a connection that gets no answer', async () => {
     const link = new StackLink({ loss: 1 })
     const client = createSocketApi(link.left.stack).connect(80, RIGHT)
-    const failed = once(client, 'error') as Promise<[NodeJS.ErrnoException]>
+    const failed = failure(client)
     link.run(400_000)
-    expect((await failed)[0]).toMatchObject({ code: 'ETIMEDOUT', syscall: 'connect', address: RIGHT, port: 80 })
+    expect(await failed).toMatchObject({ code: 'ETIMEDOUT', syscall: 'connect', address: RIGHT, port: 80 })
   })
 
   it('keeps an idle connection alive, and finds out when the other side is gone', async () => {
@@ -267,9 +265,9 @@ describe('TcpSocket', () => {
     link.run(10_000)
     expect(link.passed).toBe(before + 2)
     link.dropToRight(() => true)
-    const failed = once(client, 'error') as Promise<[NodeJS.ErrnoException]>
+    const failed = failure(client)
     link.run(3_600_000)
-    expect((await failed)[0].code).toBe('ETIMEDOUT')
+    expect((await failed).code).toBe('ETIMEDOUT')
   })
 
   it('survives loss, delay and reordering', async () => {

@@ -1,9 +1,10 @@
 /** A stack over a memory network, with a clock that stands still until it is moved, and the puppets that it talks to. */
 import { Stack } from '../../../../src/stack/sockets/stack.js'
 import type { TcpSettings } from '../../../../src/stack/sockets/tcp/settings.js'
-import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../../../../src/stack/sockets/node/host.js'
+import type { TcpConnectOptions, TcpListener, TcpListenOptions } from '../../../../src/stack/sockets/tcp/tcp.js'
 import * as ipv4 from '../../../../src/stack/wire/ipv4.js'
 import * as tcp from '../../../../src/stack/wire/tcp.js'
+import { describePacket } from '../../../../src/testing/describe-packet.js'
 import { seededRandom } from '../../../../src/testing/memory-gateway.js'
 import { ip } from '../../support.js'
 import { type Handed, MemoryNetwork, type MemoryNetworkOptions } from '../memory-network.js'
@@ -30,8 +31,8 @@ export interface Listening {
 export class Bed {
   readonly network: MemoryNetwork
   readonly stack: Stack
-  /** What was sent to nobody. */
-  readonly strays: Handed[] = []
+  /** What was sent to nobody, described. */
+  readonly strays: string[] = []
   #now: number
   readonly #puppets: Puppet[] = []
 
@@ -117,8 +118,8 @@ export class Bed {
     for (const bytes of handed.wire) {
       const puppet = this.#puppets.find((one) => isFor(one, bytes))
       if (puppet === undefined) {
-        this.strays.push(handed)
-        return
+        this.strays.push(describePacket(bytes))
+        continue
       }
       if (isFirst) puppet.handed.push(handed.bytes.length - handed.wire[0]!.length + lengthOf(bytes))
       isFirst = false

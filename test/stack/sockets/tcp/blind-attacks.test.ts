@@ -95,8 +95,9 @@ describe('an acknowledgment', () => {
     user.write(pattern(3000))
     user.write(pattern(1000))
     peer.sent()
-    peer.send('A')
-    peer.sent()
+    peer.send('A').sent()
+    peer.send('A').sent()
+    expect(user.endpoint.writeLength).toBe(0)
   })
 
   it('SEC-3: of what was not sent is answered with an ACK, and its data not taken', () => {

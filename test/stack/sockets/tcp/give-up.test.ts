@@ -92,6 +92,29 @@ describe('data without an ACK', () => {
     expect(peer.sent().at(-1)).toMatch(/^A 1001:/)
   })
 
+  it('SOCK-8: the time can be set for a connection', () => {
+    for (const milliseconds of [5000, 3_000_000]) {
+      const bed = new Bed()
+      const { user } = bed.opened()
+      user.endpoint.setUserTimeout(milliseconds)
+      user.write('data')
+      bed.advance(milliseconds - 10)
+      expect(user.events).toEqual([])
+      bed.advance(20)
+      expect(user.events).toEqual(['error ETIMEDOUT', 'close'])
+    }
+  })
+
+  it('SOCK-8: the time can be set for an opening', () => {
+    const bed = new Bed()
+    const user = bed.connect(bed.puppet())
+    user.endpoint.setUserTimeout(5000)
+    bed.advance(4990)
+    expect(user.events).toEqual([])
+    bed.advance(20)
+    expect(user.events).toEqual(['error ETIMEDOUT', 'close'])
+  })
+
   it('SOCK-8: duplicate ACKs alone do not', () => {
     const bed = new Bed()
     const { peer, user } = bed.opened()

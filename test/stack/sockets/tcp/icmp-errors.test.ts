@@ -52,6 +52,24 @@ describe('a soft error', () => {
   })
 })
 
+describe('a soft error about a connection that then stays silent', () => {
+  it('SOCK-14: is what its user is told in the end', () => {
+    const { bed, peer, user, data } = sending()
+    peer.icmp(3, 1, data, ROUTER)
+    bed.advance(3_600_000)
+    expect(user.events).toEqual(['error EHOSTUNREACH', 'close'])
+  })
+
+  it('SOCK-14: is forgotten when there was an answer', () => {
+    const { bed, peer, user, data } = sending()
+    peer.icmp(3, 1, data, ROUTER)
+    peer.send('A')
+    user.write(pattern(10))
+    bed.advance(3_600_000)
+    expect(user.events).toEqual(['error ETIMEDOUT', 'close'])
+  })
+})
+
 describe('a hard error', () => {
   it.each([[3, 2], [3, 3]])('SOCK-14: %i/%i ends an opening', (type, code) => {
     const { bed, peer, user, syn } = opening()
@@ -92,7 +110,7 @@ describe('a hard error', () => {
 })
 
 describe('errors that mean nothing', () => {
-  it.each([[4, 0, 'source quench'], [5, 1, 'a redirect'], [3, 77, 'an unknown code']])('SOCK-14: %i/%i, %s, is ignored', (type, code, _name) => {
+  it.each([[4, 0, 'source quench'], [5, 1, 'a redirect'], [3, 77, 'an unknown code']])('SOCK-14: %i/%i, %s, is ignored', (...[type, code]) => {
     const { peer, user, data } = sending()
     peer.icmp(type, code, data, ROUTER)
     expect(user.events).toEqual([])
@@ -155,17 +173,30 @@ describe('fragmentation needed', () => {
     expect(peer.segments()[0]!.length).toBe(1460)
   })
 
-  it('PMTU-2, SOCK-14: larger than what is sent, or below what IPv4 guarantees, changes nothing for the worse', () => {
-    const { bed, peer, user, data } = sending()
+  it('PMTU-2, SOCK-14: of more than is sent changes nothing', () => {
+    const { peer, user, data } = sending()
     peer.icmp(3, 4, data, { ...ROUTER, mtu: 9000 })
-    peer.icmp(3, 4, data, { ...ROUTER, mtu: 20 })
-    bed.advance(2000)
-    peer.send('A')
-    peer.sent()
+    peer.icmp(3, 4, data, { ...ROUTER, mtu: 1500 })
+    peer.send('A').sent()
     user.write(pattern(1460))
-    const [first] = peer.segments()
-    expect(first!.length).toBeGreaterThanOrEqual(500)
-    expect(first!.length).toBeLessThanOrEqual(1460)
+    expect(peer.segment().length).toBe(1460)
+  })
+
+  it.each([1, 20, 67])('PMTU-2, SOCK-14: of %i bytes, less than IPv4 guarantees, changes nothing', (mtu) => {
+    const { peer, user, data } = sending()
+    peer.icmp(3, 4, data, { ...ROUTER, mtu })
+    peer.send('A').sent()
+    user.write(pattern(1460))
+    expect(peer.segment().length).toBe(1460)
+  })
+
+  it('PMTU-2, SOCK-14: of an old router that does not say how much leads to the next common size', () => {
+    const { peer, user, data } = sending()
+    peer.icmp(3, 4, data, { ...ROUTER, mtu: 0 })
+    peer.send('A', { ack: 1001 }).sent()
+    user.write(pattern(2000))
+    // RFC 1191 7.1: below the 1040 bytes that did not pass.
+    expect(peer.segments()[0]!.length).toBe(1006 - 40)
   })
 
   it('PMTU-2, SOCK-14: larger segments are tried again after 10 minutes, not before', () => {

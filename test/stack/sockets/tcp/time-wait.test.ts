@@ -106,6 +106,41 @@ describe('TIME_WAIT', () => {
   })
 })
 
+describe('TIME_WAIT as it is set', () => {
+  it('SOCK-7: is left for a reset, where that is asked for (RFC 9293)', () => {
+    const { bed, peer } = waiting({}, { tcp: { ignoreTimeWaitResets: false } })
+    peer.send('R', { seq: 3 })
+    expect(again(peer)).toEqual(['A 2 ack 2'])
+    peer.send('R', { seq: 2 })
+    expect(peer.sent()).toEqual([])
+    expect(again(peer)).toEqual(['R 2'])
+    expect(bed.sockets).toBe(1)
+  })
+
+  it('SOCK-7: lasts 240 s, where that is asked for', () => {
+    const { bed, peer } = waiting({}, { tcp: { timeWait: 240_000 } })
+    bed.advance(239_000)
+    expect(again(peer)).toEqual(['A 2 ack 2'])
+    bed.advance(241_000)
+    expect(again(peer)).toEqual(['R 2'])
+  })
+
+  it('SOCK-7: keeps its ends from being used for another connection of this host', () => {
+    const bed = new Bed()
+    const { peer, user } = bed.connected()
+    const { localPort, localAddress } = user.endpoint
+    user.close()
+    peer.sent()
+    peer.send('A').send('FA')
+    expect(user.events.at(-1)).toBe('close')
+    expect(() => bed.connect(peer, { localPort, localAddress })).toThrow(expect.objectContaining({ code: 'EADDRINUSE' }))
+    bed.advance(LASTS + 1000)
+    peer.sent()
+    bed.connect(peer, { localPort, localAddress })
+    expect(peer.segment().flags).toBe('S')
+  })
+})
+
 describe('a SYN in TIME_WAIT', () => {
   it('SOCK-7: with a higher number opens a new connection of the listener', () => {
     const { peer, listening } = waiting()

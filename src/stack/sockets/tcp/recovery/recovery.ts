@@ -196,7 +196,7 @@ export class Recovery {
       this.#detect(now)
       if (board.lost > before) {
         if (this.#state === OPEN) this.#enterRecovery()
-        if (this.#state === RECOVERY) this.#window.reduce(0, this.#pipe, false)
+        if (this.#state === RECOVERY) this.#window.reduce(0, this.#pipe, 0, false)
         this.#armProbe(now)
         return 'lost'
       }
@@ -259,6 +259,11 @@ export class Recovery {
   setMss(mss: number): void {
     this.#mss = mss
     this.#window.setMss(mss, ((this.#board.nxt - this.#initial) | 0) > 1 || this.#window.threshold !== Infinity)
+  }
+
+  /** What is outstanding was too long for the path: all of it is to be sent again. That is no sign of congestion, the window stays. */
+  tooLong(): void {
+    this.#board.loseAll(false)
   }
 
   /** The handshake has told what the other end permits, and its MSS: before the acknowledgement of the SYN is told. */
@@ -331,7 +336,9 @@ export class Recovery {
   #sample(acked: number, echoed: number, now: number): void {
     const board = this.#board
     let rtt = -1
-    if (acked > 0 && !board.ackedAgain && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
+    // A SYN that was sent again by other means is not known to the board as such.
+    const isFirst = !board.ackedAgain && !(this.#synLost && this.#recoverTo === this.#initial)
+    if (acked > 0 && isFirst && board.firstAckedAt >= 0) rtt = now - board.firstAckedAt
     else if (board.firstSackedAt >= 0) rtt = now - board.firstSackedAt
     else if (acked > 0 && this.#timestamps) rtt = echoed
     if (rtt >= 0) this.#rtt.sample(rtt, board.una, board.nxt, now)
@@ -354,7 +361,10 @@ export class Recovery {
       if (acked > 0) this.#window.grow(delivered, this.#state === LOSS, this.#rtt.srtt, now)
       return
     }
-    if (this.#state === RECOVERY) this.#window.reduce(delivered, this.#pipe, acked > 0 && board.lost <= lostBefore)
+    if (this.#state !== RECOVERY) return
+    // Without SACK, each acknowledgement of a part has the next missing segment sent at once: RFC 6582 3.2 step 3.
+    const least = !this.#sack && acked > 0 ? this.#mss : 0
+    this.#window.reduce(delivered, this.#pipe, least, acked > 0 && board.lost <= lostBefore)
   }
 
   #detect(now: number): void {

@@ -21,9 +21,10 @@ export class Reduction {
   /**
    * The window after an acknowledgement.
    * @param delivered bytes that it says to have arrived, cumulatively or by SACK
+   * @param least bytes that may leave at least
    * @param safe it moves SND.UNA on, and no further loss was found with it: more than was delivered may be sent
    */
-  window(delivered: number, pipe: number, threshold: number, mss: number, safe: boolean): number {
+  window(delivered: number, pipe: number, threshold: number, mss: number, least: number, safe: boolean): number {
     this.#delivered += delivered
     let allowed: number
     if (pipe > threshold) allowed = Math.ceil((this.#delivered * threshold) / this.#size) - this.#sent
@@ -33,6 +34,6 @@ export class Reduction {
     }
     // What was found lost first leaves at once.
     if (this.#sent === 0 && allowed < mss) allowed = mss
-    return pipe + (allowed > 0 ? allowed : 0)
+    return pipe + (allowed > least ? allowed : least)
   }
 }

@@ -116,9 +116,9 @@ export class CongestionWindow {
     this.#reduction.sent(bytes)
   }
 
-  /** An acknowledgement, or the reordering timer, during a recovery: see reduction.ts. */
-  reduce(delivered: number, pipe: number, safe: boolean): void {
-    this.#window = Math.max(this.#mss, this.#reduction.window(delivered, pipe, this.threshold, this.#mss, safe))
+  /** An acknowledgement, or the reordering timer, during a recovery: see reduction.ts. @param least bytes that may leave at least */
+  reduce(delivered: number, pipe: number, least: number, safe: boolean): void {
+    this.#window = Math.max(this.#mss, this.#reduction.window(delivered, pipe, this.threshold, this.#mss, least, safe))
   }
 
   /** The timer has expired: one segment. */
