@@ -1,5 +1,4 @@
 /** A gateway, as a program has it that takes tsnat as a library: the built one, since its worker is a file of its own. */
-import type { ConfigInput } from '../../../src/config.js'
 import { type Sockets, stackSockets } from './api.js'
 
 type Library = typeof import('../../../src/index.js')
