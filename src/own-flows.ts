@@ -21,6 +21,7 @@ export interface OwnFlowsParts {
 
 export class OwnFlows {
   readonly #parts: OwnFlowsParts
+  readonly #target = { address: 0, port: 0 }
   readonly #rewrite: Rewrite = { egress: 0, source: 0, destination: 0, destinationPort: 0 }
 
   constructor(parts: OwnFlowsParts) {
@@ -36,6 +37,15 @@ export class OwnFlows {
   egressOf(side: number): Attachment | null {
     const zone = this.#parts.table.egressOf(side)
     return zone === ZONE_SELF ? null : this.#parts.attachments[zone]!
+  }
+
+  /** Where packets of a side go. The object is reused. */
+  targetOf(side: number): { readonly address: number; readonly port: number } {
+    const { sides } = this.#parts.table
+    const to = (side ^ 1) * SIDE_WORDS
+    this.#target.address = sides[to + SIDE_SOURCE]!
+    this.#target.port = sides[to + SIDE_PORTS]! >>> 16
+    return this.#target
   }
 
   /** Whether packets of a side go elsewhere than where they were sent to. */

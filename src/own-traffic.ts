@@ -13,7 +13,7 @@
  *
  * Where another socket has the same two ends already, the packet is not sent: the socket chooses another port (`taken`).
  */
-import { type Attachment, ZONE_LAN, ZONE_SELF } from './attachment.js'
+import { type Attachment, numberOfZone, ZONE_LAN, ZONE_SELF } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
 import { setSource } from './hooks/changes.js'
@@ -115,6 +115,8 @@ export class OwnTraffic {
   readonly #packet = new Packet()
   #identification = 0
   readonly #arrival: Arrival = { socket: NO_SOCKET, originalAddress: 0, originalPort: NO_PORT, interface: LOOPBACK, mark: 0 }
+  /** Bytes that the packet in hand may have, of a flow. */
+  #mtu = 0
   /** The way of the packet in hand; null: it stays here. */
   #to: Attachment | null = null
 
@@ -180,7 +182,7 @@ export class OwnTraffic {
     this.#tell(socket, packet.source)
     if (!this.#hooks.isIdle && this.#flows.isAsked(packet)) {
       const opened = this.#flows.open(packet, this.#to)
-      return opened < 0 ? -opened : this.#leaveTranslated(packet, opened, socket)
+      return opened < 0 ? -opened : this.#leaveTranslated(packet, opened, socket, this.#to === null ? 0 : this.#routing.link, this.#routing.mtu)
     }
     return this.#leave(packet, socket)
   }
@@ -225,17 +227,29 @@ export class OwnTraffic {
       const held = hooks.outputLeave(packet, to)
       if (held !== 0) return held
     }
-    return this.#leaveTranslated(packet, side, socket)
+    return to === null ? this.#leaveTranslated(packet, side, socket, 0, LOOPBACK_MTU) : this.#leaveTranslated(packet, side, socket, this.#linkOf(packet, side, to, socket), this.#mtu)
   }
 
-  #leaveTranslated(packet: Packet, side: number, socket: number): number {
+  /** The neighbour that a packet of a flow goes to, -1 for none. What the socket itself has begun is routed, answers go back where their flow came from. */
+  #linkOf(packet: Packet, side: number, to: Attachment, socket: number): number {
+    this.#mtu = to.mtu
+    const { address, port } = this.#flows.targetOf(side)
+    if ((side & 1) !== 0) return to.linkTo(address)
+    const mark = this.#hooks.isIdle ? (socket === NO_SOCKET ? 0 : this.#sockets.markOf(socket)) : this.#hooks.mark
+    const refused = this.#routing.findOwn(packet, packet.source, address, port, mark, numberOfZone(to.zone))
+    if (refused !== 0) return -1
+    this.#mtu = this.#routing.mtu
+    return this.#routing.link
+  }
+
+  #leaveTranslated(packet: Packet, side: number, socket: number, link: number, mtu: number): number {
     const { source, destination, ports } = packet
     const to = this.#to
     const stopped = this.#flows.pass(packet, side)
     if (stopped !== 0) return stopped
     if (to === null) return this.#flows.isRedirected(side) ? this.#loopBack(packet, destination, ports & 0xffff) : this.#loopBack(packet)
-    this.#tell(socket, source, to.mtu)
-    return this.#push(packet, to, to.linkTo(packet.destination), to.mtu, socket)
+    this.#tell(socket, source, mtu)
+    return this.#push(packet, to, link, mtu, socket)
   }
 
   /** Looks at the routes. Returns 0 or a drop code. */
