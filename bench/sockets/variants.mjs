@@ -48,7 +48,10 @@ const gateway = (kernelOut) => async (lab) => {
   return hosted(rig, new Host(rig.gateway, { ...services, gateway: config, kernelOut }, { TSNAT_RUN_DIR: lab.temporaryDirectory() }), { own: true, dial: SERVER })
 }
 
-/** `own`: the host's own services can be reached. `dial`: where a host's own connections go, for their rate. */
+/**
+ * `own`: the host's own services can be reached. `dial`: where a host's own connections go, for their rate. `idleMost`: with more idle
+ * connections than that, it answers no more.
+ */
 export const variants = [
   {
     name: 'kernel',
@@ -71,7 +74,7 @@ export const variants = [
     name: `slirp4netns-${mtu}`,
     title: `slirp4netns, MTU ${mtu}`,
     needs: 'slirp4netns',
-    start: async (lab) => ({ ...await slirp(mtu)(await outside(lab)), own: false, dial: null }),
+    start: async (lab) => ({ ...await slirp(mtu)(await outside(lab)), own: false, dial: null, idleMost: 1000 }),
   })),
 ]
 
