@@ -28,7 +28,7 @@ export class OutsidePorts {
   /** Whether a socket has the port, so that no flow to this remote can have it. Of ICMP, ports are identifiers. */
   isSockets(protocol: number, address: number, port: number, remote: number, remotePort: number): boolean {
     const { sockets } = this.#parts
-    return sockets.find(protocol, remote, protocol === ipv4.PROTOCOL_ICMP ? 0 : remotePort, address, port, 0, 0) >= 0
+    return sockets.count > 0 && sockets.find(protocol, remote, protocol === ipv4.PROTOCOL_ICMP ? 0 : remotePort, address, port, 0, 0) >= 0
   }
 
   /** Whether a flow or a mapping has the port that a socket's packet would leave with. @param zone that it leaves by */

@@ -239,3 +239,27 @@ describe('next hops', () => {
     expect(gateway.told()).toContainEqual({ what: 'refused', socket: row, errno: 113 })
   })
 })
+
+it('S4: the answer of a UDP socket that is bound to no address goes back as its REDIRECT has come', () => {
+  const gateway = new MemoryGateway({ lanAddress: '10.77.0.1', sockets: 16 })
+  gateway.plane.policy.handle({
+    type: 'routing',
+    update: { routes: [{ ...byDefault(Table.main, 0, '10.77.0.1'), destination: ip('10.77.0.0'), length: 24 }], rules: null, interfaces: [['tun0', 2], ['eth0', 3]] },
+  })
+  gateway.restoreRules('*nat\n-A PREROUTING -p udp -j REDIRECT --to-ports 1080\nCOMMIT\n')
+  const row = socket(gateway, { protocol: ipv4.PROTOCOL_UDP, localPort: 1080 })
+  gateway.fromLan(buildUdp({ source: '10.77.0.2', destination: SERVER, sourcePort: 5000, destinationPort: 53 }))
+  expect(gateway.toSelf()).toMatchObject([{ originalAddress: ip(SERVER), originalPort: 53 }])
+  gateway.fromSelf(row, buildUdp({ source: UNCHOSEN, destination: '10.77.0.2', sourcePort: 1080, destinationPort: 5000 }))
+  const answer = only(gateway.toLan())
+  expect(checkPacket(answer)).toEqual([])
+  expect([from(answer), to(answer)]).toEqual([`${SERVER}:53`, '10.77.0.2:5000'])
+})
+
+it('a ping of a socket comes back to it', () => {
+  const gateway = twoProviders('')
+  const row = socket(gateway, { protocol: ipv4.PROTOCOL_ICMP, localPort: 40000 })
+  gateway.fromSelf(row, buildIcmpEcho({ source: UNCHOSEN, destination: SERVER, identifier: 40000, sequence: 1 }))
+  gateway.fromWanAt(0, buildIcmpEcho({ source: SERVER, destination: ONE, identifier: 40000, sequence: 1, reply: true }))
+  expect(gateway.toSelf()).toMatchObject([{ interface: 3 }])
+})

@@ -3,7 +3,6 @@
  * moved. No kernel, no privilege, no waiting; the same seed gives the same run. With `start` the same runs by the real clock, for
  * programs that use Node's shapes of sockets.
  */
-import { randomFillSync } from 'node:crypto'
 import { seededRandom } from './memory-gateway.js'
 import { HEADROOM, type Batch, type Region, type Slab } from '../stack/batch.js'
 import { type Device, type DeviceCounters, NO_OFFLOADS, type Offloads } from '../stack/device/device.js'
@@ -182,7 +181,7 @@ export class StackLink implements Driven {
     this.#setClocks()
     const make = (address: string, out: Line, incoming: Line): DeviceHost => {
       const device = new LineEnd(address, offloads, out, incoming, () => this.#driver?.wake())
-      const secret = randomFillSync(new Uint8Array(16))
+      const secret = Uint8Array.from({ length: 16 }, () => random.next() >>> 24)
       return new DeviceHost({ device, addresses: [address], mtu, now: this.#now, random: seededRandom(random.next()), secret, capacity, tcp })
     }
     this.left = make(leftAddress, this.#toRight, this.#toLeft)

@@ -40,7 +40,7 @@ class Run {
   /** States in which a connection was when a changed segment came for its stack. */
   readonly states = new Set<number>()
   readonly #random: Random
-  wrong = ''
+  #isEnding = false
 
   constructor(seed: number) {
     const random = (this.#random = randomFrom(seed))
@@ -84,6 +84,7 @@ class Run {
 
   /** All users hang up, and every timer has its time. @returns what is wrong then */
   finish(): string {
+    this.#isEnding = true
     for (const { endpoint, told } of this.endpoints) if (told.closes === 0) endpoint.close()
     this.link.run(4_000_000)
     const { left, right } = this.link
@@ -95,7 +96,7 @@ class Run {
       if (told.closes > 1) return `an end was told of ${told.closes} closes`
       if (told.errors > 1) return `an end was told of ${told.errors} errors`
     }
-    return this.wrong
+    return ''
   }
 
   #pick<T>(list: readonly T[]): T {
@@ -162,6 +163,7 @@ class Run {
     }
     endpoint.events = events
     this.endpoints.push({ endpoint, told })
+    if (this.#isEnding) endpoint.close()
   }
 
   /** A segment that was seen before arrives again, changed. */

@@ -1,9 +1,11 @@
 /** The stack beside the kernel's own TCP, at the two ends of a TUN. */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openTunStack, type RunningStack } from '../../src/sockets/index.js'
 import type { TcpSocket } from '../../src/stack/sockets/node/tcp-socket.js'
@@ -11,6 +13,7 @@ import { Lab } from '../../src/testing/lab/index.js'
 import type { LabNamespace } from '../../src/testing/lab/index.js'
 import { collect, pattern } from '../stack/sockets/node/support.js'
 
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 const KERNEL = '10.9.0.1'
 const STACK = '10.9.0.2'
 
@@ -53,7 +56,16 @@ describe('the stack on a TUN, against the kernel', () => {
   /** Errors that the kernel has counted of what the stack sent. */
   const kernelErrors = async (): Promise<Record<string, number>> => {
     const { stdout } = await host.run('nstat', ['-asz', 'TcpInErrs', 'TcpInCsumErrors', 'IpInHdrErrors', 'TcpExtTCPMD5Failure', 'TcpOutRsts'])
-    return Object.fromEntries(stdout.split('\n').slice(1).filter(Boolean).map((line) => line.split(/\s+/)).map(([name, count]) => [name, Number(count)]))
+    const counts: Record<string, number> = {}
+    for (const [, name, count] of stdout.matchAll(/^(\w+)\s+(\d+)/gm)) counts[name!] = Number(count)
+    return counts
+  }
+
+  /** Bytes a packet, as the kernel counts what goes through the TUN. */
+  const packetSizes = (): { fromStack: number; toStack: number } => {
+    const line = host.inside(() => readFileSync('/proc/thread-self/net/dev', 'utf8')).split('\n').find((each) => each.includes('tun0:'))!
+    const numbers = line.split(':')[1]!.trim().split(/\s+/).map(Number)
+    return { fromStack: numbers[0]! / numbers[1]!, toStack: numbers[8]! / numbers[9]! }
   }
 
   it('answers curl and ping', async () => {
@@ -87,6 +99,8 @@ describe('the stack on a TUN, against the kernel', () => {
       expect(download.stdout.split(' ')[0]).toBe(sha(body))
       const upload = await host.run('curl', ['-s', '--data-binary', '@-', `http://${STACK}/`], { input: body, check: true })
       expect(upload.stdout).toBe(sha(body))
+      // Superpackets, both ways; half of the packets are acknowledgements of the other half at worst.
+      expect(Math.min(...Object.values(packetSizes()))).toBeGreaterThan(mtu)
       expect(await kernelErrors()).toMatchObject({ TcpInErrs: 0, TcpInCsumErrors: 0, IpInHdrErrors: 0 })
     })
   }
@@ -161,11 +175,92 @@ describe('the stack on a TUN, against the kernel', () => {
     expect(await kernelErrors()).toMatchObject({ TcpInErrs: 0, TcpInCsumErrors: 0 })
   })
 
+  it('exchanges datagrams with the kernel, in fragments too', async () => {
+    const socket = stack.createDatagramSocket('udp4', (data, from) => socket.send(data, from.port, from.address))
+    socket.bind(53)
+    const { stdout } = await host.node(`
+      import { createSocket } from 'node:dgram'
+      import { once } from 'node:events'
+      const socket = createSocket('udp4')
+      for (const length of [0, 1, 1472, 1473, 9000, 65507]) {
+        const sent = Buffer.alloc(length, length & 255)
+        socket.send(sent, 53, '${STACK}')
+        const [got, from] = await once(socket, 'message')
+        console.log(length, got.equals(sent), from.address, from.port)
+      }
+      socket.close()
+    `).finish()
+    expect(stdout.trim().split('\n')).toEqual([0, 1, 1472, 1473, 9000, 65507].map((length) => `${length} true ${STACK} 53`))
+    socket.close()
+  })
+
+  it('is told by the kernel that a port is closed, and tells the kernel', async () => {
+    const socket = stack.createDatagramSocket('udp4')
+    socket.connect(9, KERNEL)
+    await once(socket, 'connect')
+    const failed = new Promise<NodeJS.ErrnoException>((resolve) => socket.once('error', resolve))
+    socket.send('anybody?')
+    expect((await failed).code).toBe('ECONNREFUSED')
+    socket.close()
+    const { stdout } = await host.node(`
+      import { createSocket } from 'node:dgram'
+      const socket = createSocket('udp4')
+      socket.on('error', ({ code }) => { console.log(code); socket.close() })
+      socket.connect(9, '${STACK}', () => socket.send('anybody?'))
+    `).finish()
+    expect(stdout).toBe('ECONNREFUSED\n')
+  })
+
   it('says that its device is gone', async () => {
     const client = stack.connect(1, KERNEL)
     client.on('error', () => {})
-    host.inside(() => {})
     await host.run('ip', ['link', 'delete', 'tun0'], { check: true })
     expect(await stack.closed).toBe('EBADFD')
+  })
+})
+
+describe('a program with a stack of its own', () => {
+  let lab: Lab
+  let host: LabNamespace
+  beforeEach(async () => {
+    lab = await Lab.create(`stack-program${process.pid}`)
+    host = await lab.namespace('host')
+  })
+  afterEach(async () => { await lab.close() })
+
+  const outputOf = async (work: string): Promise<string> => {
+    const { stdout } = await host.node(`import { openTunStack } from 'tsnat/sockets'\n${work}`, [], { cwd: REPOSITORY }).finish({ check: true })
+    return stdout
+  }
+  const open = `const stack = openTunStack({ hostAddress: '${KERNEL}/24', addresses: ['${STACK}/24'] })`
+
+  it('ends when its last socket has ended', async () => {
+    expect(await outputOf(`
+      ${open}
+      const server = stack.createServer((socket) => socket.end('goodbye')).listen(80)
+      stack.connect(80, '${STACK}').on('data', (data) => console.log(data.toString())).on('end', () => server.close())
+    `)).toBe('goodbye\n')
+  })
+
+  it('is not held by sockets that need not', async () => {
+    expect(await outputOf(`
+      ${open}
+      stack.createServer().listen(80, () => console.log('listening')).unref()
+    `)).toBe('listening\n')
+  })
+
+  it('is told what is wrong with its settings', async () => {
+    const output = await outputOf(`
+      const addresses = ['${STACK}/24']
+      for (const options of [{ addresses: ['10.9.0.2/33'] }, { addresses, mtu: 60 }, { addresses, hostAddress: 'x' }, { addresses, name: 'lo' }]) {
+        try {
+          openTunStack(options)
+        } catch ({ code, hint }) {
+          console.log(code, hint.length > 0)
+        }
+      }
+    `)
+    expect(output.trim().split('\n')).toEqual(['NETWORK_ADDRESS true', 'TUN_SETTING true', 'NETWORK_ADDRESS true', 'INTERFACE_IN_USE true'])
+    expect((await host.run('ip', ['-br', 'link'])).stdout.trim().split('\n')).toHaveLength(1)
   })
 })

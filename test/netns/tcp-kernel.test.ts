@@ -169,8 +169,79 @@ while True:
   })
 })
 
+describe('a kernel that offers no options', () => {
+  it.each(['window_scaling', 'timestamps', 'sack', 'all'])('TS-1, TS-2, SACK-1: bulk data goes both ways without %s', async (option) => {
+    await meet()
+    for (const name of option === 'all' ? ['window_scaling', 'timestamps', 'sack'] : [option]) meeting.namespace.sysctl(`net.ipv4.tcp_${name}`, 0)
+    const user = await meeting.opened()
+    const chunk = Buffer.alloc(4 * MEGABYTE, 'tsnat')
+    meeting.use(() => {
+      user.write(chunk)
+      user.shutdown()
+    })
+    const digest = createHash('sha1').update(chunk).digest('hex')
+    expect(await kernel.run(`
+h = hashlib.sha1(); data = b''
+while True:
+    b = s.recv(1 << 20)
+    if not b: break
+    h.update(b); data += b
+s.sendall(data); s.close()
+h.hexdigest()`)).toBe(digest)
+    await expect.poll(() => user.events).toContain('end')
+    expect(createHash('sha1').update(user.take()).digest('hex')).toBe(digest)
+  })
+})
+
+describe('behind a link that carries less', () => {
+  it.each([['with offloads', true], ['without offloads', false]])('PMTU-2: the stack heeds what the kernel says of it, %s', async (_name, offload) => {
+    await meet({ offload })
+    const { lab, namespace: router } = meeting
+    const server = await lab.namespace('server')
+    await lab.link(router, { name: 'eth1', address: '10.8.0.1/24' }, server, { name: 'eth0', address: '10.8.0.2/24' })
+    await router.mtu('eth1', 1300)
+    await server.route('default', '10.8.0.1')
+    router.sysctl('net.ipv4.ip_forward', 1)
+    const far = new KernelSide(server)
+    await far.run("l = create_server(('10.8.0.2', 80))")
+    meeting.host.stack.attend()
+    const user = new User(meeting.host.stack.connectTcp({ address: ip('10.8.0.2'), port: 80 }))
+    await far.run('s = l.accept()[0]')
+    await expect.poll(() => user.events).toEqual(['connect'])
+    meeting.use(() => {
+      user.write(Buffer.alloc(MEGABYTE, 'path'))
+      user.shutdown()
+    })
+    expect(await far.run(`
+n = 0
+while True:
+    b = s.recv(1 << 20)
+    if not b: break
+    n += len(b)
+n`)).toBe(MEGABYTE)
+    // Nobody has fragmented anything, and the stack has been told.
+    expect(await meeting.counter('IpFragCreates')).toBe(0)
+    expect(await meeting.counter('IcmpOutDestUnreachs')).toBeGreaterThanOrEqual(1)
+    await far.close()
+  })
+})
+
 describe('a connection with the kernel', () => {
   beforeEach(() => meet())
+
+  it('SOCK-17: data with the SYN of the kernel is delivered', async () => {
+    // To be a client (1), without a cookie (4).
+    meeting.namespace.sysctl('net.ipv4.tcp_fastopen', 5)
+    const accepted = meeting.listen(80)
+    const before = await meeting.counter('TcpOutSegs')
+    await kernel.run(`s = socket(); s.sendto(b'in the SYN', MSG_FASTOPEN, ('${STACK}', 80))`)
+    await expect.poll(() => accepted.length).toBe(1)
+    await expect.poll(() => accepted[0]!.takeText()).toBe('in the SYN')
+    // The SYN and the ACK: the data needed no segment of its own.
+    expect(await meeting.counter('TcpOutSegs')).toBe(before + 2)
+    meeting.use(() => accepted[0]!.write('answer'))
+    expect(await kernel.run('s.recv(100)')).toBe('answer')
+  })
 
   it('SOCK-3: is opened by either side', async () => {
     const served = await meeting.opened()

@@ -26,8 +26,9 @@ const MTU_MIN = 68
 const MTU_TIME = 600_000
 /** Ports that are tried one after another when others have them. */
 const PORT_TRIES = 16
-/** Datagrams that are kept until there is a path. */
-const KEPT = 16
+/** Datagrams that are kept until there is a path, and how long they are worth to be sent again, in milliseconds. */
+const KEPT = 4
+const KEPT_TIME = 1000
 
 const isMulticast = (address: number): boolean => address >>> 28 === 14
 
@@ -37,7 +38,7 @@ const flagsOf = ({ transparent, reusePort, reuseAddress, broadcast }: DatagramOp
   (reuseAddress === true ? SOCKET_FLAG.reuseAddress : 0) |
   (broadcast === true ? SOCKET_FLAG.broadcast : 0)
 
-interface Kept { readonly data: Uint8Array; readonly address: number; readonly port: number; readonly sequence: number }
+interface Kept { readonly data: Uint8Array; readonly address: number; readonly port: number; readonly sequence: number; readonly at: number }
 
 export abstract class DatagramEndpoint {
   /** Set by the user before anything can happen. */
@@ -63,6 +64,8 @@ export abstract class DatagramEndpoint {
   #routerMtuUntil = 0
   #kept: Kept[] = []
   #triesLeft = PORT_TRIES
+  /** What is still to be told of packets with the port before: it is known already. */
+  #takenBefore = 0
 
   constructor(protocol: DatagramProtocol<DatagramEndpoint>, options: DatagramOptions) {
     this.#protocol = protocol
@@ -219,11 +222,16 @@ export abstract class DatagramEndpoint {
     this.#pathMtu = mtu
     this.#kept = []
     this.#triesLeft = PORT_TRIES
+    this.#takenBefore = 0
     if (this.isConnected && !isBound && this.state.localAddress !== source) this.#change({ localAddress: source })
   }
 
   /** Others have its port at the address that routes gave it. */
   portTaken(): void {
+    if (this.#takenBefore > 0) {
+      this.#takenBefore--
+      return
+    }
     const kept = this.#kept
     this.#kept = []
     const port = this.#isPortNamed || this.#triesLeft-- === 0 ? -1 : this.host.ports.draw(this.state.protocol)
@@ -232,7 +240,11 @@ export abstract class DatagramEndpoint {
       return
     }
     this.#change({ localPort: port })
-    for (const { data, address, port: remotePort, sequence } of kept) this.sendAgain(data, address, remotePort, sequence)
+    this.#takenBefore = Math.max(0, kept.length - 1)
+    const oldest = this.host.timers.now - KEPT_TIME
+    for (const { data, address, port: remotePort, sequence, at } of kept) {
+      if (at >= oldest) this.sendAgain(data, address, remotePort, sequence)
+    }
   }
 
   refused(errno: number): void {
@@ -284,7 +296,7 @@ export abstract class DatagramEndpoint {
   /** Keeps what is about to be sent as long as the port may turn out to be another's. */
   protected keep(data: Uint8Array, address: number, port: number, sequence: number): void {
     if (this.#pathMtu !== 0 || (this.state.flags & SOCKET_FLAG.boundAddress) !== 0 || this.#kept.length === KEPT) return
-    this.#kept.push({ data: data.slice(), address, port, sequence })
+    this.#kept.push({ data: data.slice(), address, port, sequence, at: this.host.timers.now })
   }
 
   #failure(code: string, syscall: string): SocketError {
@@ -313,6 +325,7 @@ export abstract class DatagramEndpoint {
     this.#routerMtu = Infinity
     this.#kept = []
     this.#triesLeft = PORT_TRIES
+    this.#takenBefore = 0
   }
 
   #enter(row: SocketRow, syscall: string): void {

@@ -2,7 +2,8 @@
 import { constants } from 'node:os'
 import { formatIpv4 } from '../wire/address.js'
 
-const ERRNOS: Readonly<Record<string, number>> = constants.errno
+/** With what a TUN says whose interface is gone, for which Node has no name. */
+const ERRNOS: Readonly<Record<string, number>> = { EBADFD: 77, ...constants.errno }
 const CODES = new Map(Object.entries(ERRNOS).map(([code, errno]) => [errno, code]))
 
 /** The name of an error number: 113 is EHOSTUNREACH. @param errno positive */

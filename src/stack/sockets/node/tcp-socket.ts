@@ -385,7 +385,9 @@ export class TcpSocket extends Duplex {
     this.#isLive = false
     this.#finished?.()
     this.#finished = null
-    if (!this.writableFinished && this.#hasEnded) this.destroy()
+    if (this.#hasEnded) {
+      if (!this.writableFinished) this.destroy()
+    } else if (this.#wantsData && this.#endpoint !== null) this.#pull(this.#endpoint)
   }
 
   /** From now on the endpoint does not concern this socket. */
@@ -407,7 +409,11 @@ export class TcpSocket extends Duplex {
     this.#host.attend()
     while (this.#wantsData && !this.#hasEnded) {
       const bytes = endpoint.read()
-      if (bytes === null) return
+      if (bytes === null) {
+        // Nothing more comes, and not because the other side had said all.
+        if (!this.#isLive) this.destroy()
+        return
+      }
       if (bytes === 'end') {
         this.#hasEnded = true
         this.push(null)

@@ -10,6 +10,7 @@
  * Its one timer is set to the earliest of its deadlines, or earlier.
  */
 import { Timer } from '../timers.js'
+import { HEADERS } from './build.js'
 import { abort, close, shutdown } from './close.js'
 import type { Core } from './core.js'
 import type { TcpEndpoint, TcpEvents } from './endpoint.js'
@@ -93,7 +94,7 @@ export class Connection implements TcpEndpoint {
   rttSince = 0
 
   /** Payload of a full segment, timestamps subtracted; what the peer's MSS option said; MTU of the path and of the route. */
-  mss = 0
+  mss: number
   peerMss = 0
   pathMtu: number
   routeMtu: number
@@ -146,6 +147,7 @@ export class Connection implements TcpEndpoint {
     this.timer = new Timer(core.timers, () => timedOut(this))
     this.receiveBuffer = core.settings.receiveBuffer
     this.pathMtu = core.network.mtu
+    this.mss = core.network.mtu - HEADERS
     this.routeMtu = core.network.mtu
     this.heardAt = core.now
     this.quickAcks = core.settings.quickAcks

@@ -39,7 +39,7 @@ const setPathMtu = (connection: Connection, mtu: number): void => {
   connection.pathMtu = mtu
   if (connection.peerMss > 0) fitMss(connection)
   if (mtu >= before || connection.recovery === null) return
-  connection.recovery.tooLong()
+  connection.recovery.sendAgain()
   connection.core.touch(connection)
 }
 
@@ -57,6 +57,7 @@ export const takeError = (connection: Connection, error: QuotedError): void => {
   if (type === icmp4.UNREACHABLE && code === icmp4.CODE_FRAGMENTATION_NEEDED) {
     // Routers of old do not say the MTU: then the next one that is common below the length of what was too long.
     const said = mtu === 0 ? (PLATEAUS.find((plateau) => plateau < error.length) ?? MTU_MIN) : mtu
+    // What is less than every link carries was never sent by a router.
     if (said >= MTU_MIN) shrink(connection, said)
     return
   }

@@ -29,8 +29,10 @@ export const offerWindow = (connection: Connection): number => {
   const edge = possibleEdge(connection)
   if (((edge - connection.receiveEdge) | 0) >= worthwhile(connection)) connection.receiveEdge = edge
   const window = Math.max(0, (connection.receiveEdge - receiveNext) | 0)
-  // Rounded up: less would move the edge back.
-  const field = Math.min(WINDOW_MAX, (window + (1 << shift) - 1) >> shift)
+  // Rounded up, as less would move the edge back that the peer knows; but by one unit in all, lest small segments without end fit in.
+  const unit = 1 << shift
+  const isBounded = window + unit <= connection.receiveBuffer - connection.readLength + 2 * unit
+  const field = Math.min(WINDOW_MAX, (window + (isBounded ? unit - 1 : 0)) >> shift)
   if (field << shift > window) connection.receiveEdge = (receiveNext + (field << shift)) | 0
   return field
 }

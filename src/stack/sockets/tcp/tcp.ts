@@ -2,6 +2,7 @@
 import type { Packet } from '../../parse.js'
 import { WHOLE } from '../../parse.js'
 import type { Slab } from '../../batch.js'
+import { isSumRight } from '../../verify.js'
 import * as ipv4 from '../../wire/ipv4.js'
 import { canBind } from '../bind.js'
 import { type Arrival, NO_SOCKET } from '../network.js'
@@ -76,7 +77,9 @@ export interface TcpRecord {
 }
 
 export interface TcpCounters {
+  /** Segments that came, and those with a wrong checksum, which counted for nothing. */
   received: number
+  badChecksums: number
   /** Segments that nobody wanted, answered with RST. */
   refused: number
 }
@@ -86,7 +89,7 @@ const LOOPBACK = 0x7f000001
 const isGroup = (address: number): boolean => address >>> 29 === 7
 
 export class Tcp {
-  readonly counters: TcpCounters = { received: 0, refused: 0 }
+  readonly counters: TcpCounters = { received: 0, badChecksums: 0, refused: 0 }
   readonly #core: Core
   readonly #segment = new Segment()
 
@@ -164,11 +167,15 @@ export class Tcp {
 
   /**
    * A TCP datagram for this host.
-   * @param packet what `parse` made of it; its checksum is right
+   * @param packet what `parse` made of it
    */
   receive(slab: Slab, packet: Packet, arrival: Arrival): void {
     if (packet.fragment !== WHOLE) return
     this.counters.received++
+    if (!isSumRight(slab, packet)) {
+      this.counters.badChecksums++
+      return
+    }
     const core = this.#core
     const segment = this.#segment
     core.begin()

@@ -70,7 +70,10 @@ const probeTail = (connection: Connection): void => {
     return
   }
   connection.recovery!.lastSegment(range)
-  if (range.start !== range.end) resend(connection, range.start, range.end)
+  if (range.start === range.end) return
+  // The FIN is no byte of a segment.
+  if (connection.isFinSent && state.isAfter(range.start, connection.unacknowledged)) range.start = (range.start - 1) | 0
+  resend(connection, range.start, range.end)
 }
 
 /** One byte beyond the closed window, or what fits into one that is too small for a good segment (RFC 9293 3.8.6.1). */

@@ -144,7 +144,6 @@ describe('TcpSocket', () => {
 
   it('stops the other side when nobody reads', async () => {
     const { client, server } = await connected(pair())
-    server.pause()
     while (client.write(pattern(64 << 10)));
     for (let wait = 0; wait < 50; wait++) await turn()
     expect(client.writableNeedDrain).toBe(true)
@@ -193,6 +192,15 @@ describe('TcpSocket', () => {
     const failed = failure(client)
     server.destroy()
     expect((await failed).code).toBe('ECONNRESET')
+  })
+
+  it('is closed with its stack', async () => {
+    const both = pair()
+    const { client, server } = await connected(both)
+    both.link.left.stack.close()
+    expect(await failure(server)).toMatchObject({ code: 'ECONNRESET' })
+    await Promise.all([closed(client), closed(server)])
+    expect([client.errored, client.destroyed, both.link.left.stack.table.count]).toEqual([null, true, 0])
   })
 
   it('fails a write after the other side has reset', async () => {

@@ -97,7 +97,7 @@ export interface PuppetHost {
 export class Puppet {
   readonly address: string
   readonly port: number
-  readonly stackAddress: string
+  stackAddress: string
   /** -1 until it is known. */
   stackPort: number
   /** Initial sequence numbers. That of the stack is 0 until its SYN has come. */
@@ -230,7 +230,7 @@ export class Puppet {
     this.send('S', options)
     const answer = this.segment()
     if (answer.text !== 'SA 0 ack 1') throw new Error(`${answer.text} instead of SA 0 ack 1`)
-    this.send('A')
+    this.send('A', options.timestamps === undefined ? {} : { timestamps: options.timestamps })
     return answer
   }
 

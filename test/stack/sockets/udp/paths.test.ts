@@ -3,7 +3,7 @@ import type { Datagram } from '../../../../src/stack/sockets/datagram.js'
 import { formatIpv4 } from '../../../../src/stack/wire/address.js'
 import { checkPacket } from '../../../../src/testing/check-packet.js'
 import { buildUdp } from '../../../../src/testing/packets.js'
-import { bytesOf, destinationOf, ip, sourceOf } from '../../support.js'
+import { bytesOf, destinationOf, ip, sourceOf, u16 } from '../../support.js'
 import { Bed, bound, LEFT, open, RIGHT, text } from './support.js'
 
 describe('addresses of UDP sockets', () => {
@@ -59,6 +59,22 @@ describe('addresses of UDP sockets', () => {
     bed.settle()
     expect(server.got().map((datagram) => datagram.port)).toEqual([port, client.endpoint.localPort])
     expect(client.errors).toEqual([])
+  })
+
+  it('with a port that is another\'s there: what was sent before that was known is sent again once, what is old is not', () => {
+    const client = open(bed.left)
+    client.endpoint.connect(ip(RIGHT), 53)
+    const server = bound(bed.right, 53)
+    client.endpoint.send(text('old'))
+    bed.left.stack.advance(bed.now + 1001)
+    client.endpoint.send(text('a'))
+    client.endpoint.send(text('b'))
+    const row = bed.left.stack.table.ports.first(17, client.endpoint.localPort)
+    for (let count = 0; count < 3; count++) bed.left.stack.taken(row, ip(LEFT))
+    const port = client.endpoint.localPort
+    bed.dropToRight((packet) => u16(packet, 20) !== port)
+    bed.settle()
+    expect(server.got().map(({ data, port: from }) => `${Buffer.from(data).toString()} from ${from}`)).toEqual([`a from ${port}`, `b from ${port}`])
   })
 
   it('with a port that is another\'s there, and that the user has named: the user is told', () => {

@@ -14,7 +14,12 @@ export interface CongestionControl {
 
 /** RFC 5681 3.1, with the bytes counted (RFC 3465): a segment a round trip, however many acknowledgements there are. */
 export class NewReno implements CongestionControl {
+  /** Bytes acknowledged since the window grew last. */
+  #acked = 0
+
   lost(window: number): number {
+    // What was acknowledged towards the next segment still counts, as far as it does not make the window grow at once.
+    this.#acked = Math.min(this.#acked, window / 2 - 1)
     return window / 2
   }
 
@@ -23,7 +28,12 @@ export class NewReno implements CongestionControl {
   undo(): void {}
 
   grow(window: number, acked: number, mss: number): number {
-    return window + (mss * acked) / window
+    this.#acked += acked
+    while (this.#acked >= window) {
+      this.#acked -= window
+      window += mss
+    }
+    return window
   }
 
   unused(): void {}

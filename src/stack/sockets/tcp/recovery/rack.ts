@@ -51,6 +51,11 @@ export class Rack {
     this.#persist = PERSISTENCE
   }
 
+  /** What was taken for lost had only come in another order. */
+  spurious(): void {
+    this.#reorderingSeen = true
+  }
+
   /** A recovery has ended. */
   recovered(): void {
     if (this.#persist > 0 && --this.#persist === 0) this.#multiplier = 1

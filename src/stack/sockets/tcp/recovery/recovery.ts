@@ -261,8 +261,11 @@ export class Recovery {
     this.#window.setMss(mss, ((this.#board.nxt - this.#initial) | 0) > 1 || this.#window.threshold !== Infinity)
   }
 
-  /** What is outstanding was too long for the path: all of it is to be sent again. That is no sign of congestion, the window stays. */
-  tooLong(): void {
+  /**
+   * All that is outstanding is to be sent again: it was too long for the path, or the other end had no room for it. That is no sign of
+   * congestion, the window stays.
+   */
+  sendAgain(): void {
     this.#board.loseAll(false)
   }
 
@@ -313,7 +316,7 @@ export class Recovery {
         if (old || inside) duplicate = length
       }
       // What is older than SND.UNA says nothing; a block that begins there contradicts the acknowledgement.
-      if (((left - board.una) | 0) <= 0 || ((right - board.nxt) | 0) > 0) continue
+      if (((left - board.una) | 0) <= 0 || ((left - board.nxt) | 0) >= 0 || ((right - board.nxt) | 0) > 0) continue
       board.sack(left, right)
     }
     return duplicate
@@ -328,7 +331,8 @@ export class Recovery {
       if (this.#assumed > Math.max(0, this.flight - this.#mss)) this.#assumed = Math.max(0, this.flight - this.#mss)
       return Math.max(delivered - (before - this.#assumed), Math.min(this.#mss, acked))
     }
-    if (!isDuplicate) return delivered
+    // After a timeout they may be of what was sent twice.
+    if (!isDuplicate || this.#state === LOSS) return delivered
     this.#assumed = Math.max(before, Math.min(before + this.#mss, this.flight - this.#mss))
     return delivered + this.#assumed - before
   }
@@ -384,8 +388,8 @@ export class Recovery {
   }
 
   /** Something was lost, and the window is to shrink: what was really outstanding counts, not a window that was not used (RFC 5681 3.1). */
-  #lower(window: number): number {
-    const inFlight = this.#window.lower(Math.min(this.flight, window))
+  #lower(window: number, isBatch: boolean): number {
+    const inFlight = this.#window.lower(Math.min(this.flight, window), isBatch)
     this.#undoable = true
     this.#awaitsFirst = false
     this.#forgetResent()
@@ -398,7 +402,7 @@ export class Recovery {
   }
 
   #enterRecovery(): void {
-    this.#window.beginReduction(this.#lower(this.#window.bytes))
+    this.#window.beginReduction(this.#lower(this.#window.bytes, true))
     this.#state = RECOVERY
     this.#recoverTo = this.#board.nxt
     this.#probe.end()
@@ -408,8 +412,8 @@ export class Recovery {
   #enterLoss(forget: boolean): void {
     const board = this.#board
     // Once for a window of data, however often it times out.
-    if (this.#state === OPEN) this.#lower(this.#window.bytes)
-    else if (this.#state === LOSS && this.#retries <= 1) this.#lower(this.#window.potential)
+    if (this.#state === OPEN) this.#lower(this.#window.bytes, false)
+    else if (this.#state === LOSS && this.#retries <= 1) this.#lower(this.#window.potential, false)
     this.#window.collapse()
     this.#state = LOSS
     this.#recoverTo = board.nxt
@@ -425,7 +429,7 @@ export class Recovery {
   /** A probe was needed: one segment was lost, and has arrived with it. */
   #shrinkAtOnce(): void {
     if (this.#state !== OPEN) return
-    this.#lower(this.#window.bytes)
+    this.#lower(this.#window.bytes, false)
     this.#undoable = false
     this.#window.settle()
   }
@@ -448,7 +452,10 @@ export class Recovery {
    */
   #isSpurious(acked: number, echoed: number, now: number): boolean {
     if (!this.#undoable || this.#firstResent === Infinity) return false
-    if (this.#undoResent <= 0 && this.#board.lost === 0) return true
+    if (this.#undoResent <= 0 && this.#board.lost === 0) {
+      if (this.#state !== LOSS) this.#rack.spurious()
+      return true
+    }
     if (acked === 0 || !this.#awaitsFirst) return false
     this.#awaitsFirst = false
     return this.#timestamps && echoed >= 0 && now - echoed < this.#firstResent - 1
