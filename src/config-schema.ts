@@ -9,6 +9,8 @@ import { PROFILE_NAMES } from './nat/profiles.js'
 import { BINDING_LOGS, DEAD_FLOWS, OTHER_PROTOCOLS, POOLINGS, PORT_SELECTIONS, REFUSALS, RULES_MAX, TCP_STATES, UNSOLICITED_SYNS } from './nat/settings.js'
 import { TIMEOUT_NAMES, type TimeoutName } from './nat/timeouts.js'
 import { parsePool } from './nat/pool.js'
+import { REDIRECT_PORT, REDIRECT_PROTOCOLS, REDIRECT_WAYS } from './redirect/settings.js'
+import { parseUpstream } from './redirect/upstream-address.js'
 import { parseIpv4, parsePrefix } from './stack/wire/address.js'
 import { WANS_MAX } from './stats.js'
 import { parseSyslogTarget } from './syslog-target.js'
@@ -268,6 +270,16 @@ export const schema = section({
     })
     .default([])
     .describe('Outside ports that lead to an inside host: PROTOCOL:PORT[-PORT]:ADDRESS:PORT[@PREFIX], the prefix being who may use it; PROTOCOL:ADDRESS[@PREFIX] for ICMP echo, GRE, ESP and what else has no ports.'),
+  redirect: section({
+    to: checked(/^/, (value) => parseUpstream(value) !== null, 'must be such as socks5://192.0.2.1:1080, or socks5://user:password@192.0.2.1:1080')
+      .describe('The SOCKS5 proxy that TCP connections and UDP datagrams of the LAN are relayed through.'),
+    protocols: list(oneOf(...REDIRECT_PROTOCOLS)).default([...REDIRECT_PROTOCOLS]).describe('What is relayed.'),
+    by: oneOf(...REDIRECT_WAYS).default('tproxy').describe('How it is taken: by a rule with TPROXY, or with REDIRECT.'),
+    port: integer(1, 65535).default(REDIRECT_PORT).describe('Port of the listeners.'),
+    exclude: z.array(checked(/^[\d./]+$/, (value) => parseIpv4(value) !== null || parsePrefix(value) !== null, 'must be an address or a prefix, such as 10.0.0.0/8'), { error: 'must be a list' })
+      .default([]).describe('Destinations that are left alone. Those of the upstream and of tsnat itself always are.'),
+    rules: flag().default(true).describe('Add rules that lead traffic there, in a chain of their own. false: rules of yours do.'),
+  }).optional().describe('A transparent redirector to a SOCKS5 proxy, as "tsnat redirect" starts one.'),
   rules: policyLines('Rules that packets meet, as iptables-save writes them, counters included'),
   ipset: policyLines('Sets that the rules name, as "ipset save" writes them'),
   ipBatch: policyLines('Routing rules and routes, as "ip -batch" reads them'),

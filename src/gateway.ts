@@ -10,7 +10,7 @@ import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
 import type { LiveTraceRequest, TraceQuestion } from './api/trace-request.js'
 import type { TraceLine, TraceRecord } from './api/trace-types.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest, RedirectLine, RedirectRequest } from './api/types.js'
 import { ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { BindingLog } from './control/binding-log.js'
 import { alreadyCapturing, captureStream } from './control/capture-stream.js'
@@ -26,6 +26,7 @@ import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
 import type { PolicyState } from './control/policy-tools.js'
+import { Redirects } from './control/redirects.js'
 import { RuleLogWriter } from './control/rule-log.js'
 import { SocketHost } from './control/socket-host.js'
 import { reachOf, type RuleReach } from './control/rule-reach.js'
@@ -42,6 +43,7 @@ import { timeoutColumn } from './nat/timeouts.js'
 import { native } from './native.js'
 import type { SocketApi } from './stack/sockets/node/api.js'
 import { createCaptureRing } from './stack/device/capture-ring.js'
+import { formatIpv4 } from './stack/wire/address.js'
 import { allocateStats } from './stats.js'
 import type { FaultSettings, FromWorker, WorkerSettings } from './worker-protocol.js'
 
@@ -94,6 +96,7 @@ class Gateway implements RunningGateway {
   #routes!: FollowedRoutes
   #policy!: PolicyService
   #sockets!: SocketHost
+  #redirects: Redirects | null = null
   #checks: UplinkChecks | null = null
   #state: GatewayStatus['state'] = 'starting'
   #capturing = false
@@ -144,6 +147,7 @@ class Gateway implements RunningGateway {
       this.#policy.onReach = (state) => this.#host.useReach(this.#reachOf(state))
       this.#checks = new UplinkChecks(this.#host.uplinks, this.#host.wanNamespace, this.#log, (number, fails) => void this.#policy.setFailed(number, fails))
       await this.#followRoutes()
+      await this.#startRedirects()
       await this.#host.engage({ send: (message) => this.#worker.send(message), fail: (error) => this.#stop(error) })
     } catch (error) {
       await this.#shutDown()
@@ -174,6 +178,7 @@ class Gateway implements RunningGateway {
     this.#tracer.close()
     this.#routes.close()
     this.#checks?.stop()
+    await this.#redirects?.close()
     this.#sockets?.close()
     await this.#host.disengage()
     if (await this.#worker?.stop() === true) this.#log.error('the data plane did not answer and was ended by force; this is a bug in tsnat')
@@ -235,6 +240,15 @@ class Gateway implements RunningGateway {
     return reachOf(ruleset, this.#config.lan, () => insideNetworks(ip))
   }
 
+  /** Before anything is captured, so that nothing goes another way. */
+  async #startRedirects(): Promise<void> {
+    const { lan, redirect } = this.#config
+    this.#redirects = new Redirects({
+      sockets: this.sockets, policy: (request) => this.#policy.run(request), lan: { name: lan, address: formatIpv4(this.#host.gatewayAddress) }, log: this.#log,
+    })
+    if (redirect !== undefined) await this.#redirects.start(redirect)
+  }
+
   /** Interfaces and routes as they are now, and from now on, for routing by policy. */
   #followRoutes(): Promise<void> {
     const take = ({ devices, routes }: FollowedTables): Promise<void> => this.#policy.setLinks(devices, routes)
@@ -261,6 +275,7 @@ class Gateway implements RunningGateway {
       events: { readers: this.#streams.readers, lost: this.#hub.missed },
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
       log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
+      redirects: this.#redirects?.status() ?? [],
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
@@ -312,6 +327,10 @@ class Gateway implements RunningGateway {
 
   traceLive(request: LiveTraceRequest, signal: AbortSignal): AsyncIterable<TraceLine[]> {
     return this.#tracer.follow(request, AbortSignal.any([signal, this.#aborted.signal]))
+  }
+
+  redirect(request: RedirectRequest, signal: AbortSignal): AsyncIterable<RedirectLine[]> {
+    return this.#redirects!.follow(request, AbortSignal.any([signal, this.#aborted.signal]))
   }
 
   metrics(): Promise<string> {

@@ -1,6 +1,6 @@
 /** Prometheus metrics, read from the gateway's status at each scrape; nothing is counted here. */
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { GatewayStatus, InterfaceStatus } from './api/types.js'
+import type { GatewayStatus, InterfaceStatus, RedirectStatus } from './api/types.js'
 
 export interface Metrics {
   readonly contentType: string
@@ -75,6 +75,18 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('counter', 'rule_log_lines_total', 'Lines of the log that LOG and NFLOG rules wrote.', [], () => [[status.log.lines]])
   metric('counter', 'rule_log_packets_total', 'Packets that NFLOG rules wrote to capture files.', [], () => [[status.log.packets]])
   metric('counter', 'rule_log_lost_total', 'Packets that rules logged and that were lost.', [], () => [[status.log.lost]])
+  type OfRedirect = (one: RedirectStatus) => number
+  const perRedirect = (name: string, help: string, tcp: OfRedirect, udp: OfRedirect, kind: 'gauge' | 'counter' = 'counter'): void =>
+    metric(kind, `redirect_${name}`, help, ['port', 'protocol'], () => status.redirects.flatMap((one) => [
+      [tcp(one), String(one.port), 'tcp'] as const, [udp(one), String(one.port), 'udp'] as const,
+    ]))
+  perRedirect('active', 'TCP connections, and UDP associations, of a redirector.', ({ tcp }) => tcp.active, ({ udp }) => udp.active, 'gauge')
+  perRedirect('opened_total', 'The same, opened.', ({ tcp }) => tcp.opened, ({ udp }) => udp.opened)
+  perRedirect('failed_total', 'The same, for which the upstream could not be used.', ({ tcp }) => tcp.failed, ({ udp }) => udp.failed)
+  perRedirect('refused_total', 'TCP connections refused at once, and UDP associations that gave way.', ({ tcp }) => tcp.refused, ({ udp }) => udp.displaced)
+  perRedirect('sent_total', 'Bytes of TCP, and datagrams of UDP, relayed to the upstream.', ({ tcp }) => tcp.sent, ({ udp }) => udp.sent)
+  perRedirect('received_total', 'Bytes of TCP, and datagrams of UDP, relayed from the upstream.', ({ tcp }) => tcp.received, ({ udp }) => udp.received)
+  perRedirect('lost_total', 'TCP connections that broke off, and datagrams of UDP that were dropped.', ({ tcp }) => tcp.broken, ({ udp }) => udp.dropped)
   metric('counter', 'dropped_packets_total', 'Packets dropped, by reason.', ['reason'], () =>
     Object.entries(status.drops).map(([reason, count]) => [count, reason] as const),
   )

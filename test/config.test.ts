@@ -24,6 +24,15 @@ const complaint = (input: unknown): string => failure(() => parseConfig(input)).
 /** RFC 4787 with the filter that it recommends where strictness counts. */
 
 describe('parseConfig', () => {
+  it('fills in what a redirector is not told', () => {
+    expect(parseConfig({ wan: 'eth0', redirect: { to: 'socks5://192.0.2.1' } }).redirect).toEqual({
+      to: 'socks5://192.0.2.1', protocols: ['tcp', 'udp'], by: 'tproxy', port: 1080, exclude: [], rules: true,
+    })
+    expect(complaint({ wan: 'eth0', redirect: { to: 'http://192.0.2.1' } })).toMatch(/^redirect.to is "http:\/\/192.0.2.1", but must be such as socks5:/)
+    expect(complaint({ wan: 'eth0', redirect: {} })).toMatch(/^redirect.to is missing/)
+    expect(complaint({ wan: 'eth0', redirect: { to: 'socks5://192.0.2.1', exclude: ['10.0.0.0/33'] } })).toMatch(/must be an address or a prefix/)
+  })
+
   it('needs no more than the WAN interface and fills in every default', () => {
     expect(parseConfig({ wan: 'eth0' })).toEqual({
       name: 'default',

@@ -6,9 +6,10 @@ import { errorFromObject } from './error-object.js'
 import type { ErrorObject } from './error-object.js'
 import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
+import { redirectQuery } from './redirect.js'
 import { traceQuery, type TraceWords } from './trace-request.js'
 import type { TraceLine, TraceRecord } from './trace-types.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest, RedirectLine, RedirectRequest } from './types.js'
 
 export interface ControlClient {
   readonly name: string
@@ -27,6 +28,8 @@ export interface ControlClient {
   trace(words: TraceWords): Promise<TraceRecord>
   /** Resolves when the trace runs. Its stream ends as that of `events` does, and at the count. @param words FILTER_WORDS */
   traceLive(words: TraceWords, signal: AbortSignal): Promise<AsyncIterable<TraceLine[]>>
+  /** Resolves when traffic is taken. Its stream ends, with nothing left of the redirector, at `signal`, or when the gateway stops. */
+  redirect(request: RedirectRequest, signal: AbortSignal): Promise<AsyncIterable<RedirectLine[]>>
   /** Resolves when what the command changes is in effect. */
   policy(request: PolicyRequest): Promise<PolicyAnswer>
   metrics(): Promise<string>
@@ -158,6 +161,8 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
       body(name, await ask('GET', `/capture?side=${side}&snaplen=${snaplen}&count=${count}`, signal)),
     trace: (words) => json('POST', `/trace?${traceQuery(words)}`),
     traceLive: async (words, signal) => jsonBatches<TraceLine>(body(name, await ask('GET', `/trace?${traceQuery(words)}`, signal))),
+    redirect: async ({ interval, ...settings }, signal) =>
+      jsonBatches<RedirectLine>(body(name, await ask('POST', `/redirect?${redirectQuery(settings, interval)}`, signal))),
     policy: (request) => json('POST', '/policy', JSON.stringify(request)),
     metrics: async () => text(name, await ask('GET', '/metrics')),
     stop: async () => {

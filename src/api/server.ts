@@ -9,6 +9,7 @@
  *     GET    /capture?side=&snaplen=&count=   pcapng, until the client goes; of a request with a body, until the body ends
  *     POST   /trace?WORDS               TraceRecord: what would become of a packet (DESCRIPTION_WORDS of trace-request.ts)
  *     GET    /trace?WORDS               TraceLines of packets that pass (FILTER_WORDS), one a line, until the client goes, as with /events
+ *     POST   /redirect?WORDS            redirects to a SOCKS5 proxy until the client goes, as with /events; RedirectLines, one a line
  *     POST   /policy                    PolicyRequest in, PolicyAnswer out
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
@@ -34,6 +35,7 @@ import { errorObject } from './error-object.js'
 import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
 import { readPolicyRequest } from './policy.js'
+import { readRedirect } from './redirect.js'
 import { readLiveTrace, readQuestion } from './trace-request.js'
 import { FLOW_EVENT_TYPES } from './types.js'
 import type { CaptureRequest, EventRequest, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
@@ -192,6 +194,14 @@ const liveTrace: Handler = async (control, query, response, request) => {
   await pipeline(Readable.from(lineText(resume(first, batches))), response)
 }
 
+const redirect: Handler = async (control, query, response, request) => {
+  const batches = control.redirect(readRedirect(Object.fromEntries(query)), endOf(request, response))[Symbol.asyncIterator]()
+  const first = await batches.next()
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  response.flushHeaders()
+  await pipeline(Readable.from(lineText(resume(first, batches))), response)
+}
+
 const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/status': { GET: (control, _query, response) => sendJson(response, control.status()) },
   '/flows': {
@@ -211,6 +221,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
     GET: liveTrace,
     POST: async (control, query, response) => sendJson(response, await control.trace(readQuestion(Object.fromEntries(query)))),
   },
+  '/redirect': { POST: redirect },
   '/policy': {
     POST: async (control, _query, response, request) => sendJson(response, await control.policy(readPolicyRequest(await readBody(request)))),
   },

@@ -1,6 +1,8 @@
 /**
  * What the control socket speaks: plain JSON objects. The gateway produces them, the command line prints them.
  */
+import type { RedirectCounters } from '../redirect/counters.js'
+import type { RedirectSettings } from '../redirect/settings.js'
 import type { LiveTraceRequest, TraceQuestion } from './trace-request.js'
 import type { TraceLine, TraceRecord } from './trace-types.js'
 
@@ -172,6 +174,8 @@ export interface GatewayStatus {
   bindings: { logged: number; lost: number }
   /** Packets that LOG and NFLOG rules logged: lines of the log, packets in capture files, and those that were lost. */
   log: { lines: number; packets: number; lost: number }
+  /** Those that run now. */
+  redirects: RedirectStatus[]
   /** Count by drop reason; reasons that never happened are absent. */
   drops: Record<string, number>
 }
@@ -209,6 +213,26 @@ export interface PolicyAnswer {
   file: string | null
 }
 
+export interface RedirectRequest extends RedirectSettings {
+  /** Seconds between lines. */
+  readonly interval: number
+}
+
+/** A redirector: what it does, and how far it has come. */
+export interface RedirectStatus extends Pick<RedirectSettings, 'protocols' | 'by' | 'port'>, RedirectCounters {
+  /** The upstream, without its password. */
+  to: string
+  /** Where it listens. */
+  address: string
+  /** Why the upstream could not be used at the last attempt; null when it could, or none was made. */
+  error: string | null
+}
+
+/** `started`: traffic is taken; `status`: from time to time, when something has changed; `ended`: nothing of it is left. */
+export interface RedirectLine extends RedirectStatus {
+  type: 'started' | 'status' | 'ended'
+}
+
 /** What the control socket needs from a running gateway. Implemented by gateway.ts. */
 export interface GatewayControl {
   status(): GatewayStatus
@@ -228,6 +252,8 @@ export interface GatewayControl {
   traceLive(request: LiveTraceRequest, signal: AbortSignal): AsyncIterable<TraceLine[]>
   /** Runs a command of iptables, ip or ipset on the gateway's rules, routes and sets. What it changes is in effect when this resolves. */
   policy(request: PolicyRequest): Promise<PolicyAnswer>
+  /** Redirects to a SOCKS5 proxy until `signal` aborts, or shutdown. The first line comes when traffic is taken. */
+  redirect(request: RedirectRequest, signal: AbortSignal): AsyncIterable<RedirectLine[]>
   /** Prometheus text exposition. */
   metrics(): Promise<string>
   /** Begins an orderly shutdown. */

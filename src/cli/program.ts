@@ -7,6 +7,7 @@ import { conntrackCommand } from './commands/conntrack.js'
 import { demoCommand } from './commands/demo.js'
 import { deterministicCommand } from './commands/deterministic.js'
 import { downCommand } from './commands/down.js'
+import { redirectCommand } from './commands/redirect.js'
 import { statusCommand } from './commands/status.js'
 import { isTool, toolCommands } from './commands/tools.js'
 import { traceCommand } from './commands/trace.js'
@@ -63,6 +64,7 @@ Then, from another terminal:
     conntrackCommand(terminal, setExitCode),
     captureCommand(terminal),
     traceCommand(terminal),
+    redirectCommand(terminal),
     deterministicCommand(terminal),
     demoCommand(),
     ...toolCommands(),

@@ -1,41 +1,9 @@
 /** The status of a gateway as a few lines for people. */
 import type { GatewayStatus, InterfaceStatus, WanStatus, OffloadStatus } from '../api/types.js'
+import { byteText, durationText, grouped } from './number-text.js'
+import { redirectCounts, redirectText } from './redirect-text.js'
 import { paint } from './terminal.js'
 import type { TerminalStream } from './terminal.js'
-
-/** 1234567 → "1 234 567" */
-export const grouped = (value: number): string => String(Math.trunc(value)).replace(/\B(?=(\d{3})+$)/g, ' ')
-
-/** 1234567 → "1.2 MB" (powers of 1000). */
-export const byteText = (bytes: number): string => {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
-  let value = bytes
-  let unit = 0
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000
-    unit++
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
-}
-
-/** The two largest units: 7443 → "2 h 4 min". */
-export const durationText = (seconds: number): string => {
-  const units: readonly (readonly [number, string])[] = [
-    [86400, 'd'],
-    [3600, 'h'],
-    [60, 'min'],
-    [1, 's'],
-  ]
-  const whole = Math.floor(seconds)
-  const start = units.findIndex(([size]) => whole >= size)
-  if (start === -1) return '0 s'
-  return units
-    .slice(start, start + 2)
-    .map(([size, unit], i) => [Math.floor((i === 0 ? whole : whole % units[start]![0]) / size), unit] as const)
-    .filter(([value], i) => i === 0 || value > 0)
-    .map(([value, unit]) => `${value} ${unit}`)
-    .join(' ')
-}
 
 const offloadText = ({ vnetHeader, checksum, tcpSegmentation, udpSegmentation }: OffloadStatus): string => {
   const parts = [
@@ -123,6 +91,7 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
     ]),
     block('limits', limitLines(status)),
     ...(events.readers === 0 && events.lost === 0 ? [] : [block('events', [`${grouped(events.readers)} reading, ${grouped(events.lost)} lost`])]),
+    ...status.redirects.map((one) => block('SOCKS', [redirectText(one), ...redirectCounts(one)])),
     block('log', logLines(status)),
     block('drops', drops.length === 0 ? ['none'] : drops.map(([reason, count]) => `${grouped(count)} ${reason}`)),
   ].join('')

@@ -30,6 +30,7 @@ export interface StatusSources {
   readonly events: GatewayStatus['events']
   readonly bindings: GatewayStatus['bindings']
   readonly log: GatewayStatus['log']
+  readonly redirects: GatewayStatus['redirects']
   /** Seconds. */
   readonly uptime: number
 }
@@ -109,7 +110,7 @@ const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, 
   }
 }
 
-export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, uptime }: StatusSources): GatewayStatus => {
+export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, redirects, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const wans = host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) }))
   const lost = wans.every((wan) => wan.state === 'degraded') ? wans.flatMap((wan) => wan.reasons) : []
@@ -162,6 +163,7 @@ export const describeStatus = ({ config, host, health, stats, header, capacity, 
     events,
     bindings,
     log,
+    redirects,
     drops: dropsByName(stats),
   }
 }

@@ -13,6 +13,8 @@ export interface AssociationOptions {
   readonly counters: RedirectCounters['udp']
   /** A datagram for the client. */
   readonly onDatagram: (source: Endpoint, data: Uint8Array) => void
+  /** Datagrams go through from now on. */
+  readonly onBegin: () => void
   /** It is over by itself; `error` says why it never began, null when it had. Not called after `close`. */
   readonly onEnd: (error: Error | null) => void
 }
@@ -98,6 +100,7 @@ export class Association {
   #begin(): void {
     if (this.#isClosed) return
     this.#options.counters.opened++
+    this.#options.onBegin()
     this.#isReady = true
     const waiting = this.#waiting
     this.#waiting = []

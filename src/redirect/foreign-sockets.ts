@@ -57,7 +57,7 @@ export class ForeignSockets {
   }
 
   #open(key: string, source: Endpoint): Foreign {
-    const socket = this.#options.dialer.createDatagramSocket({ type: 'udp4', transparent: true })
+    const socket = this.#options.dialer.createDatagramSocket({ type: 'udp4', transparent: true, reuseAddr: true })
     const foreign: Foreign = { socket, waiting: [] }
     this.#cache.set(key, foreign)
     socket.on('message', (data: Buffer, from: ReceivedFrom) => this.#options.onMessage(data, { ...from, originalDestination: source }))

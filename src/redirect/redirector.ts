@@ -4,6 +4,7 @@
  */
 import { createCounters, type RedirectCounters } from './counters.js'
 import { REDIRECT_LIMITS, type RedirectLimits } from './limits.js'
+import type { RedirectWay } from './settings.js'
 import type { DatagramSocket, Endpoint, SocketApi, StreamServer, StreamSocket } from './sockets.js'
 import { TcpRelay } from './tcp-relay.js'
 import { UdpRelay } from './udp-relay.js'
@@ -15,16 +16,20 @@ export interface RedirectorOptions {
   readonly tcp: boolean
   readonly udp: boolean
   /** How traffic comes here: decides how datagrams are answered. */
-  readonly by: 'tproxy' | 'redirect'
+  readonly by: RedirectWay
   /** Where to listen. */
   readonly address: string
   readonly port: number
   readonly limits?: Partial<RedirectLimits>
   /** Why the upstream could not be used; called for each attempt that failed. */
   readonly onFailure?: (error: Error) => void
+  /** Called for each attempt that did not. */
+  readonly onSuccess?: () => void
 }
 
 const BACKLOG = 4096
+
+const ignore = (): void => {}
 
 const listening = (socket: StreamServer | DatagramSocket, listen: () => void): Promise<void> =>
   new Promise((resolve, reject) => {
@@ -48,8 +53,8 @@ export class Redirector {
   private constructor(options: RedirectorOptions) {
     this.#options = options
     this.#limits = { ...REDIRECT_LIMITS, ...options.limits }
-    const { upstream, onFailure = () => {} } = options
-    this.#tcp = new TcpRelay({ upstream, limits: this.#limits, counters: this.counters.tcp, onFailure })
+    const { upstream, onFailure = ignore, onSuccess = ignore } = options
+    this.#tcp = new TcpRelay({ upstream, limits: this.#limits, counters: this.counters.tcp, onFailure, onSuccess })
   }
 
   /** Resolves when it listens. @throws the error of a socket that cannot */
@@ -92,13 +97,14 @@ export class Redirector {
   }
 
   async #listenUdp(): Promise<void> {
-    const { sockets, upstream, by, address, port, onFailure = () => {} } = this.#options
-    const listener = sockets.createDatagramSocket({ type: 'udp4', transparent: true })
+    const { sockets, upstream, by, address, port, onFailure = ignore, onSuccess = ignore } = this.#options
+    const listener = sockets.createDatagramSocket({ type: 'udp4', transparent: true, reuseAddr: true })
     await listening(listener, () => listener.bind(port, address))
-    listener.on('error', onFailure)
+    // What a rule or a route refuses of what it sends; that is no fault of the upstream.
+    listener.on('error', () => { this.counters.udp.dropped++ })
     this.#listener = listener
     const isOwn = (destination: Endpoint): boolean => this.#isOwn(destination, null)
-    this.#udp = new UdpRelay({ sockets, upstream, limits: this.#limits, counters: this.counters.udp, by, listener, isOwn, onFailure })
+    this.#udp = new UdpRelay({ sockets, upstream, limits: this.#limits, counters: this.counters.udp, by, listener, isOwn, onFailure, onSuccess })
   }
 
   /** null when the client came here by itself: relaying that would lead here again. */

@@ -51,7 +51,7 @@ export interface DatagramSocket extends EventEmitter {
 /** Sockets that reach an upstream. */
 export interface Dialer {
   connect(options: { host: string; port: number; allowHalfOpen: boolean }): StreamSocket
-  createDatagramSocket(options: { type: 'udp4'; transparent?: boolean }): DatagramSocket
+  createDatagramSocket(options: { type: 'udp4'; transparent?: boolean; reuseAddr?: boolean }): DatagramSocket
 }
 
 /** Sockets that take intercepted traffic, too. */

@@ -20,6 +20,7 @@ export interface TcpRelayOptions {
   readonly counters: RedirectCounters['tcp']
   /** Told why the upstream could not be used. */
   readonly onFailure: (error: Error) => void
+  readonly onSuccess: () => void
 }
 
 const ignore = (): void => {}
@@ -72,7 +73,10 @@ export class TcpRelay {
       if (upstream !== undefined && !hasEnded(client)) reset(upstream)
     })
     this.#options.upstream.dial('connect', destination, (socket) => (upstream = socket)).then(
-      (session) => this.#relay(client, session),
+      (session) => {
+        this.#options.onSuccess()
+        this.#relay(client, session)
+      },
       (error: Error) => {
         // A client that left meanwhile has failed nobody.
         if (client.destroyed) return

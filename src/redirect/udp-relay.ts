@@ -11,6 +11,7 @@ import { Association } from './association.js'
 import type { RedirectCounters } from './counters.js'
 import { ForeignSockets } from './foreign-sockets.js'
 import type { RedirectLimits } from './limits.js'
+import type { RedirectWay } from './settings.js'
 import type { DatagramSocket, Endpoint, ReceivedFrom, SocketApi } from './sockets.js'
 import type { Upstream } from './upstream.js'
 
@@ -19,12 +20,13 @@ export interface UdpRelayOptions {
   readonly upstream: Upstream
   readonly limits: RedirectLimits
   readonly counters: RedirectCounters['udp']
-  readonly by: 'tproxy' | 'redirect'
+  readonly by: RedirectWay
   /** Where datagrams come in, and which answers under REDIRECT. */
   readonly listener: DatagramSocket
   /** A destination that is the redirector itself. */
   readonly isOwn: (destination: Endpoint) => boolean
   readonly onFailure: (error: Error) => void
+  readonly onSuccess: () => void
 }
 
 interface Client {
@@ -90,9 +92,9 @@ export class UdpRelay {
   }
 
   #open(key: string, endpoint: Endpoint, asked: Endpoint): Client {
-    const { upstream, counters, onFailure } = this.#options
+    const { upstream, counters, onFailure, onSuccess } = this.#options
     const association = new Association({
-      upstream, counters,
+      upstream, counters, onBegin: onSuccess,
       onDatagram: (source, data) => this.#answer(key, endpoint, source, data),
       onEnd: (error) => {
         if (this.#clients.peek(key)?.association === association) this.#clients.delete(key)

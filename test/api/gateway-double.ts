@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
 import type { LiveTraceRequest, TraceQuestion } from '../../src/api/trace-request.js'
 import type { TraceLine, TraceRecord } from '../../src/api/trace-types.js'
-import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest } from '../../src/api/types.js'
+import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest, RedirectRequest, RedirectStatus } from '../../src/api/types.js'
 
 export const tcpFlow = (port = 50594): FlowRecord => ({
   id: `${998353455 + port}`,
@@ -100,7 +100,14 @@ export const exampleStatus = (): GatewayStatus => ({
   events: { readers: 0, lost: 0 },
   bindings: { logged: 0, lost: 0 },
   log: { lines: 0, packets: 0, lost: 0 },
+  redirects: [],
   drops: { 'no-flow': 7, 'ttl-expired': 12 },
+})
+
+export const exampleRedirect = (): RedirectStatus => ({
+  to: 'socks5://me@192.0.2.1:1080', protocols: ['tcp', 'udp'], by: 'tproxy', address: '127.0.0.1', port: 1080, error: null,
+  tcp: { active: 3, opened: 1042, failed: 2, refused: 0, broken: 1, sent: 123_456, received: 7_654_321 },
+  udp: { active: 5, opened: 40, failed: 0, displaced: 0, sent: 80, received: 79, dropped: 1 },
 })
 
 export const exampleTrace = (): TraceRecord => ({
@@ -129,6 +136,7 @@ export interface GatewayDouble extends GatewayControl {
   /** What readers of live traces get, batch by batch. */
   traced: TraceLine[][]
   liveTraces: { request: LiveTraceRequest; ended: boolean }[]
+  redirects: { request: RedirectRequest; ended: boolean }[]
   /** Commands that were run, and what they are answered with. */
   commands: PolicyRequest[]
   policyAnswer: PolicyAnswer
@@ -147,6 +155,7 @@ export const createGatewayDouble = (): GatewayDouble => {
     questions: [],
     traced: [],
     liveTraces: [],
+    redirects: [],
     commands: [],
     policyAnswer: { output: '', errors: '', exitCode: 0, file: null },
     status: () => {
@@ -182,6 +191,18 @@ export const createGatewayDouble = (): GatewayDouble => {
       try {
         yield gateway.captureChunk
         if (request.count === 0 && !signal.aborted) await once(signal, 'abort')
+      } finally {
+        entry.ended = true
+      }
+    },
+    async *redirect(request, signal) {
+      if (gateway.broken !== undefined) throw gateway.broken
+      const entry = { request, ended: false }
+      gateway.redirects.push(entry)
+      try {
+        yield [{ type: 'started', ...exampleRedirect() }]
+        if (!signal.aborted) await once(signal, 'abort')
+        yield [{ type: 'ended', ...exampleRedirect() }]
       } finally {
         entry.ended = true
       }

@@ -10,7 +10,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Redirector, type RedirectorOptions } from '../../src/redirect/redirector.js'
-import { parseUpstream, Upstream } from '../../src/redirect/upstream.js'
+import { Upstream } from '../../src/redirect/upstream.js'
+import { parseUpstream } from '../../src/redirect/upstream-address.js'
 import { Danted, freePort, KernelSockets, Microsocks, until } from '../redirect/support.js'
 import { Dnsmasq } from '../redirect/dnsmasq.js'
 
@@ -59,10 +60,11 @@ const start = async (options: Partial<RedirectorOptions> = {}, url = `socks5://1
     sockets: api, upstream, tcp: true, udp: true, by: 'redirect', address: '0.0.0.0', port, onFailure: ({ message }) => failures.push(message), ...options,
   })
 }
+const udpSockets = (): number => process.getActiveResourcesInfo().filter((name) => name === 'UDPWrap').length
 afterEach(async () => {
   await redirector.close()
   // Nothing is left, whatever the test did.
-  await until(() => api.streams.size === 0 && sockets.size === 0, () => [api.streams.size, sockets.size])
+  await until(() => api.streams.size + sockets.size + udpSockets() === 0, () => [api.streams.size, sockets.size, udpSockets()])
   expect(redirector.counters.tcp.active).toBe(0)
   expect(redirector.counters.udp.active).toBe(0)
 })

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Redirector } from '../../src/redirect/redirector.js'
-import { parseUpstream, Upstream, upstreamText } from '../../src/redirect/upstream.js'
+import { Upstream } from '../../src/redirect/upstream.js'
+import { parseUpstream, upstreamText } from '../../src/redirect/upstream-address.js'
 import { freePort, KernelSockets, until } from './support.js'
 
 describe('the address of an upstream', () => {

@@ -2,7 +2,7 @@
  * Which rows of the socket table have a local port, whatever their address: what binding and the choice of ports ask.
  *
  * Theory of operation. For each protocol and port there is a doubly linked list of rows, whose head is found without hashing, and how
- * many of the rows are connected and how many are not. Only the thread that writes the table has it. 12 bytes a port and protocol, of
+ * many of the rows are connected and how many are not. Only the thread that writes the table has it. 16 bytes a port and protocol, of
  * memory that is touched where ports are used, and 8 a row. Each step is O(1).
  */
 import * as ipv4 from '../wire/ipv4.js'
@@ -18,7 +18,8 @@ export class PortUse {
   readonly #heads = new Int32Array(3 * PORTS).fill(NONE)
   readonly #connected = new Int32Array(3 * PORTS)
   readonly #bound = new Int32Array(3 * PORTS)
-  /** Told when a port gets its first row that is not connected, and when it has lost its last. */
+  readonly #open = new Int32Array(3 * PORTS)
+  /** Told when a port gets its first row that others can reach, and when it has lost its last. */
   onBound: (protocol: number, port: number, isBound: boolean) => void = () => {}
   readonly #next: Int32Array
   readonly #previous: Int32Array
@@ -28,7 +29,8 @@ export class PortUse {
     this.#previous = new Int32Array(capacity)
   }
 
-  add(row: number, protocol: number, port: number, isConnected: boolean): void {
+  /** @param isOpen others can reach it: it is not connected, and bound neither to a loopback address nor to somebody else's */
+  add(row: number, protocol: number, port: number, isConnected: boolean, isOpen: boolean): void {
     const place = placeOf(protocol, port)
     const head = this.#heads[place]!
     this.#next[row] = head
@@ -36,11 +38,11 @@ export class PortUse {
     if (head !== NONE) this.#previous[head] = row
     this.#heads[place] = row
     this.#count(place, isConnected, 1)
-    if (!isConnected && this.#bound[place] === 1) this.onBound(protocol, port, true)
+    if (isOpen && ++this.#open[place]! === 1) this.onBound(protocol, port, true)
   }
 
   /** With the same arguments as `add`. */
-  remove(row: number, protocol: number, port: number, isConnected: boolean): void {
+  remove(row: number, protocol: number, port: number, isConnected: boolean, isOpen: boolean): void {
     const place = placeOf(protocol, port)
     const next = this.#next[row]!
     const previous = this.#previous[row]!
@@ -48,7 +50,7 @@ export class PortUse {
     else this.#next[previous] = next
     if (next !== NONE) this.#previous[next] = previous
     this.#count(place, isConnected, -1)
-    if (!isConnected && this.#bound[place] === 0) this.onBound(protocol, port, false)
+    if (isOpen && --this.#open[place]! === 0) this.onBound(protocol, port, false)
   }
 
   /** The first row with this local port, -1 when there is none. */

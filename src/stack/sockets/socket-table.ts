@@ -40,6 +40,8 @@ export { SOCKET_FLAG, type SocketRow } from './socket-row.js'
 export const MAX_SOCKETS = 1 << 20
 
 const MAX_BUCKET_BITS = 17
+const TRANSPARENT = SOCKET_FLAG.transparent << 8
+const LOOPBACK_NET = 127
 
 const bucketBitsFor = (capacity: number): number => Math.min(MAX_BUCKET_BITS, Math.max(4, 32 - Math.clz32(capacity - 1)))
 
@@ -89,7 +91,7 @@ export class SocketTable extends SocketReader {
       row.remoteAddress === next.remoteAddress &&
       row.remotePort === next.remotePort &&
       row.protocol === next.protocol &&
-      ((row.flags ^ next.flags) & SOCKET_FLAG.connected) === 0
+      ((row.flags ^ next.flags) & (SOCKET_FLAG.connected | SOCKET_FLAG.transparent)) === 0
     this.#beginWrite()
     if (!keepsKey) this.#unlink(index)
     this.#store(index, next)
@@ -176,7 +178,7 @@ export class SocketTable extends SocketReader {
     words[at + BUCKET] = bucket
     words[at + NEXT] = words[bucket]!
     Atomics.store(words, bucket, index)
-    this.#ports?.add(index, protocol, ports >>> 16, isConnected)
+    this.#ports?.add(index, protocol, ports >>> 16, isConnected, this.#isOpen(index))
   }
 
   #unlink(index: number): void {
@@ -186,14 +188,21 @@ export class SocketTable extends SocketReader {
     while (words[link] !== index) link = this.rows + words[link]! * ROW_WORDS + NEXT
     Atomics.store(words, link, words[at + NEXT]!)
     const kind = words[at + KIND]!
-    this.#ports?.remove(index, kind & PROTOCOL_MASK, words[at + PORTS]! >>> 16, (kind & CONNECTED) !== 0)
+    this.#ports?.remove(index, kind & PROTOCOL_MASK, words[at + PORTS]! >>> 16, (kind & CONNECTED) !== 0, this.#isOpen(index))
+  }
+
+  /** Whether others can reach a row by its port alone. What is transparent and has an address gets only what TPROXY leads to it. */
+  #isOpen(index: number): boolean {
+    const kind = this.words[this.rows + index * ROW_WORDS + KIND]!
+    const address = this.words[this.rows + index * ROW_WORDS + LOCAL_ADDRESS]!
+    return (kind & CONNECTED) === 0 && (address === 0 || ((kind & TRANSPARENT) === 0 && address >>> 24 !== LOOPBACK_NET))
   }
 
   #collectPorts(): PortUse {
     const ports = new PortUse(this.capacity)
     for (let index = 0; index < this.words[FRESH]!; index++) {
       const protocol = this.protocolOf(index)
-      if (protocol !== 0) ports.add(index, protocol, this.localPortOf(index), (this.flagsOf(index) & SOCKET_FLAG.connected) !== 0)
+      if (protocol !== 0) ports.add(index, protocol, this.localPortOf(index), (this.flagsOf(index) & SOCKET_FLAG.connected) !== 0, this.#isOpen(index))
     }
     return ports
   }

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest'
+import { BoundPorts } from '../../src/control/bound-ports.js'
+import type { HostPorts } from '../../src/host/ports.js'
+import { SOCKET_FLAG } from '../../src/stack/sockets/socket-row.js'
+import { SocketTable } from '../../src/stack/sockets/socket-table.js'
+import { PROTOCOL_UDP } from '../../src/stack/wire/ipv4.js'
+import { ip } from '../stack/support.js'
+
+it('only ports that others can reach become tsnat\'s: not those of loopback addresses, nor of addresses that are somebody else\'s', async () => {
+  const table = new SocketTable(SocketTable.allocate(16))
+  let told: HostPorts | null = null
+  new BoundPorts(table.ports, (port) => port >= 40_000, (ports) => { told = ports })
+  const add = (localAddress: string, localPort: number, flags = 0): number =>
+    table.add({ protocol: PROTOCOL_UDP, flags, localAddress: ip(localAddress), localPort, remoteAddress: 0, remotePort: 0, interface: 0, mark: 0, tos: 0 })
+  add('0.0.0.0', 1000)
+  const transparent = add('0.0.0.0', 1001, SOCKET_FLAG.transparent)
+  add('203.0.113.1', 1002)
+  add('127.0.0.1', 1003)
+  add('192.0.2.80', 53, SOCKET_FLAG.transparent)
+  add('0.0.0.0', 50_000)
+  await Promise.resolve()
+  const ranges = (): string[] => (told?.udp ?? []).map(({ first, last }) => `${first}-${last}`)
+  expect(ranges()).toEqual(['1000-1002'])
+  table.update(transparent, { localAddress: ip('192.0.2.80') })
+  await Promise.resolve()
+  expect(ranges()).toEqual(['1000-1000', '1002-1002'])
+  table.remove(transparent)
+  await Promise.resolve()
+  expect(ranges()).toEqual(['1000-1000', '1002-1002'])
+})
