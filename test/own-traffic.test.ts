@@ -67,6 +67,15 @@ describe('S3: the source of an own packet is that of the way it takes in the end
     expect(gateway.flows).toBe(0)
   })
 
+  it('TCP: an answer that is faster than the thread of the socket, which has not noted its address yet, is delivered', () => {
+    const gateway = twoProviders(`${MARKED}*filter\n:INPUT DROP [0:0]\n-A INPUT -m state --state ESTABLISHED -j ACCEPT\nCOMMIT\n`)
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 80, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    expect(from(only(gateway.toSelf()))).toBe(`${SERVER}:80`)
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 81, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    expect(gateway.toSelf()).toEqual([])
+  })
+
   it('TCP: what is not marked leaves by the first exit', () => {
     const gateway = twoProviders(MARKED)
     const row = connecting(gateway, { remoteAddress: '192.0.2.1' })
