@@ -88,7 +88,8 @@ export class KnownFlows {
       hooks.meetKnown(packet, side)
       const stopped = hooks.arrive(packet, from)
       if (stopped !== 0) return ~stopped
-      if (hooks.socket >= 0) {
+      // What NAT takes back to an inside host is that host's, whatever TPROXY found at the address that it came to.
+      if (hooks.socket >= 0 && packet.destination === sides[(side ^ 1) * SIDE_WORDS + SIDE_SOURCE]!) {
         const drop = this.#otherWays.intercept(packet, from)
         if (drop >= 0) return ~drop
       }

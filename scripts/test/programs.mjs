@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path'
 const PACKAGES = {
   conntrack: 'conntrack',
   curl: 'curl',
+  danted: 'dante-server',
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq',
   ethtool: 'ethtool',
@@ -14,6 +15,7 @@ const PACKAGES = {
   ipset: 'ipset',
   'iptables-legacy': 'iptables',
   'iptables-nft': 'iptables',
+  microsocks: 'microsocks',
   mtr: 'mtr-tiny',
   nc: 'netcat-openbsd',
   nft: 'nftables',

@@ -121,6 +121,15 @@ describe('the mark', () => {
     expect(gateway.toWan()).toEqual([])
   })
 
+  it('TPX-6: an answer to what was forwarded goes back to its host, though a rule without interface finds a socket for it, too', () => {
+    const gateway = new MemoryGateway({ sockets: 64 }).restoreRules(mangle('-A PREROUTING -p tcp -j TPROXY --on-port 8080 --on-ip 127.0.0.1 --tproxy-mark 0x1/0x3'))
+    open(gateway, { protocol: TCP, local: '127.0.0.1:8080', flags: ['transparent'] })
+    gateway.fromLan(segment(SYN))
+    gateway.fromWan(buildTcp({ source: P, destination: E, sourcePort: 80, destinationPort: 40000, flags: SYN | ACK }))
+    expect(gateway.toLan()).toHaveLength(1)
+    expect(gateway.toSelf()).toEqual([])
+  })
+
   it.each([1, 3, 4])('TPX-6: the local route may be by any interface: %i', (device) => {
     const gateway = new MemoryGateway({ sockets: 64, wans: [{ addresses: [E] }, { addresses: ['192.0.2.1'] }] }).restoreRules(mangle(TPROXY_TCP))
     divert(gateway, 1, 3, device)

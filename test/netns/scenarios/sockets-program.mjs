@@ -15,9 +15,6 @@ const { sockets } = gateway
 const endOf = ({ address, port }) => `${address}:${port}`
 const original = (socket) => (socket.originalDestination === null ? `${socket.localAddress}:${socket.localPort}` : endOf(socket.originalDestination))
 
-/** Open servers and relays, closed at the end. */
-const open = new Set()
-
 const connectTcp = async ({ host, port, localAddress, localPort, send = '', wait = 5000 }) => {
   const socket = sockets.connect({ host, port, localAddress, localPort })
   const timer = setTimeout(() => socket.destroy(new Error('silence')), wait)
@@ -79,7 +76,6 @@ const relayTcp = ({ asClient = false }) => (socket) => {
 
 const serveTcp = async ({ port, host, transparent = false, as, asClient }) => {
   const server = sockets.createServer({ allowHalfOpen: true }, as === 'tell' ? tellTcp : relayTcp({ asClient }))
-  open.add(server)
   server.on('error', (error) => console.error(error))
   server.listen({ port, host, transparent })
   await once(server, 'listening')
@@ -94,7 +90,6 @@ const foreignSocket = ({ address, port }) => {
   if (socket === undefined) {
     socket = sockets.createDatagramSocket({ transparent: true, reuseAddr: true })
     socket.bind(port, address)
-    open.add(socket)
     foreign.set(name, socket)
   }
   return socket
@@ -102,7 +97,6 @@ const foreignSocket = ({ address, port }) => {
 
 const serveUdp = async ({ port, host, transparent = false, as }) => {
   const socket = sockets.createDatagramSocket({ transparent })
-  open.add(socket)
   const upstreams = new Map()
   socket.on('message', (bytes, { address, port: from, originalDestination }) => {
     const wanted = originalDestination ?? socket.address()
@@ -115,7 +109,6 @@ const serveUdp = async ({ port, host, transparent = false, as }) => {
     let upstream = upstreams.get(key)
     if (upstream === undefined) {
       upstream = sockets.createDatagramSocket()
-      open.add(upstream)
       upstreams.set(key, upstream)
       upstream.on('message', answer)
       upstream.on('error', (error) => console.error(error))
@@ -129,6 +122,10 @@ const serveUdp = async ({ port, host, transparent = false, as }) => {
 
 const ACTIONS = { tcp: connectTcp, udp: askUdp, ping: askPing, 'serve tcp': serveTcp, 'serve udp': serveUdp }
 
+gateway.closed.then(async () => {
+  await control.close()
+  process.exit()
+})
 console.log('ready')
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, do: action, ...words } = JSON.parse(line)
@@ -136,7 +133,3 @@ for await (const line of createInterface({ input: process.stdin })) {
     .then((answer) => ({ id, ...answer }), (error) => ({ id, error: error.code ?? error.message }))
     .then((answer) => console.log(JSON.stringify(answer)))
 }
-for (const one of open) one.close()
-gateway.stop()
-await gateway.closed
-await control.close()
