@@ -157,7 +157,7 @@ export class OwnTraffic {
     if (socket === NO_SOCKET) return
     // What a filter drops, connections just miss, as if it were lost on the way.
     if (drop === Drop['rule'] && packet.protocol === ipv4.PROTOCOL_TCP) return
-    const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.rejection] : ERRNOS.get(drop)
+    const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.own.rejection] : ERRNOS.get(drop)
     if (errno !== undefined) this.#delivery.refused(socket, errno)
   }
 
@@ -211,21 +211,21 @@ export class OwnTraffic {
     const hooks = this.#hooks
     const { view } = this.#slab
     const tos = ipv4.tos(view, packet.at)
-    hooks.meetOwn(packet, mark, this.#stateOf(packet))
-    const stopped = hooks.output(packet, this.#to)
+    hooks.own.meet(packet, mark, this.#stateOf(packet))
+    const stopped = hooks.own.output(packet, this.#to)
     if (stopped !== 0) return stopped
     if (hooks.mark !== mark || ipv4.tos(view, packet.at) !== tos) {
       const refused = this.#routeAgain(packet, packet.destination, packet.ports & 0xffff, device, isMovable)
       if (refused !== 0) return refused
     }
-    hooks.outputNat(packet, this.#to)
+    hooks.own.outputNat(packet, this.#to)
     if (hooks.hasDestination) {
       const { address, port } = hooks.destination
       const refused = this.#routeAgain(packet, address, port, device, isMovable)
       if (refused !== 0) return refused
       hooks.redirected(address, port)
     }
-    return hooks.outputLeave(packet, this.#to)
+    return hooks.own.outputLeave(packet, this.#to)
   }
 
   #routeAgain(packet: Packet, destination: number, port: number, device: number, isMovable: boolean): number {
@@ -241,9 +241,9 @@ export class OwnTraffic {
     this.#to = to
     if (!hooks.isIdle) {
       hooks.meetKnown(packet, side)
-      const stopped = hooks.output(packet, to)
+      const stopped = hooks.own.output(packet, to)
       if (stopped !== 0) return stopped
-      const held = hooks.outputLeave(packet, to)
+      const held = hooks.own.outputLeave(packet, to)
       if (held !== 0) return held
     }
     return to === null ? this.#leaveTranslated(packet, side, socket, 0, LOOPBACK_MTU) : this.#leaveTranslated(packet, side, socket, this.#linkOf(packet, side, to, socket), this.#mtu)
@@ -296,7 +296,7 @@ export class OwnTraffic {
     const source = this.#source(destination)
     if (source === packet.source || source === 0) return
     setSource(this.#slab.view, packet, source)
-    this.#hooks.sourceChosen(source)
+    this.#hooks.own.sourceChosen(source)
   }
 
   /** What rules see in it: no flow says so, but a segment itself, and who has sent to whom. */
