@@ -39,8 +39,9 @@ import type { Sources } from './nat/sources.js'
 import { closeUnused, hasPassed, type Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { NewFlows, type NewFlowsParts } from './new-flows.js'
+import { NewLocal, type NewLocalParts } from './new-local.js'
 import { type OwnTraffic, HELD_OWN } from './own-traffic.js'
-import { PathCheck } from './path-check.js'
+import { PathCheck, type PathCheckParts } from './path-check.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
@@ -55,7 +56,7 @@ import type { Tracing } from './trace/tracing.js'
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
 const EXPIRE_BUDGET = 512
 
-export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths' | 'local'>, LocalPathParts {
+export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths' | 'local' | 'newLocal'>, Omit<NewLocalParts, 'paths' | 'local'>, PathCheckParts, LocalPathParts {
   readonly lan: Attachment
   /** In the order of their zones. */
   readonly wans: readonly Attachment[]
@@ -134,17 +135,18 @@ export class Pipeline {
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
-    const paths = new PathCheck(parts.slab, parts.reports)
+    const paths = new PathCheck(parts)
     this.#paths = paths
     const local = new LocalPath(parts, (packet, from) => this.#new.passUntracked(packet, from))
     this.#local = local
+    const newLocal = new NewLocal({ ...parts, paths, local })
     this.#known = new KnownFlows({ ...parts, paths }, {
       reopen: (packet, from, isTracked) => this.#new.receive(packet, from, isTracked),
       passUntracked: (packet, from) => this.#new.passUntracked(packet, from),
-      intercept: (packet, from) => this.#new.intercept(packet, from),
-      divert: (packet, from) => this.#new.divert(packet, from),
+      intercept: (packet, from) => newLocal.intercept(packet, from),
+      divert: (packet, from) => newLocal.divert(packet, from),
     })
-    this.#new = new NewFlows({ ...parts, paths, local }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
+    this.#new = new NewFlows({ ...parts, paths, local, newLocal }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
     this.#errors = new ErrorPath({ ...parts, local })
     this.explainer = new Explainer({ ...parts, paths, local }, this.#known, this.#new)
     this.#fragments = new FragmentPath({ ...parts, local }, {

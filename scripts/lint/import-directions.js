@@ -10,7 +10,7 @@ const DATA_PLANE = [
   ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
   'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
   'src/publish-stats', 'src/worker-protocol', 'src/worker-wan', 'src/worker', 'src/policy/model', 'src/policy/engine/',
-  'src/policy/sets/', 'src/policy-plane', 'src/policy-protocol', 'src/hooks/', 'src/epoch', 'src/routing', 'src/new-flows', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain',
+  'src/policy/sets/', 'src/policy-plane', 'src/policy-protocol', 'src/hooks/', 'src/epoch', 'src/routing', 'src/new-flows', 'src/new-local', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain',
   'src/trace/', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/recent-peers', 'src/socket-ring', 'src/socket-port',
 ]
 
@@ -30,7 +30,7 @@ const DIRECTIONS = [
 ]
 
 /** Files that may put translation and routing together. Others may at most name the types of both. */
-const COMPOSERS = ['src/pipeline', 'src/new-flows', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain', 'src/hooks/', 'src/routing', 'src/policy-plane', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/reports', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
+const COMPOSERS = ['src/pipeline', 'src/new-flows', 'src/new-local', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain', 'src/hooks/', 'src/routing', 'src/policy-plane', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/reports', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
 
 /** Folders that only some may import. */
 const RESERVED = [
