@@ -60,6 +60,8 @@ const NO_PORT = -1
 const LOOPBACK = 1
 /** 127.0.0.0/8 is here, whatever routes say. */
 const LOOPBACK_NET = 127
+/** Where REDIRECT of OUTPUT leads. */
+const LOOPBACK_ADDRESS = 0x7f000001
 /** Bytes of a packet that does not leave the host. */
 const LOOPBACK_MTU = 65535
 
@@ -173,7 +175,7 @@ export class OwnTraffic {
       const isOpen = packet.source === 0
       setSource(this.#slab.view, packet, this.#source(packet.destination))
       // An answer of a socket that is bound to no address: only now its flow can be found.
-      const found = isOpen && packet.fragment !== LATER_FRAGMENT ? this.#flows.find(packet) : -1
+      const found = isOpen && packet.fragment !== LATER_FRAGMENT ? this.#findAnswered(packet) : -1
       if (found >= 0) return this.#answer(packet, found, socket)
     }
     if (packet.source === 0) return Drop['no-address']
@@ -191,6 +193,17 @@ export class OwnTraffic {
       return opened < 0 ? -opened : this.#leaveTranslated(packet, opened, socket, this.#to === null ? 0 : this.#routing.link, this.#routing.mtu)
     }
     return this.#leave(packet, socket)
+  }
+
+  /** The side that an answer belongs to whose source was chosen just now, or -1. What came to this host by its loopback goes back from there. */
+  #findAnswered(packet: Packet): number {
+    const found = this.#flows.find(packet)
+    if (found >= 0 || this.#to !== null) return found
+    const { source } = packet
+    setSource(this.#slab.view, packet, LOOPBACK_ADDRESS)
+    const looped = this.#flows.find(packet)
+    if (looped < 0) setSource(this.#slab.view, packet, source)
+    return looped
   }
 
   /** OUTPUT and POSTROUTING. The way is looked up again when rules have changed what it depends on. Returns 0 or a drop code. */

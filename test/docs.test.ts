@@ -9,6 +9,7 @@ import { ExitCode } from '../src/errors.js'
 import * as library from '../src/index.js'
 import * as policy from '../src/policy/index.js'
 import * as wire from '../src/stack/wire/index.js'
+import * as sockets from '../src/sockets/index.js'
 import * as testing from '../src/testing/index.js'
 import { tsnat } from './cli/harness.js'
 
@@ -104,7 +105,7 @@ describe.each(documents)('%s', (path) => {
   })
 
   it('imports what the library exports', () => {
-    const entries: Record<string, object> = { tsnat: library, 'tsnat/wire': wire, 'tsnat/policy': policy, 'tsnat/testing': testing }
+    const entries: Record<string, object> = { tsnat: library, 'tsnat/wire': wire, 'tsnat/policy': policy, 'tsnat/sockets': sockets, 'tsnat/testing': testing }
     const imports = [...text.matchAll(/^import \{ (.+) \} from '(tsnat[\w/]*)'$/gm)]
     const missing = imports.flatMap(([, names, entry]) => names!.split(', ').filter((name) => !(name in (entries[entry!] ?? {}))))
     expect(missing).toEqual([])

@@ -67,6 +67,15 @@ describe('S3: the source of an own packet is that of the way it takes in the end
     expect(gateway.flows).toBe(0)
   })
 
+  it('TCP: an answer that is faster than the thread of the socket, which has not noted its address yet, is delivered', () => {
+    const gateway = twoProviders(`${MARKED}*filter\n:INPUT DROP [0:0]\n-A INPUT -m state --state ESTABLISHED -j ACCEPT\nCOMMIT\n`)
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 80, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    expect(from(only(gateway.toSelf()))).toBe(`${SERVER}:80`)
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 81, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    expect(gateway.toSelf()).toEqual([])
+  })
+
   it('TCP: what is not marked leaves by the first exit', () => {
     const gateway = twoProviders(MARKED)
     const row = connecting(gateway, { remoteAddress: '192.0.2.1' })
@@ -208,6 +217,15 @@ describe('outside ports are shared by flows and sockets', () => {
     gateway.fromSelf(row, buildTcp(SYN_PACKET))
     expect(gateway.told()).toEqual([{ what: 'taken', socket: row, source: ip(ONE) }])
     expect(sent(gateway)).toEqual([])
+  })
+
+  it('nor one that a program of the host has by now, unless its own program asks for it', () => {
+    const gateway = twoProviders('', { ports: [[40_000, 40_009]], socketPorts: [40_000, 49_999] })
+    const chosen = connecting(gateway, { localPort: 40_010 })
+    gateway.fromSelf(chosen, buildTcp({ ...SYN_PACKET, sourcePort: 40_010 }))
+    expect(gateway.told()).toEqual([{ what: 'taken', socket: chosen, source: ip(ONE) }])
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`])
   })
 })
 

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openTunStack, type RunningStack } from '../../src/sockets/index.js'
 import type { TcpSocket } from '../../src/stack/sockets/node/tcp-socket.js'
@@ -12,6 +13,7 @@ import { Lab } from '../../src/testing/lab/index.js'
 import type { LabNamespace } from '../../src/testing/lab/index.js'
 import { collect, pattern } from '../stack/sockets/node/support.js'
 
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 const KERNEL = '10.9.0.1'
 const STACK = '10.9.0.2'
 
@@ -214,5 +216,51 @@ describe('the stack on a TUN, against the kernel', () => {
     client.on('error', () => {})
     await host.run('ip', ['link', 'delete', 'tun0'], { check: true })
     expect(await stack.closed).toBe('EBADFD')
+  })
+})
+
+describe('a program with a stack of its own', () => {
+  let lab: Lab
+  let host: LabNamespace
+  beforeEach(async () => {
+    lab = await Lab.create(`stack-program${process.pid}`)
+    host = await lab.namespace('host')
+  })
+  afterEach(async () => { await lab.close() })
+
+  const outputOf = async (work: string): Promise<string> => {
+    const { stdout } = await host.node(`import { openTunStack } from 'tsnat/sockets'\n${work}`, [], { cwd: REPOSITORY }).finish({ check: true })
+    return stdout
+  }
+  const open = `const stack = openTunStack({ hostAddress: '${KERNEL}/24', addresses: ['${STACK}/24'] })`
+
+  it('ends when its last socket has ended', async () => {
+    expect(await outputOf(`
+      ${open}
+      const server = stack.createServer((socket) => socket.end('goodbye')).listen(80)
+      stack.connect(80, '${STACK}').on('data', (data) => console.log(data.toString())).on('end', () => server.close())
+    `)).toBe('goodbye\n')
+  })
+
+  it('is not held by sockets that need not', async () => {
+    expect(await outputOf(`
+      ${open}
+      stack.createServer().listen(80, () => console.log('listening')).unref()
+    `)).toBe('listening\n')
+  })
+
+  it('is told what is wrong with its settings', async () => {
+    const output = await outputOf(`
+      const addresses = ['${STACK}/24']
+      for (const options of [{ addresses: ['10.9.0.2/33'] }, { addresses, mtu: 60 }, { addresses, hostAddress: 'x' }, { addresses, name: 'lo' }]) {
+        try {
+          openTunStack(options)
+        } catch ({ code, hint }) {
+          console.log(code, hint.length > 0)
+        }
+      }
+    `)
+    expect(output.trim().split('\n')).toEqual(['NETWORK_ADDRESS true', 'TUN_SETTING true', 'NETWORK_ADDRESS true', 'INTERFACE_IN_USE true'])
+    expect((await host.run('ip', ['-br', 'link'])).stdout.trim().split('\n')).toHaveLength(1)
   })
 })

@@ -1,117 +1,11 @@
 /** The stack on a TUN and the kernel's TCP talk to each other. */
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { systemRandom } from '../../src/nat/random.js'
-import { openTun, TunDevice } from '../../src/stack/device/tun.js'
-import { DeviceHost } from '../../src/stack/sockets/device-host.js'
-import { Driver } from '../../src/stack/sockets/driver.js'
 import type { TcpSettings } from '../../src/stack/sockets/tcp/settings.js'
-import { Lab } from '../../src/testing/lab/index.js'
-import type { LabNamespace } from '../../src/testing/lab/namespace.js'
 import { ip } from '../stack/support.js'
 import { User } from '../stack/sockets/tcp/user.js'
 import { KernelSide } from './kernel-side.js'
-
-const KERNEL = '10.9.0.1'
-const STACK = '10.9.0.2'
-
-/** A stack on a TUN of a namespace, with the kernel on its other side. */
-class Meeting {
-  readonly lab: Lab
-  readonly namespace: LabNamespace
-  readonly kernel: KernelSide
-  readonly host: DeviceHost
-  readonly driver: Driver
-  /** Packets stay where they are, in the TUN's queue. */
-  isPaused = false
-
-  private constructor(lab: Lab, namespace: LabNamespace, host: DeviceHost) {
-    this.lab = lab
-    this.namespace = namespace
-    this.kernel = new KernelSide(namespace)
-    this.host = host
-    const driven = {
-      advance: (now: number) => host.advance(now),
-      pump: () => (this.isPaused ? 0 : host.pump()),
-      get next() {
-        return host.next
-      },
-    }
-    this.driver = new Driver(driven, { fd: host.network.device.fd })
-    host.useDriver(this.driver)
-    this.driver.hold()
-  }
-
-  static async make({ offload = true, tcp = {} }: { offload?: boolean; tcp?: Partial<TcpSettings> } = {}): Promise<Meeting> {
-    const lab = await Lab.create('tcp-kernel')
-    const namespace = await lab.namespace('kernel')
-    const device = new TunDevice(namespace.inside(() => openTun('tun0', offload)))
-    await namespace.address('tun0', `${KERNEL}/24`)
-    await namespace.up('tun0')
-    const host = new DeviceHost({ device, addresses: [`${STACK}/24`], now: performance.now(), random: systemRandom(), tcp })
-    return new Meeting(lab, namespace, host)
-  }
-
-  async close(): Promise<void> {
-    this.driver.close()
-    this.host.close()
-    await this.kernel.close()
-    await this.lab.close()
-  }
-
-  /** Users of the connections that are accepted, in their order. */
-  listen(port: number, isReading = true): User[] {
-    this.host.stack.attend()
-    const accepted: User[] = []
-    this.host.stack.listenTcp({ port }).onConnection = (endpoint) => void accepted.push(new User(endpoint, isReading))
-    return accepted
-  }
-
-  connect(port: number, localPort?: number): User {
-    this.host.stack.attend()
-    return new User(this.host.stack.connectTcp({ address: ip(KERNEL), port, ...(localPort === undefined ? {} : { localPort, localAddress: ip(STACK) }) }))
-  }
-
-  /** Does something with sockets of the stack. */
-  use(action: () => void): void {
-    this.host.stack.attend()
-    action()
-  }
-
-  /** Sends what is to be sent, though nothing is received. */
-  flush(): void {
-    this.host.network.flush()
-  }
-
-  /** A connection that the kernel opened, as `s`. */
-  async opened(isReading = true): Promise<User> {
-    const accepted = this.listen(80, isReading)
-    await this.kernel.run(`s = create_connection(('${STACK}', 80))`)
-    await expect.poll(() => accepted.length).toBe(1)
-    return accepted[0]!
-  }
-
-  /** A connection that the stack opened, the kernel's end of it is `s`. */
-  async connected(): Promise<User> {
-    await this.kernel.run(`l = create_server(('${KERNEL}', 8000))`)
-    const user = this.connect(8000)
-    await this.kernel.run('s = l.accept()[0]')
-    await expect.poll(() => user.events).toEqual(['connect'])
-    return user
-  }
-
-  /** State of the kernel's sockets that are no listeners, as ss tells it. */
-  async states(): Promise<string[]> {
-    const { stdout } = await this.namespace.run('ss', ['-Htan'])
-    return stdout.split('\n').map((line) => line.split(/\s+/)[0]!).filter((state) => state !== '' && state !== 'LISTEN')
-  }
-
-  /** A counter of nstat. */
-  async counter(name: string): Promise<number> {
-    const { stdout } = await this.namespace.run('nstat', ['-asz', name])
-    return Number(stdout.match(new RegExp(`${name}\\s+(\\d+)`))?.[1])
-  }
-}
+import { KERNEL, Meeting, STACK } from './meeting.js'
 
 let meeting: Meeting
 let kernel: KernelSide
@@ -169,8 +63,79 @@ while True:
   })
 })
 
+describe('a kernel that offers no options', () => {
+  it.each(['window_scaling', 'timestamps', 'sack', 'all'])('TS-1, TS-2, SACK-1: bulk data goes both ways without %s', async (option) => {
+    await meet()
+    for (const name of option === 'all' ? ['window_scaling', 'timestamps', 'sack'] : [option]) meeting.namespace.sysctl(`net.ipv4.tcp_${name}`, 0)
+    const user = await meeting.opened()
+    const chunk = Buffer.alloc(4 * MEGABYTE, 'tsnat')
+    meeting.use(() => {
+      user.write(chunk)
+      user.shutdown()
+    })
+    const digest = createHash('sha1').update(chunk).digest('hex')
+    expect(await kernel.run(`
+h = hashlib.sha1(); data = b''
+while True:
+    b = s.recv(1 << 20)
+    if not b: break
+    h.update(b); data += b
+s.sendall(data); s.close()
+h.hexdigest()`)).toBe(digest)
+    await expect.poll(() => user.events).toContain('end')
+    expect(createHash('sha1').update(user.take()).digest('hex')).toBe(digest)
+  })
+})
+
+describe('behind a link that carries less', () => {
+  it.each([['with offloads', true], ['without offloads', false]])('PMTU-2: the stack heeds what the kernel says of it, %s', async (_name, offload) => {
+    await meet({ offload })
+    const { lab, namespace: router } = meeting
+    const server = await lab.namespace('server')
+    await lab.link(router, { name: 'eth1', address: '10.8.0.1/24' }, server, { name: 'eth0', address: '10.8.0.2/24' })
+    await router.mtu('eth1', 1300)
+    await server.route('default', '10.8.0.1')
+    router.sysctl('net.ipv4.ip_forward', 1)
+    const far = new KernelSide(server)
+    await far.run("l = create_server(('10.8.0.2', 80))")
+    meeting.host.stack.attend()
+    const user = new User(meeting.host.stack.connectTcp({ address: ip('10.8.0.2'), port: 80 }))
+    await far.run('s = l.accept()[0]')
+    await expect.poll(() => user.events).toEqual(['connect'])
+    meeting.use(() => {
+      user.write(Buffer.alloc(MEGABYTE, 'path'))
+      user.shutdown()
+    })
+    expect(await far.run(`
+n = 0
+while True:
+    b = s.recv(1 << 20)
+    if not b: break
+    n += len(b)
+n`)).toBe(MEGABYTE)
+    // Nobody has fragmented anything, and the stack has been told.
+    expect(await meeting.counter('IpFragCreates')).toBe(0)
+    expect(await meeting.counter('IcmpOutDestUnreachs')).toBeGreaterThanOrEqual(1)
+    await far.close()
+  })
+})
+
 describe('a connection with the kernel', () => {
   beforeEach(() => meet())
+
+  it('SOCK-17: data with the SYN of the kernel is delivered', async () => {
+    // To be a client (1), without a cookie (4).
+    meeting.namespace.sysctl('net.ipv4.tcp_fastopen', 5)
+    const accepted = meeting.listen(80)
+    const before = await meeting.counter('TcpOutSegs')
+    await kernel.run(`s = socket(); s.sendto(b'in the SYN', MSG_FASTOPEN, ('${STACK}', 80))`)
+    await expect.poll(() => accepted.length).toBe(1)
+    await expect.poll(() => accepted[0]!.takeText()).toBe('in the SYN')
+    // The SYN and the ACK: the data needed no segment of its own.
+    expect(await meeting.counter('TcpOutSegs')).toBe(before + 2)
+    meeting.use(() => accepted[0]!.write('answer'))
+    expect(await kernel.run('s.recv(100)')).toBe('answer')
+  })
 
   it('SOCK-3: is opened by either side', async () => {
     const served = await meeting.opened()
@@ -271,7 +236,7 @@ s.sendall(b'hello')`
       await kernel.run('s.close()')
       await expect.poll(() => user.events.at(-1)).toBe('close')
       // The side that closed first has the TIME_WAIT.
-      expect(await meeting.states()).toEqual([])
+      await expect.poll(() => meeting.states()).toEqual([])
     }
   })
 

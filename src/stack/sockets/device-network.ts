@@ -167,14 +167,18 @@ export class DeviceNetwork implements Network {
   pump(): number {
     this.#pumping = true
     this.#awake = false
-    this.#tell()
-    const count = this.device.receive(this.slab, this.#receiveRegion, this.#received)
-    const looped = this.#receiveLooped()
-    for (let index = 0; index < this.#received.count; index++) this.#receive(this.#received.at[index]!, this.#received.length[index]!)
-    this.user.settle()
-    this.flush()
-    this.#pumping = false
-    return count < 0 ? count : count + looped
+    try {
+      this.#tell()
+      const count = this.device.receive(this.slab, this.#receiveRegion, this.#received)
+      const looped = this.#receiveLooped()
+      for (let index = 0; index < this.#received.count; index++) this.#receive(this.#received.at[index]!, this.#received.length[index]!)
+      this.user.settle()
+      this.flush()
+      return count < 0 ? count : count + looped
+    } finally {
+      // A program's own code may have thrown.
+      this.#pumping = false
+    }
   }
 
   /** Sends what waits to be sent. */

@@ -51,6 +51,22 @@ export interface StackOptions {
 
 const CAPACITY = 65536
 
+/** A socket as `ss` shows it. */
+export interface SocketRecord {
+  /** 6, 17, or 1 for echo, where the local port is the identifier. */
+  readonly protocol: number
+  readonly state: string
+  /** int32. */
+  readonly localAddress: number
+  readonly localPort: number
+  readonly remoteAddress: number
+  readonly remotePort: number
+  /** Bytes that wait to be read; of a listener, connections that wait. */
+  readonly receiveQueue: number
+  /** Bytes that are not acknowledged; of a listener, handshakes that are not done. */
+  readonly sendQueue: number
+}
+
 export class Stack implements NetworkUser, SocketHost {
   readonly network: Network
   readonly table: SocketTable
@@ -163,9 +179,20 @@ export class Stack implements NetworkUser, SocketHost {
     this.onRelease()
   }
 
+  /** All sockets; connections in TIME_WAIT are only counted (`table.count`). */
+  *sockets(): Iterable<SocketRecord> {
+    for (const record of this.tcp.sockets()) yield { ...record, protocol: ipv4.PROTOCOL_TCP }
+    for (const { protocol, endpoints } of [this.udp, this.ping]) {
+      for (const { localAddress, localPort, remoteAddress, remotePort, isConnected, readable } of endpoints) {
+        yield { protocol, state: isConnected ? 'ESTABLISHED' : 'UNCONNECTED', localAddress, localPort, remoteAddress, remotePort, receiveQueue: readable, sendQueue: 0 }
+      }
+    }
+  }
+
   /** Ends all sockets at once, connections with RST. */
   close(): void {
     this.tcp.close()
+    for (const { endpoints } of [this.udp, this.ping]) for (const endpoint of [...endpoints]) endpoint.close()
   }
 
   #deliver(slab: Slab, packet: Packet, arrival: Arrival): void {

@@ -54,7 +54,7 @@ const askPing = async ({ host, wait = 5000 }) => {
   const timer = setTimeout(() => socket.emit('error', new Error('silence')), wait)
   try {
     socket.send(Buffer.from('hello'), host)
-    const [seen, from] = await once(socket, 'message')
+    const [seen, from] = await once(socket, 'reply')
     return { seen: String(seen), from: from.address }
   } finally {
     clearTimeout(timer)

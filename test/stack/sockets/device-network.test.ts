@@ -205,6 +205,19 @@ describe('DeviceNetwork', () => {
     expect(device.takeSent()).toHaveLength(4)
   })
 
+  it('goes on after a user\'s code has thrown', () => {
+    let woken = 0
+    network.wake = () => woken++
+    diary.settle = () => {
+      throw new Error('of the user')
+    }
+    expect(() => network.pump()).toThrow('of the user')
+    send(udp(HOST, PEER))
+    expect(woken).toBe(1)
+    network.flush()
+    expect(device.takeSent()).toHaveLength(1)
+  })
+
   it('says that its device is gone', () => {
     device.vanish(19)
     expect(network.pump()).toBe(-19)

@@ -96,6 +96,15 @@ describe('the socket of a packet', () => {
     for (const count of counts.values()) expect(count).toBeGreaterThan(700)
   })
 
+  it('is chosen in a reuseport group evenly for senders in a row too, with any key', () => {
+    for (let round = 0; round < 100; round++) {
+      const table = tableOf(...Array.from({ length: 3 }, () => ({ localPort: 53, flags: reusePort })))
+      const counts = [0, 0, 0]
+      for (let port = 1; port <= 300; port++) counts[table.find(UDP, THERE, port, HERE, 53, 1, table.flowHash(THERE, port, HERE, 53))]!++
+      for (const count of counts) expect(count).toBeGreaterThan(50)
+    }
+  })
+
   it('is the newest of several that are bound alike', () => {
     const table = tableOf({ localPort: 53 }, { localPort: 53 })
     expect(table.find(UDP, THERE, 1, HERE, 53, 0, 0)).toBe(1)

@@ -39,7 +39,7 @@ const setPathMtu = (connection: Connection, mtu: number): void => {
   connection.pathMtu = mtu
   if (connection.peerMss > 0) fitMss(connection)
   if (mtu >= before || connection.recovery === null) return
-  connection.recovery.tooLong()
+  connection.recovery.sendAgain()
   connection.core.touch(connection)
 }
 

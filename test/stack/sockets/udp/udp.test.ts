@@ -215,7 +215,7 @@ describe('UDP sockets', () => {
     for (let port = 1; port <= 90; port++) bed.inject({ sourcePort: port })
     const counts = servers.map(({ got }) => got().length)
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(90)
-    for (const count of counts) expect(count).toBeGreaterThan(10)
+    for (const count of counts) expect(count).toBeGreaterThan(5)
   })
 
   it('say EAGAIN when there is no room, and when there is some again', () => {

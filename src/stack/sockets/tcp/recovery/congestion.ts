@@ -18,7 +18,8 @@ export class NewReno implements CongestionControl {
   #acked = 0
 
   lost(window: number): number {
-    this.#acked = 0
+    // What was acknowledged towards the next segment still counts, as far as it does not make the window grow at once.
+    this.#acked = Math.min(this.#acked, window / 2 - 1)
     return window / 2
   }
 

@@ -94,12 +94,13 @@ export class CongestionWindow {
 
   /**
    * Sets the threshold after a loss: for what was in flight, not for a window that was not used (RFC 5681 3.1).
-   * @param outstanding bytes now. They say little when acknowledgements come in a batch: those before the one that tells of the loss have
-   *   not been answered with new data yet
+   * @param outstanding bytes now
+   * @param isBatch acknowledgements before the one that tells of the loss may not have been answered with new data yet: what was in flight
+   *   when something was sent last counts, if that is more
    * @returns bytes that were in flight
    */
-  lower(outstanding: number): number {
-    const inFlight = Math.max(outstanding, this.#usedUp ? this.#window : Math.min(this.#window, this.#peak))
+  lower(outstanding: number, isBatch: boolean): number {
+    const inFlight = isBatch ? Math.max(outstanding, Math.min(this.#window, this.#peak)) : outstanding
     this.#undoWindow = this.#window
     this.#undoThreshold = this.threshold
     this.threshold = Math.max(2 * this.#mss, this.#control.lost(inFlight))
