@@ -97,6 +97,8 @@ export class OwnSockets {
     const row = assigned >= 0 ? assigned : this.#lookUp(packet, meta)
     if (row < 0) return NO_SOCKET
     const flags = this.table.flagsOf(row)
+    // It begins another connection, which the rules after this one may have a listener for.
+    if (assigned < 0 && this.#isOver(row) && isPureSyn(packet.tcpFlags)) return NO_SOCKET
     const isWildcard = (flags & SOCKET_FLAG.timeWait) === 0 && this.table.localAddressOf(row) === 0
     return (isWildcard && !noWildcard) || (transparent && (flags & SOCKET_FLAG.transparent) === 0) ? NO_SOCKET : row
   }
