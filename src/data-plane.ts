@@ -70,6 +70,8 @@ export type DataPlaneSettings = Pick<
   readonly logs?: SharedArrayBuffer
   /** The sockets of the gateway's own; null or absent: it has none. */
   readonly sockets?: SocketTable | null
+  /** From which they choose their own ports. Default: from all. */
+  readonly socketPorts?: PortRange
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -163,7 +165,9 @@ export class DataPlane {
     this.policy.onCount = () => hooks.settle(0, table.used)
     this.nat.onFlowEnds = (flow) => hooks.flowEnds(flow)
     this.nat.onFlowChange = (flow) => hooks.flowChanged(flow)
-    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({ sockets: settings.sockets, table, mappings, forwards })
+    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({
+      sockets: settings.sockets, ports: this.nat.ports, chosen: settings.socketPorts ?? [1, 65535], table, mappings, forwards,
+    })
     chooser.others = outsidePorts
     if (sockets !== null) chooser.isConnected = (packet, remote, remotePort, own, ownPort) => sockets.isTaken(packet, remote, remotePort, own, ownPort)
     this.#admission = new Admission({

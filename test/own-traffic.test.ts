@@ -218,6 +218,15 @@ describe('outside ports are shared by flows and sockets', () => {
     expect(gateway.told()).toEqual([{ what: 'taken', socket: row, source: ip(ONE) }])
     expect(sent(gateway)).toEqual([])
   })
+
+  it('nor one that a program of the host has by now, unless its own program asks for it', () => {
+    const gateway = twoProviders('', { ports: [[40_000, 40_009]], socketPorts: [40_000, 49_999] })
+    const chosen = connecting(gateway, { localPort: 40_010 })
+    gateway.fromSelf(chosen, buildTcp({ ...SYN_PACKET, sourcePort: 40_010 }))
+    expect(gateway.told()).toEqual([{ what: 'taken', socket: chosen, source: ip(ONE) }])
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`])
+  })
 })
 
 describe('next hops', () => {
