@@ -67,10 +67,12 @@ export class RingNetwork implements Network {
 
   reserve(length: number): number {
     const bytes = (PACKET_OFFSET + length + 7) & ~7
-    const record = this.#down.reserve(bytes)
+    let record = this.#down.reserve(bytes)
     if (record < 0) {
       Atomics.store(this.#down.control, STARVED, 1)
-      return -1
+      // The data plane may have emptied the ring before it could see that.
+      record = this.#down.reserve(bytes)
+      if (record < 0) return -1
     }
     this.#reserved = bytes
     const at = record + PACKET_OFFSET
@@ -109,12 +111,12 @@ export class RingNetwork implements Network {
     Atomics.notify(this.#up.control, ASLEEP)
   }
 
-  /** Lets the data plane call when there are records again. Returns false when there are some already. */
+  /** Lets the data plane call when there are records, or there is room again. Returns false when there are some already. */
   #arm(): boolean {
     if (this.#isArmed) return true
     const { control } = this.#up
     Atomics.store(control, ASLEEP, 1)
-    if (this.#up.next() >= 0) {
+    if (this.#up.next() >= 0 || Atomics.load(this.#down.control, STARVED) === 2) {
       Atomics.store(control, ASLEEP, 0)
       return false
     }
