@@ -201,7 +201,10 @@ export class DataPlane {
     const clock = new Clock()
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
     const idle = timeoutColumn(timeouts)
-    const sockets = settings.sockets == null ? null : new OwnSockets(settings.sockets, slab.view, this.table, (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0)
+    const peers = new RecentPeers(devices.random.next())
+    const sockets = settings.sockets == null ? null : new OwnSockets({
+      table: settings.sockets, view: slab.view, flows: this.table, peers, clock, firstAddress: (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0,
+    })
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
       seed: settings.policy?.seed ?? devices.random.next(),
@@ -271,7 +274,7 @@ export class DataPlane {
     const delivery = devices.openDelivery?.(slab, socketRegion) ?? null
     const flows = new OwnFlows({ clock, attachments, hooks, table: this.table, local: this.localFlows, opener })
     this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
-      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers, flows, stats,
     })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, synRegion)) : null
     const fragmentHeld = new HeldPackets(slab, fragmentRegion)

@@ -9,6 +9,7 @@
  *     output   OUTPUT       raw ─► mangle                                     a socket of the gateway sends; then it may be routed again
  *     outputNat             nat: where it goes                                then again
  *     outputLeave           filter, then POSTROUTING                          before it is sent
+ *     loop     INPUT        mangle ─► filter                                  it is for another socket of the gateway
  *
  * `meet…` begins a packet; then its hooks are called in order. Each returns 0, or the drop code of a packet that must not go on, whose
  * sender was told if a rule said so. Rules see a packet as the kernel's do: from `pass` on with its new destination, and with the source
@@ -320,6 +321,18 @@ export class Hooks {
     return held
   }
 
+  /** INPUT of an own packet that does not leave, by the ends that it arrives with. PREROUTING is not asked. */
+  loop(packet: Packet): number {
+    const meta = this.#meta
+    meta.source = packet.source
+    meta.destination = packet.destination
+    if (meta.hasPorts && packet.protocol !== ipv4.PROTOCOL_ICMP) {
+      meta.sourcePort = packet.ports >>> 16
+      meta.destinationPort = packet.ports & 0xffff
+    }
+    return this.#let(INPUT, PART_MANGLE | PART_FILTER, packet, null)
+  }
+
   /** How the packet in hand was rejected; it has a meaning after `rule-rejected`. */
   get rejection(): RejectKind {
     return this.#outcome.rejectKind
@@ -371,7 +384,7 @@ export class Hooks {
   #run(hook: number, part: number, packet: Packet, from: Attachment | null, to: Attachment | null): Outcome {
     const meta = this.#meta
     const outcome = this.#outcome
-    meta.inInterface = from === null ? 0 : numberOfZone(from.zone)
+    meta.inInterface = from !== null ? numberOfZone(from.zone) : hook === INPUT ? LOOPBACK_NUMBER : 0
     meta.outInterface = to !== null ? numberOfZone(to.zone) : hook === OUTPUT || hook === POSTROUTING ? LOOPBACK_NUMBER : 0
     meta.tos = this.#tos
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark
