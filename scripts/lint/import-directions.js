@@ -11,7 +11,7 @@ const DATA_PLANE = [
   'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
   'src/publish-stats', 'src/worker-protocol', 'src/worker-wan', 'src/worker', 'src/policy/model', 'src/policy/engine/',
   'src/policy/sets/', 'src/policy-plane', 'src/policy-protocol', 'src/hooks/', 'src/epoch', 'src/routing', 'src/new-flows', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain',
-  'src/trace/', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/recent-peers', 'src/socket-ring', 'src/socket-port',
+  'src/trace/', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/recent-peers', 'src/told-paths', 'src/socket-ring', 'src/socket-port',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */

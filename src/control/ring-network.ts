@@ -22,6 +22,8 @@ export interface RingNetworkOptions {
   /** The gateway's own addresses, besides those of the loopback. */
   readonly addresses: () => ReadonlySet<number>
   readonly broadcasts: () => ReadonlySet<number>
+  /** See Network. */
+  readonly isOccupied?: NonNullable<Network['isOccupied']>
   /** Wakes the data plane. */
   readonly signal: () => void
 }
@@ -59,6 +61,10 @@ export class RingNetwork implements Network {
 
   isLocal(address: number): boolean {
     return address === 0 || address >>> 24 === LOOPBACK_NET || this.#options.addresses().has(address)
+  }
+
+  isOccupied(protocol: number, address: number, port: number): boolean {
+    return this.#options.isOccupied?.(protocol, address, port) ?? false
   }
 
   isBroadcast(address: number): boolean {
