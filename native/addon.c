@@ -24,6 +24,7 @@ static const struct {
     {"poll", io_poll},
     {"readBatch", io_read_batch},
     {"writeBatch", io_write_batch},
+    {"copy", copy_bytes},
     {"checksum", checksum},
     {"netlinkOpen", netlink_open},
     {"setNetworkNamespace", netns_set},

@@ -6,6 +6,7 @@
         'addon.c',
         'capability.c',
         'checksum.c',
+        'copy.c',
         'descriptor.c',
         'interface.c',
         'io.c',

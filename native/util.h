@@ -68,6 +68,7 @@ napi_value io_read_clock(napi_env env, napi_callback_info info);
 napi_value io_poll(napi_env env, napi_callback_info info);
 napi_value io_read_batch(napi_env env, napi_callback_info info);
 napi_value io_write_batch(napi_env env, napi_callback_info info);
+napi_value copy_bytes(napi_env env, napi_callback_info info);
 napi_value checksum(napi_env env, napi_callback_info info);
 napi_value netlink_open(napi_env env, napi_callback_info info);
 napi_value netns_set(napi_env env, napi_callback_info info);

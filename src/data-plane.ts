@@ -99,6 +99,8 @@ export type DataPlaneSettings = Pick<
   readonly logs?: SharedArrayBuffer
   /** The sockets of the gateway's own; null or absent: it has none. */
   readonly sockets?: SocketTable | null
+  /** From which they choose their own ports. Default: from all. */
+  readonly socketPorts?: PortRange
 }
 
 /** What the pieces need from outside: devices, chance, and somebody to resolve neighbours. */
@@ -254,7 +256,7 @@ export class DataPlane {
     const plan = blockPlan(nat.ports, deterministic)
     this.blocks = plan === null ? null : new PortBlocks({ ...plan, hold: nat.ports.hold, ports: this.#ports, random: devices.random })
     if (this.blocks !== null) this.blocks.onBlock = (event, inside, outside, first, last) => events.block(event === 'assigned', inside, outside, first, last)
-    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({ sockets: settings.sockets, table: this.table, mappings: this.#mappings, forwards: this.#forwards })
+    const outsidePorts = settings.sockets == null ? null : new OutsidePorts({ sockets: settings.sockets, ports: this.#ports, chosen: settings.socketPorts ?? [1, 65535], table: this.table, mappings: this.#mappings, forwards: this.#forwards })
     this.#chooser = new EndpointChooser({
       others: outsidePorts,
       table: this.table, mappings: this.#mappings, ports: this.#ports, addresses: this.#addresses, forwards: this.#forwards, hold,

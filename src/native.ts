@@ -112,6 +112,12 @@ export interface NativeAddon {
    *   packet is then addressed to (that interface, ETH_P_IP)
    */
   writeBatch(fd: number, socket: boolean, slab: Uint8Array, before: number, at: Int32Array, length: Int32Array, count: number, result: Int32Array, cookedInterface: number): void
+  /**
+   * Copies source[from, from+length) to target[at, at+length); they may overlap. Many times faster than Uint8Array.set where threads share
+   * the memory, slower for a few bytes: see stack/copy.ts.
+   * @throws RangeError for a range that does not lie inside
+   */
+  copy(source: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void
   /** One's-complement sum of big-endian 16-bit words of slab[start, start+length), folded to 16 bits, not complemented, added to `initial`. An odd tail is padded with zero. */
   checksum(slab: Uint8Array, start: number, length: number, initial: number): number
 

@@ -6,6 +6,8 @@
  */
 import type { FlowTable } from './nat/flow-table.js'
 import type { Forwards } from './nat/forwards.js'
+import type { PortPool } from './nat/port-pool.js'
+import type { PortRange } from './worker-protocol.js'
 import type { Mappings } from './nat/mappings.js'
 import { hasPorts, type Packet } from './stack/parse.js'
 import type { SocketTable } from './stack/sockets/socket-table.js'
@@ -16,6 +18,10 @@ export interface OutsidePortsParts {
   readonly table: FlowTable
   readonly mappings: Mappings
   readonly forwards: Forwards
+  /** Those that flows may have: on a shared address, all that no program of the host has. */
+  readonly ports: PortPool
+  /** From which sockets choose. Others they have because their programs said so. */
+  readonly chosen: PortRange
 }
 
 export class OutsidePorts {
@@ -31,11 +37,12 @@ export class OutsidePorts {
     return sockets.count > 0 && sockets.find(protocol, remote, protocol === ipv4.PROTOCOL_ICMP ? 0 : remotePort, address, port, 0, 0) >= 0
   }
 
-  /** Whether a flow or a mapping has the port that a socket's packet would leave with. @param zone that it leaves by */
+  /** Whether a flow, a mapping or a program of the host has the port that a socket's packet would leave with. @param zone that it leaves by */
   isFlows({ protocol, source, destination, ports }: Packet, zone: number): boolean {
-    const { table, mappings, forwards } = this.#parts
+    const { table, mappings, forwards, ports: usable, chosen: [first, last] } = this.#parts
     if (!hasPorts(protocol)) return false
     const port = ports >>> 16
+    if (port >= first && port <= last && !usable.has(port)) return true
     const reply = (ports << 16) | port
     return mappings.findOutside(source, port, protocol) >= 0 || forwards.has(protocol, source, port) ||
       table.find(destination, source, reply, protocol | (zone << 8)) >= 0

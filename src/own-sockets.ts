@@ -55,7 +55,8 @@ export class OwnSockets {
     const { protocol, source, destination, ports } = packet
     if (packet.fragment === LATER_FRAGMENT || (!hasPorts(protocol) && !this.#isEchoReply(packet))) return NO_SOCKET
     const port = protocol === ipv4.PROTOCOL_ICMP ? 0 : ports >>> 16
-    return this.table.findConnected(protocol, source, port, destination, ports & 0xffff, iface)
+    const row = this.table.findConnected(protocol, source, port, destination, ports & 0xffff, iface)
+    return row >= 0 ? row : this.#findMoving(protocol, source, port, destination, ports & 0xffff, iface)
   }
 
   /** Whether the packet belongs to a connection of a socket, or answers its datagrams, as conntrack would say it: established. */
@@ -119,6 +120,8 @@ export class OwnSockets {
     const row = assigned >= 0 ? assigned : this.#lookUp(packet, meta)
     if (row < 0) return NO_SOCKET
     const flags = this.table.flagsOf(row)
+    // It begins another connection, which the rules after this one may have a listener for.
+    if (assigned < 0 && this.#isOver(row) && isPureSyn(packet.tcpFlags)) return NO_SOCKET
     const isWildcard = (flags & SOCKET_FLAG.timeWait) === 0 && this.table.localAddressOf(row) === 0
     return (isWildcard && !noWildcard) || (transparent && (flags & SOCKET_FLAG.transparent) === 0) ? NO_SOCKET : row
   }
@@ -164,7 +167,17 @@ export class OwnSockets {
 
   #find(protocol: number, source: number, sourcePort: number, destination: number, destinationPort: number, iface: number): number {
     const { table } = this
-    return table.find(protocol, source, sourcePort, destination, destinationPort, iface, table.flowHash(source, sourcePort, destination, destinationPort))
+    const row = table.find(protocol, source, sourcePort, destination, destinationPort, iface, table.flowHash(source, sourcePort, destination, destinationPort))
+    return row >= 0 ? row : this.#findMoving(protocol, source, sourcePort, destination, destinationPort, iface)
+  }
+
+  /**
+   * A socket that has been told its address, but is in a thread that has not noted it yet: the answer to its first packet may be faster. It
+   * will have noted it before it sees the answer, which comes after that by the same way. If it notes it right now, it is found by it.
+   */
+  #findMoving(protocol: number, source: number, sourcePort: number, destination: number, destinationPort: number, iface: number): number {
+    const row = this.table.findConnected(protocol, source, sourcePort, 0, destinationPort, iface)
+    return row >= 0 ? row : this.table.findConnected(protocol, source, sourcePort, destination, destinationPort, iface)
   }
 
   #isOver(row: number): boolean {

@@ -142,8 +142,7 @@ export class OwnTraffic {
   }
 
   #send(packet: Packet, socket: number): number {
-    const isUnchosen = packet.source === 0
-    const side = isUnchosen || packet.fragment === LATER_FRAGMENT ? -1 : this.#flows.find(packet)
+    const side = packet.source === 0 || packet.fragment === LATER_FRAGMENT ? -1 : this.#flows.find(packet)
     if (side >= 0) return this.#answer(packet, side, socket)
     const sockets = this.#sockets
     const flags = socket === NO_SOCKET ? 0 : sockets.flagsOf(socket)
@@ -160,11 +159,6 @@ export class OwnTraffic {
       if (found >= 0) return this.#answer(packet, found, socket)
     }
     if (packet.source === 0) return Drop['no-address']
-    if (isUnchosen && packet.protocol !== ipv4.PROTOCOL_TCP && packet.fragment !== LATER_FRAGMENT) {
-      // A socket at all addresses answers what NAT has led to it.
-      const found = this.#flows.find(packet)
-      if (found >= 0) return this.#answer(packet, found, socket)
-    }
     if (!this.#hooks.isIdle) {
       const stopped = this.#meetRules(packet, mark, device, isMovable)
       if (stopped !== 0) return stopped

@@ -6,6 +6,7 @@ import { ASLEEP, FIFTH, FIRST, FOURTH, HEAD_BYTES, KIND, KIND_PACKET, KIND_PATH,
 import { Drop } from './drop.js'
 import type { LocalDelivery, SocketOwner } from './local-delivery.js'
 import { HEADROOM, type Region, type Slab } from './stack/batch.js'
+import { copyBytes } from './stack/copy.js'
 import { RecordConsumer, RecordProducer } from './stack/record-ring.js'
 import type { Packet } from './stack/parse.js'
 import type { Arrival } from './stack/sockets/network.js'
@@ -43,7 +44,7 @@ export class SocketPort implements LocalDelivery, SocketOwner {
     view.setInt32(record + FOURTH, arrival.interface, true)
     view.setUint32(record + FIFTH, arrival.mark, true)
     const from = at - vnet.LENGTH
-    this.#up.bytes.set(this.#slab.bytes.subarray(from, at + length), record + PACKET_OFFSET - vnet.LENGTH)
+    copyBytes(this.#slab.bytes, from, length + vnet.LENGTH, this.#up.bytes, record + PACKET_OFFSET - vnet.LENGTH)
     this.#up.publish()
     return 0
   }
@@ -77,7 +78,7 @@ export class SocketPort implements LocalDelivery, SocketOwner {
       const length = view.getInt32(record + FIRST, true)
       if (at + length > this.#region.end) return true
       const from = record + PACKET_OFFSET - vnet.LENGTH
-      this.#slab.bytes.set(bytes.subarray(from, record + PACKET_OFFSET + length), at - vnet.LENGTH)
+      copyBytes(bytes, from, length + vnet.LENGTH, this.#slab.bytes, at - vnet.LENGTH)
       const socket = view.getInt32(record + SOCKET, true)
       this.#down.release(view.getInt32(record + LENGTH, true))
       takeOwn(at, length, socket)

@@ -58,7 +58,12 @@ export interface WorkerSettings {
   /** At least one, in the order of their zones. */
   readonly wans: readonly WanStart[]
   /** The gateway's own sockets: their table (stack/sockets/socket-table.ts), and the rings to the thread that has them. */
-  readonly sockets: { readonly table: SharedArrayBuffer; readonly rings: SocketRings }
+  readonly sockets: {
+    readonly table: SharedArrayBuffer
+    readonly rings: SocketRings
+    /** From these they choose their own ports; those that programs of the host have by now are not theirs. */
+    readonly ports: PortRange
+  }
   readonly deadFlows: DeadFlows
   readonly ports: readonly PortRange[]
   readonly forwards: readonly Forward[]

@@ -68,7 +68,7 @@ class Worker implements DataPlaneDevices {
         onSilence: (address) => this.#plane.failNeighbour(index, address, this.#now),
       },
     }))
-    this.#plane = new DataPlane({ ...settings, sockets: new SocketTable(settings.sockets.table) }, this)
+    this.#plane = new DataPlane({ ...settings, sockets: new SocketTable(settings.sockets.table), socketPorts: settings.sockets.ports }, this)
     this.#plane.policy.answer = (message) => this.#tell({ type: 'policy', message })
     const { lan, wans } = this.#plane.pipeline
     this.#fds = Int32Array.from([settings.wake, lan.device.fd, ...wans.map(({ device }) => device.fd)])

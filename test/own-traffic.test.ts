@@ -67,6 +67,15 @@ describe('S3: the source of an own packet is that of the way it takes in the end
     expect(gateway.flows).toBe(0)
   })
 
+  it('TCP: an answer that is faster than the thread of the socket, which has not noted its address yet, is delivered', () => {
+    const gateway = twoProviders(`${MARKED}*filter\n:INPUT DROP [0:0]\n-A INPUT -m state --state ESTABLISHED -j ACCEPT\nCOMMIT\n`)
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 80, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    expect(from(only(gateway.toSelf()))).toBe(`${SERVER}:80`)
+    gateway.fromWanAt(1, buildTcp({ source: SERVER, sourcePort: 81, destination: TWO, destinationPort: 5000, flags: SYN | ACK }))
+    expect(gateway.toSelf()).toEqual([])
+  })
+
   it('TCP: what is not marked leaves by the first exit', () => {
     const gateway = twoProviders(MARKED)
     const row = connecting(gateway, { remoteAddress: '192.0.2.1' })
@@ -236,20 +245,6 @@ describe('rules for own packets', () => {
   })
 })
 
-describe('what REDIRECT has led here', () => {
-  it('RDR-3: is answered from the address that was asked, by a socket at all addresses, too', () => {
-    const gateway = twoProviders('*nat\n-A PREROUTING -i tun0 -p udp -j REDIRECT --to-ports 1080\nCOMMIT\n')
-    const [inside] = byDefault(Table.main, 0, '10.77.0.1').routes
-    gateway.plane.policy.handle({ type: 'routing', update: { routes: [{ table: Table.main, destination: ip('10.77.0.0'), length: 24, routes: [inside!] }], rules: null, interfaces: null } })
-    const row = socket(gateway, { protocol: ipv4.PROTOCOL_UDP, localPort: 1080 })
-    gateway.fromLan(buildUdp({ source: '10.77.0.2', destination: SERVER, sourcePort: 6000, destinationPort: 53, payload: Uint8Array.of(1) }))
-    expect(gateway.toSelf().map(({ bytes }) => [from(bytes), to(bytes)])).toEqual([['10.77.0.2:6000', '10.77.0.1:1080']])
-    const answer = { destination: '10.77.0.2', sourcePort: 1080, destinationPort: 6000, payload: Uint8Array.of(2) }
-    gateway.fromSelf(row, buildUdp({ ...answer, source: UNCHOSEN })).fromSelf(row, buildUdp({ ...answer, source: '10.77.0.1' }))
-    expect(gateway.toLan().map(({ bytes }) => [from(bytes), to(bytes)])).toEqual(Array(2).fill([`${SERVER}:53`, '10.77.0.2:6000']))
-  })
-})
-
 describe('what cannot be sent', () => {
   it.each([[RouteType.unreachable, 113], [RouteType.prohibit, 13], [RouteType.blackhole, 22]])('a route of type %i: errno %i', (type, errno) => {
     const gateway = twoProviders('')
@@ -288,6 +283,15 @@ describe('outside ports are shared by flows and sockets', () => {
     gateway.fromSelf(row, buildTcp(SYN_PACKET))
     expect(gateway.told()).toEqual([{ what: 'taken', socket: row, source: ip(ONE) }])
     expect(sent(gateway)).toEqual([])
+  })
+
+  it('nor one that a program of the host has by now, unless its own program asks for it', () => {
+    const gateway = twoProviders('', { ports: [[40_000, 40_009]], socketPorts: [40_000, 49_999] })
+    const chosen = connecting(gateway, { localPort: 40_010 })
+    gateway.fromSelf(chosen, buildTcp({ ...SYN_PACKET, sourcePort: 40_010 }))
+    expect(gateway.told()).toEqual([{ what: 'taken', socket: chosen, source: ip(ONE) }])
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`])
   })
 })
 

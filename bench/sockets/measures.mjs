@@ -69,7 +69,7 @@ const relayable = () => {
 
 /** Bytes a connection of the client's, idle: what the gateway has grown by. @param own the gateway's own service, else relayed */
 const idle = (own) => async (rig, _seconds, wanted) => {
-  const count = own ? wanted : Math.min(wanted, relayable())
+  const count = own ? wanted : Math.min(wanted, relayable(), rig.idleMost ?? wanted)
   if (own && !rig.own) return null
   const { server, client } = rig.peers
   const before = await footprint(rig)

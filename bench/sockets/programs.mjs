@@ -22,9 +22,9 @@ export const buildPrograms = async () => {
 
 /** A running host.mjs in a namespace, and its commands. */
 export class Host {
-  constructor(namespace, options, nodeFlags = []) {
-    const args = ['--expose-gc', ...nodeFlags, program('host'), JSON.stringify(options)]
-    this.process = namespace.spawn(globalThis.process.execPath, args, { interactive: true })
+  constructor(namespace, options, env = {}) {
+    const args = ['--expose-gc', program('host'), JSON.stringify(options)]
+    this.process = namespace.spawn(globalThis.process.execPath, args, { interactive: true, env })
     this.ready = this.process.waitFor(/^ready$/m, 15_000)
     this.number = 0
   }

@@ -89,9 +89,13 @@ try {
   for (const variant of chosen) {
     if (taken.length === 0) break
     say(`starting ${variant.name}`)
-    const prepared = await prepare(variant)
-    running.push(prepared)
-    for (const name of ['up1', 'down1', 'connect']) await measures.find((each) => each.name === name).run(prepared.rig, 1)
+    try {
+      running.push(await prepare(variant))
+      for (const name of ['up1', 'down1', 'connect']) await measures.find((each) => each.name === name).run(running.at(-1).rig, 1)
+    } catch (error) {
+      failures.push(`${variant.name}, at its start: ${error.message.split('\n')[0]}`)
+      say(`  failed: ${error.message}`)
+    }
   }
   for (let round = 0; round < rounds; round++) {
     const order = [...running.slice(round % running.length), ...running.slice(0, round % running.length)]

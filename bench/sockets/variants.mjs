@@ -4,8 +4,6 @@ import { behindVeth, outside, SERVER, slirp } from '../gateway/variants.mjs'
 import { installed } from '../gateway/tools.mjs'
 import { Host } from './programs.mjs'
 
-const range = (first, count) => Array.from({ length: count }, (_, index) => first + index)
-
 /** TCP ports of the server. What is not among `own` is relayed to the server itself. */
 export const ports = {
   iperf: 5201,
@@ -17,12 +15,16 @@ export const ports = {
   own: { greet: { first: 7200, count: 64 }, hold: 7500 },
 }
 
-export const services = {
-  relay: [ports.iperf, ...range(ports.greet.first, ports.greet.count), ports.hold],
-  greet: range(ports.own.greet.first, ports.own.greet.count),
+const range = ({ first, count }) => `${first}-${first + count - 1}`
+
+const services = {
+  relay: [ports.iperf, range(ports.greet), ports.hold],
+  greet: [range(ports.own.greet)],
   hold: [ports.own.hold],
   server: SERVER,
 }
+
+const served = [services.relay, services.greet, services.hold].flat()
 
 const redirected = (rig, rule) => rig.gateway.run('nft', ['-f', '-'], { input: `table ip bench { chain pre { type nat hook prerouting priority -100; ${rule}\n}\n}\n`, check: true })
 
@@ -38,7 +40,18 @@ const alone = async (rig) => {
   return hosted(rig, host, { own: true, dial: '10.77.0.2' })
 }
 
-/** `own`: the host's own services can be reached. `dial`: where a host's own connections go, for their rate. */
+/** The client's default route leads into a gateway, whose rules redirect to its own sockets. */
+const gateway = (kernelOut) => async (lab) => {
+  const rig = await outside(lab)
+  const rules = ['*nat', ...served.map((port) => `-A PREROUTING -i tun0 -p tcp -m tcp --dport ${String(port).replace('-', ':')} -j REDIRECT`), 'COMMIT'].join('\n')
+  const config = { wan: 'eth0', lan: 'tun0', netns: rig.client.path, rules }
+  return hosted(rig, new Host(rig.gateway, { ...services, gateway: config, kernelOut }, { TSNAT_RUN_DIR: lab.temporaryDirectory() }), { own: true, dial: SERVER, ...(kernelOut ? { idleMost: 1000 } : {}) })
+}
+
+/**
+ * `own`: the host's own services can be reached. `dial`: where a host's own connections go, for their rate. `idleMost`: how many idle
+ * connections it bears: slirp4netns answers no more with thousands, and the kernel has few ports beside tsnat's.
+ */
 export const variants = [
   {
     name: 'kernel',
@@ -46,10 +59,12 @@ export const variants = [
     needs: 'nft',
     start: async (lab) => {
       const rig = await behindVeth(lab)
-      await redirected(rig, `iifname eth1 tcp dport { ${[...services.relay, ...services.greet, ...services.hold].join(', ')} } redirect`)
+      await redirected(rig, `iifname eth1 tcp dport { ${served.join(', ')} } redirect`)
       return hosted(rig, new Host(rig.gateway, services), { own: true, dial: SERVER })
     },
   },
+  { name: 'tsnat', title: 'tsnat, its own sockets by REDIRECT', start: gateway(false) },
+  { name: 'tsnat-kernel', title: 'tsnat by REDIRECT, then kernel sockets in Node', start: gateway(true) },
   {
     name: 'stack',
     title: 'the stack alone on a TUN, then kernel sockets in Node',
@@ -59,7 +74,7 @@ export const variants = [
     name: `slirp4netns-${mtu}`,
     title: `slirp4netns, MTU ${mtu}`,
     needs: 'slirp4netns',
-    start: async (lab) => ({ ...await slirp(mtu)(await outside(lab)), own: false, dial: null }),
+    start: async (lab) => ({ ...await slirp(mtu)(await outside(lab)), own: false, dial: null, idleMost: 1000 }),
   })),
 ]
 

@@ -73,6 +73,8 @@ export class Host {
   #lanMtu = 0
   #listener: HostListener | null = null
   #portsTimer: NodeJS.Timeout | undefined
+  /** What sockets are bound to will be told. */
+  #isBoundQueued = false
   /** WAN changes are worked off one after the other. */
   #changes: Promise<void> = Promise.resolve()
   #reported = ''
@@ -179,7 +181,11 @@ export class Host {
   /** Ports that tsnat's own sockets are bound to, from now on. Resolves when the WANs hear them. */
   useBound(ports: HostPorts): Promise<void> {
     this.#ports.bound = ports
+    if (this.#listener === null || this.#isBoundQueued) return this.#changes
+    // Many sockets bound in a row are told at once: the host's ports are read for each telling.
+    this.#isBoundQueued = true
     this.#enqueue(async () => {
+      this.#isBoundQueued = false
       // The kernel shall not choose them for connections of the host's.
       if (this.#isShared && canReservePorts(this.wanNamespace)) await reservePorts(this.#journal!, this.wanNamespace, this.#ports.boundWithin(localPortRange(this.wanNamespace)))
       await this.#portsChanged()

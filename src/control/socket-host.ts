@@ -41,10 +41,12 @@ export class SocketHost {
   readonly #rings = createSocketRings()
   readonly #network: RingNetwork
   readonly #driver: Driver
+  readonly #ports: PortRange
   /** Wakes the data plane, once there is one. */
   signal: () => void = () => {}
 
   constructor({ capacity, ports, mtu, addresses, broadcasts, isOccupied, clock, bound }: SocketHostOptions) {
+    this.#ports = ports
     this.#table = SocketTable.allocate(capacity)
     this.#network = new RingNetwork({ rings: this.#rings, mtu, addresses, broadcasts, isOccupied, signal: () => this.signal() })
     this.stack = new Stack({ network: this.#network, table: this.#table, now: clock(), random: systemRandom(), ports, answersPings: false })
@@ -61,7 +63,7 @@ export class SocketHost {
   }
 
   get workerSettings(): WorkerSettings['sockets'] {
-    return { table: this.#table, rings: this.#rings }
+    return { table: this.#table, rings: this.#rings, ports: this.#ports }
   }
 
   /** Ends all sockets. */

@@ -75,6 +75,8 @@ export interface MemoryGatewayOptions {
   sockets?: number | SharedArrayBuffer
   /** Where packets for these sockets go in place of `toSelf`. */
   openDelivery?: OpenDelivery
+  /** From which its sockets choose their ports. Default: from all. */
+  socketPorts?: PortRange
   /** Start of the deterministic random numbers. */
   seed?: number
 }
@@ -198,6 +200,7 @@ export class MemoryGateway {
         forwards: options.forwards ?? [],
         mssClamp: options.mssClamp ?? true,
         sockets: this.sockets,
+        ...(options.socketPorts === undefined ? {} : { socketPorts: options.socketPorts }),
         ...(options.deadFlows === undefined ? {} : { deadFlows: options.deadFlows }),
         lan: { mtu: options.lanMtu ?? 1500, address: address(options.lanAddress ?? '10.0.0.1') },
       },

@@ -61,6 +61,14 @@ describe('a socket that matches', () => {
     }
   })
 
+  it('TPX-3: does not match a SYN that meets TIME_WAIT: TPROXY behind it gets it; other segments match', () => {
+    const gateway = new MemoryGateway({ sockets: 64 }).restoreRules('*mangle\n-A PREROUTING -m socket -j MARK --set-mark 0x42\nCOMMIT\n')
+    divert(gateway, 0x42, -1)
+    open(gateway, { ...PROXY, flags: ['transparent', 'timeWait'] })
+    expect(gateway.fromWan(buildTcp({ ...REPLY, flags: SYN })).toSelf()).toHaveLength(0)
+    expect(gateway.fromWan(buildTcp(REPLY)).toSelf()).toHaveLength(1)
+  })
+
   it('SOM-1: without sockets, nothing matches', () => {
     const gateway = new MemoryGateway().restoreRules('*mangle\n-A PREROUTING -m socket --nowildcard -j DROP\nCOMMIT\n')
     gateway.fromWan(buildTcp(REPLY)).fromLan(buildTcp({ ...REPLY, flags: SYN }))

@@ -12,18 +12,25 @@ import { type AloneOptions, openAlone } from './alone.js'
 import { kernelSockets } from './api.js'
 import type { Sockets } from './api.js'
 import { commands } from './commands.js'
+import { openGateway } from './gateway.js'
 import { serve } from './services.js'
 import type { Services } from './services.js'
 
 interface Options extends Services {
-  /** Whose sockets; the kernel's when absent. */
+  /** Whose sockets: of a stack alone, of a gateway with this configuration, of the kernel when both are absent. */
   stack?: AloneOptions
+  gateway?: object
   /** The relay's connections to the server are the kernel's in any case. */
   kernelOut?: boolean
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as Options
-const sockets: Sockets = options.stack === undefined ? kernelSockets : openAlone(options.stack)
+const open = async ({ stack, gateway }: Options): Promise<Sockets> => {
+  if (stack !== undefined) return openAlone(stack)
+  return gateway === undefined ? kernelSockets : await openGateway(gateway)
+}
+
+const sockets = await open(options)
 await serve(sockets, options.kernelOut === true ? kernelSockets : sockets, options)
 console.log('ready')
 

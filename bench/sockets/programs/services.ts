@@ -48,24 +48,30 @@ const relay = (out: Sockets, address: string, port: number) => (client: Duplex):
   pipeline(server, client, ended)
 }
 
+/** A port, or a range of them: 7100-7163. */
+type Ports = number | string
+
+const expand = (ports: Ports): number[] => {
+  const [first, last = first] = String(ports).split('-').map(Number) as [number, number | undefined]
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+}
+
 /** Ports by what they do. A relay goes on to the same port of `server`. */
 export interface Services {
-  sink?: readonly number[]
-  source?: readonly number[]
-  greet?: readonly number[]
-  hold?: readonly number[]
-  relay?: readonly number[]
+  sink?: readonly Ports[]
+  greet?: readonly Ports[]
+  hold?: readonly Ports[]
+  relay?: readonly Ports[]
   server?: string
 }
 
 /** Opens the ports. @param out makes the connections of the relay */
 export const serve = async (sockets: Sockets, out: Sockets, services: Services): Promise<void> => {
   const { server = '' } = services
-  const kinds: [readonly number[] | undefined, (port: number) => (socket: Duplex) => void][] = [
-    [services.sink, sink], [services.source, () => pour], [services.greet, () => greet], [services.hold, () => keep],
-    [services.relay, (port) => relay(out, server, port)],
+  const kinds: [readonly Ports[] | undefined, (port: number) => (socket: Duplex) => void][] = [
+    [services.sink, sink], [services.greet, () => greet], [services.hold, () => keep], [services.relay, (port) => relay(out, server, port)],
   ]
   for (const [ports = [], handler] of kinds) {
-    for (const port of ports) await sockets.listen(port, handler(port))
+    for (const port of ports.flatMap(expand)) await sockets.listen(port, handler(port))
   }
 }

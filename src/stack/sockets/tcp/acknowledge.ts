@@ -30,7 +30,8 @@ export const takeAcknowledgment = (connection: Connection, segment: Segment): bo
     const outstanding = (connection.sendNext - ack) | 0
     const { recovery } = connection
     if (recovery !== null && recovery.retries > 0 && windowBefore < outstanding && connection.sendWindow >= outstanding) recovery.sendAgain()
-    if (connection.sendWindow === 0 || connection.isProbing) connection.waitingSince = core.now
+    // A closed window is waited for as long as the other end answers (RFC 9293 MUST-37), but not when nobody is left here who waits.
+    if ((connection.sendWindow === 0 || connection.isProbing) && !connection.isReadClosed) connection.waitingSince = core.now
     // It may tell of losses, or that something has arrived out of order: then something can be sent.
     if (connection.sendNext !== ack) core.touch(connection)
   }

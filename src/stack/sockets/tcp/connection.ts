@@ -63,6 +63,8 @@ export class Connection implements TcpEndpoint {
   smallEnd = 0
   sendScale = 0
   sendQueue: SendQueue | null = null
+  /** Bytes that may go with the first SYN. */
+  fastOpenLength = 0
   recovery: Recovery | null = null
   /** `write` has said that there is no room. */
   wantsDrain = false

@@ -19,14 +19,23 @@ const PAUSE_MAX = 60_000
 /** The network had no room for the SYN: a moment later, milliseconds. */
 const MOMENT = 20
 
+/** How far beyond the last number of one connection the next one with the same ends begins at least. */
+const SUCCESSOR_DISTANCE = 0x20000
+
 const NO_SACKS = new Int32Array(0)
 
-/** Chooses the numbers of a connection whose ends are known. @param least the first may not be before this one, if given */
+/** Chooses the numbers of a connection whose ends are known. */
 export const number = (connection: Connection): void => {
   const { core, localAddress, localPort, remoteAddress, remotePort } = connection
   const iss = initialSequence(core.hash, core.now, localAddress, localPort, remoteAddress, remotePort)
   connection.timestampOffset = timestampOffset(core.hash, localAddress, localPort, remoteAddress, remotePort)
   begin(connection, iss)
+}
+
+/** The four-tuple was another connection's a short time ago: the numbers go on where those came to. */
+export const succeed = (connection: Connection, last: number): void => {
+  const least = (last + SUCCESSOR_DISTANCE) | 0
+  if (state.isBefore(connection.initialSend, least)) begin(connection, least)
 }
 
 /** The connection's first number is this one. */
@@ -43,7 +52,7 @@ export const begin = (connection: Connection, iss: number): void => {
 export const sendSyn = (connection: Connection): void => {
   const { core, retries } = connection
   const isFirst = connection.state === state.SYN_SENT && retries === 0
-  const length = isFirst ? Math.min(connection.writeLength, Math.max(0, connection.pathMtu - 80)) : 0
+  const length = isFirst ? Math.min(connection.fastOpenLength, Math.max(0, connection.pathMtu - 80)) : 0
   const hasLeft = transmitSyn(connection, length)
   if (hasLeft) {
     connection.retryDue = core.now + Math.min(PAUSE_MAX, core.settings.initialRto * 2 ** Math.min(retries, 16))

@@ -18,7 +18,7 @@ import { Connection } from './connection.js'
 import { Cookies, readStamp, type Remembered, writeStamp } from './cookies.js'
 import type { Core } from './core.js'
 import type { TcpEndpoint } from './endpoint.js'
-import { agree, agreeOptions, begin, number, sendSyn } from './handshake.js'
+import { agree, agreeOptions, begin, number, sendSyn, succeed } from './handshake.js'
 import { timestampOffset } from './isn.js'
 import { RECEIVE_SCALE } from './receive-buffer.js'
 import { takeData } from './receive-data.js'
@@ -84,9 +84,9 @@ export class Listener implements TcpListener {
 
   /**
    * A segment arrives that no connection has (RFC 9293 3.10.7.2).
-   * @param least the first number may not be before this one; 0 when there was no connection before
+   * @param previous the last number of a connection in TIME_WAIT that gave way to this segment, null for none
    */
-  arrive(segment: Segment, slab: Slab, arrival: Arrival, isAgain: boolean, least: number): void {
+  arrive(segment: Segment, slab: Slab, arrival: Arrival, previous: number | null): void {
     if (segment.isReset) return
     if (segment.isAck) {
       if (segment.isSyn || !this.#takeCookie(segment, slab, arrival)) answerReset(this.#core, segment, this.row)
@@ -100,7 +100,7 @@ export class Listener implements TcpListener {
     const connection = this.#create(segment, arrival)
     if (connection === null) return
     number(connection)
-    if (isAgain && state.isBefore(connection.initialSend, least)) begin(connection, least)
+    if (previous !== null) succeed(connection, previous)
     agree(connection, segment)
     if (segment.dataLength > 0 || segment.isFin) takeData(connection, segment, slab)
     sendSyn(connection)

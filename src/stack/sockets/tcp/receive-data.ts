@@ -1,5 +1,6 @@
 /** The text of a segment and its FIN (RFC 9293 3.10.7.4, seventh and eighth). The urgent pointer changes nothing: all data is in line. */
 import type { Slab } from '../../batch.js'
+import { copyBytes } from '../../copy.js'
 import { roundTrip } from './acknowledge.js'
 import { abort } from './close.js'
 import { type Connection, TELL_READABLE } from './connection.js'
@@ -15,7 +16,7 @@ const POOLED = 4096
 /** The one copy on the way to the reader. */
 const copyOf = ({ bytes }: Slab, at: number, length: number): Uint8Array => {
   const copy = length < POOLED ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length)
-  copy.set(bytes.subarray(at, at + length))
+  copyBytes(bytes, at, length, copy, 0)
   return copy
 }
 

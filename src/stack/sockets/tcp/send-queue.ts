@@ -7,6 +7,8 @@
  * are acknowledged are skipped by moving `#head`, and the arrays are cut when half of them is skipped.
  */
 
+import { copyBytes } from '../../copy.js'
+
 /** Writes below this are copied into a shared block, in bytes. */
 const SMALL = 1024
 const BLOCK = 16384
@@ -66,7 +68,7 @@ export class SendQueue {
       const chunk = this.#chunks[index]!
       const skip = offset - this.#offsets[index]!
       const count = Math.min(chunk.length - skip, end - offset)
-      target.set(skip === 0 && count === chunk.length ? chunk : chunk.subarray(skip, skip + count), at)
+      copyBytes(chunk, skip, count, target, at)
       at += count
       offset += count
     }

@@ -14,8 +14,9 @@ import { abort, fail } from './close.js'
 import { Connection } from './connection.js'
 import { Core, type StackHost } from './core.js'
 import type { TcpEndpoint } from './endpoint.js'
-import { number, sendSyn } from './handshake.js'
+import { number, sendSyn, succeed } from './handshake.js'
 import { Listener, type TcpListener } from './listener.js'
+import type { TcpConnectOptions, TcpCounters, TcpListenOptions, TcpRecord } from './options.js'
 import { setRouteMtu, takeError } from './path.js'
 import { Segment } from './segment.js'
 import { SendQueue } from './send-queue.js'
@@ -26,63 +27,8 @@ import { answerReset } from './transmit.js'
 
 export type { StackHost } from './core.js'
 export type { TcpListener } from './listener.js'
+export type { TcpConnectOptions, TcpCounters, TcpListenOptions, TcpRecord } from './options.js'
 export type { TcpSettings } from './settings.js'
-
-export interface TcpConnectOptions {
-  /** int32; 0.0.0.0 is this host. */
-  readonly address: number
-  readonly port: number
-  /** int32. Default: what routes say. */
-  readonly localAddress?: number
-  readonly localPort?: number
-  /** The local address may be another host's. */
-  readonly transparent?: boolean
-  /** uint32. */
-  readonly mark?: number
-  readonly tos?: number
-  readonly interface?: number
-  readonly reuseAddress?: boolean
-  /** Sent with the SYN (RFC 7413), as far as it fits; all of it counts as written. */
-  readonly fastOpenData?: Uint8Array
-}
-
-export interface TcpListenOptions {
-  /** int32. Default 0.0.0.0: all. */
-  readonly address?: number
-  /** 0 for one that is free. */
-  readonly port: number
-  /** Takes connections to foreign addresses that TPROXY gives it. */
-  readonly transparent?: boolean
-  readonly reusePort?: boolean
-  readonly interface?: number
-  readonly mark?: number
-  readonly tos?: number
-  /** Handshakes at a time, and connections that wait. Default 511. */
-  readonly backlog?: number
-}
-
-/** A connection or listener as `ss` shows it. */
-export interface TcpRecord {
-  /** Of the socket table. */
-  readonly row: number
-  readonly state: string
-  readonly localAddress: number
-  readonly localPort: number
-  readonly remoteAddress: number
-  readonly remotePort: number
-  /** Bytes that wait to be read; of a listener, connections that wait. */
-  readonly receiveQueue: number
-  /** Bytes that are not acknowledged; of a listener, handshakes that are not done. */
-  readonly sendQueue: number
-}
-
-export interface TcpCounters {
-  /** Segments that came, and those with a wrong checksum, which counted for nothing. */
-  received: number
-  badChecksums: number
-  /** Segments that nobody wanted, answered with RST. */
-  refused: number
-}
 
 const LOOPBACK = 0x7f000001
 /** 224.0.0.0/3: multicast, class E, broadcast. */
@@ -117,9 +63,11 @@ export class Tcp {
         (options.reuseAddress === true ? SOCKET_FLAG.reuseAddress : 0),
       localAddress, localPort, remoteAddress: address, remotePort: port, interface: number_, mark, tos,
     }
+    let previous: number | null = null
     if (options.localPort) {
-      const isTaken = table.findConnected(ipv4.PROTOCOL_TCP, address, port, localAddress, localPort, 0) >= 0
-      if (isTaken || !canBindAt(network, table, row)) throw socketError('EADDRINUSE', 'bind', localAddress, localPort)
+      const taken = table.findConnected(ipv4.PROTOCOL_TCP, address, port, localAddress, localPort, 0)
+      if (taken >= 0 && core.timeWait.giveWay(taken)) previous = core.timeWait.lastNumber
+      else if (taken >= 0 || !canBindAt(network, table, row)) throw socketError('EADDRINUSE', 'bind', localAddress, localPort)
     }
     const connection = new Connection(core)
     connection.row = table.add(row)
@@ -131,12 +79,15 @@ export class Tcp {
     connection.remotePort = port
     connection.tos = tos
     connection.state = state.SYN_SENT
+    connection.userTimeout = options.userTimeout ?? 0
     number(connection)
+    if (previous !== null) succeed(connection, previous)
     const { fastOpenData } = options
     if (fastOpenData !== undefined && fastOpenData.length > 0) {
       connection.sendQueue = new SendQueue((connection.initialSend + 1) | 0)
       connection.sendQueue.append(fastOpenData)
       connection.bytesWritten = fastOpenData.length
+      connection.fastOpenLength = fastOpenData.length
     }
     sendSyn(connection)
     setTimer(connection)
@@ -192,7 +143,7 @@ export class Tcp {
     const listener = this.#listenerFor(segment, arrival)
     const isWaiting = row >= 0 && core.timeWait.has(row)
     if (isWaiting && !core.timeWait.arrive(row, segment, listener !== null)) return
-    if (listener !== null) listener.arrive(segment, slab, arrival, isWaiting, (core.timeWait.lastNumber + 0x20000) | 0)
+    if (listener !== null) listener.arrive(segment, slab, arrival, isWaiting ? core.timeWait.lastNumber : null)
     else if (!segment.isReset) {
       this.counters.refused++
       answerReset(core, segment, NO_SOCKET)

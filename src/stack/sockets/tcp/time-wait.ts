@@ -21,6 +21,8 @@ import * as state from './state.js'
 
 const NONE = -1
 const FIRST_CAPACITY = 64
+/** Milliseconds: then the clock of the timestamps has moved on for certain. */
+const REUSE_AFTER = 1000
 
 /** Words of a record. */
 const ROW = 0
@@ -109,6 +111,22 @@ export class TimeWait {
     }
     if (segment.length > 0 || segment.sequence !== receiveNext) this.#acknowledge(row, at, segment)
     return false
+  }
+
+  /**
+   * Makes room for a connection that is opened from here with the same ends. Only after a second, and where timestamps tell the segments
+   * of both apart (RFC 6191 3).
+   * @returns false when there can be none yet
+   */
+  giveWay(row: number): boolean {
+    const record = this.#records.get(row)
+    if (record === undefined) return false
+    const { now, settings } = this.#core
+    const since = this.#ends[record]! - settings.timeWait
+    if (this.#words[record * WORDS + HAS_TIMESTAMPS] === 0 || now - since < REUSE_AFTER) return false
+    this.lastNumber = this.#words[record * WORDS + SEND_NEXT]!
+    this.#end(record)
+    return true
   }
 
   /** SND.NXT of the connection that gave way to a new one. */

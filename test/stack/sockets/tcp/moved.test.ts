@@ -111,3 +111,32 @@ describe('connect', () => {
     expect(user.endpoint.writeLength).toBe(0)
   })
 })
+
+describe('ends that a connection in TIME_WAIT has', () => {
+  const again = (timestamps: boolean, pause: number) => {
+    const bed = new Bed()
+    const peer = bed.puppet({ timestamps })
+    const options = { address: ip(peer.address), port: peer.port, localAddress: ip('10.0.0.1'), localPort: 4000 }
+    const user = bed.connect(peer, options)
+    peer.accept()
+    user.endpoint.close()
+    peer.segments()
+    peer.send('FA').segments()
+    expect(user.events).toEqual(['connect', 'finish', 'close'])
+    const before = peer.stackFirst
+    bed.advance(pause)
+    return { bed, peer, before, connect: () => bed.stack.tcp.connect(options) }
+  }
+
+  it('SOCK-7: can be used again after a second where timestamps tell the segments of both apart, with higher numbers', () => {
+    const { bed, peer, before, connect } = again(true, 1000)
+    connect()
+    expect(peer.segment().text).toBe('S 0')
+    expect((peer.stackFirst - before) | 0).toBeGreaterThan(0)
+    expect(bed.stack.table.count).toBe(1)
+  })
+
+  it.each([[false, 1000], [true, 999]])('SOCK-7: cannot be used else (timestamps %s, after %i ms)', (timestamps, pause) => {
+    expect(again(timestamps, pause).connect).toThrow(expect.objectContaining({ code: 'EADDRINUSE' }))
+  })
+})

@@ -39,6 +39,8 @@ export class Cubic implements CongestionControl {
 
   timedOut(): void {
     this.#max = 0
+    // The window falls to one segment like Reno's: what it would not give up of it is no reason to grow more slowly.
+    this.#prior = 0
     this.#epoch = -1
   }
 

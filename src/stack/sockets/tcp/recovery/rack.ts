@@ -6,7 +6,8 @@
  * recovery is going on; before that, and when another order has been seen, a quarter of the least round-trip time, more after duplicates
  * that the other end reports. Retransmissions are judged like first transmissions, so a lost one is found without a timeout.
  */
-import type { Scoreboard, Sent } from './scoreboard.js'
+import type { Scoreboard } from './scoreboard.js'
+import type { Sent } from './sent.js'
 
 /** Recoveries without a duplicate after which the reordering window is as small as at first: RFC 8985 6.2 step 4. */
 const PERSISTENCE = 16

@@ -16,10 +16,12 @@
  * Three deadlines end in one timer: RTO (RFC 6298), the tail loss probe (RFC 8985 7), RACK's reordering timer.
  * An acknowledgement costs a search by halving for each of its blocks, and what it changes.
  */
+import { Assumed } from './assumed.js'
 import { Probe } from './probe.js'
 import { Rack } from './rack.js'
 import { Rtt } from './rtt.js'
 import { Scoreboard } from './scoreboard.js'
+import { Spurious } from './spurious.js'
 import { CongestionWindow } from './window.js'
 
 /** Sequence numbers from `start` up to, not including, `end`, int32. */
@@ -68,20 +70,12 @@ export class Recovery {
   /** SND.NXT when the last recovery began; it ends when this is acknowledged. */
   #recoverTo: number
   #duplicates = 0
-  /** Without SACK: bytes taken to have arrived out of order, by the duplicate acknowledgements. */
-  #assumed = 0
+  readonly #assumed = new Assumed()
+  readonly #spurious = new Spurious()
   #rtoAt = Infinity
   #retries = 0
   #synLost = false
   #lastSent = -1
-  /** The last reduction may turn out to have been for nothing. */
-  #undoable = false
-  /** Bytes sent again since, of which the other end has not said that it had them already. */
-  #undoResent = 0
-  /** When the first of them left. */
-  #firstResent = Infinity
-  /** Nothing was acknowledged since the timeout. */
-  #awaitsFirst = false
 
   constructor(options: RecoveryOptions) {
     this.#initial = options.initialSequence | 0
@@ -114,8 +108,7 @@ export class Recovery {
     this.#lastSent = now
     if (this.#probe.resent()) return
     if (this.#state === RECOVERY) this.#window.sent(length)
-    this.#undoResent += length
-    if (now < this.#firstResent) this.#firstResent = now
+    this.#spurious.resent(length, now)
     if (((start - this.#board.una) | 0) <= 0) this.#rtoAt = now + this.#rtt.rto
   }
 
@@ -135,7 +128,7 @@ export class Recovery {
     board.begin()
     const acked = board.acknowledge(una)
     const duplicate = this.#takeBlocks(sacks, this.#sack ? sackCount : 0)
-    const delivered = this.#sack ? board.delivered : this.#assume(acked, board.delivered, isDuplicateAck)
+    const delivered = this.#sack ? board.delivered : this.#assume(acked, isDuplicateAck)
     if (acked > 0) {
       this.#retries = 0
       this.#duplicates = 0
@@ -204,7 +197,7 @@ export class Recovery {
     }
     if (now >= this.#probe.due) {
       this.#probe.begin(board.nxt)
-      this.#undoable = false
+      this.#spurious.end()
       this.#rtoAt = now + this.#rtt.rto
       return 'probe'
     }
@@ -286,15 +279,14 @@ export class Recovery {
   }
 
   get #pipe(): number {
-    const pipe = this.#board.pipe - this.#assumed
+    const pipe = this.#board.pipe - this.#assumed.bytes
     return pipe > 0 ? pipe : 0
   }
 
   #synAcknowledged(): void {
     this.#window.begin()
     this.#state = OPEN
-    this.#undoable = false
-    this.#forgetResent()
+    this.#spurious.end()
     this.#recoverTo = this.#board.una
     if (!this.#synLost) return
     this.#rtt.beginCautiously()
@@ -322,19 +314,12 @@ export class Recovery {
     return duplicate
   }
 
-  /** Without SACK: what a duplicate acknowledgement says to have arrived. @returns bytes newly delivered */
-  #assume(acked: number, delivered: number, isDuplicate: boolean): number {
-    const before = this.#assumed
-    if (acked > 0) {
-      // The first segment of it was missing, the others are those that were assumed.
-      this.#assumed = acked > this.#mss ? Math.max(0, before - (acked - this.#mss)) : before
-      if (this.#assumed > Math.max(0, this.flight - this.#mss)) this.#assumed = Math.max(0, this.flight - this.#mss)
-      return Math.max(delivered - (before - this.#assumed), Math.min(this.#mss, acked))
-    }
+  /** Without SACK. @returns bytes newly delivered */
+  #assume(acked: number, isDuplicate: boolean): number {
+    const { delivered } = this.#board
+    if (acked > 0) return this.#assumed.acknowledged(acked, delivered, this.flight, this.#mss)
     // After a timeout they may be of what was sent twice.
-    if (!isDuplicate || this.#state === LOSS) return delivered
-    this.#assumed = Math.max(before, Math.min(before + this.#mss, this.flight - this.#mss))
-    return delivered + this.#assumed - before
+    return isDuplicate && this.#state !== LOSS ? delivered + this.#assumed.duplicate(this.flight, this.#mss) : delivered
   }
 
   #sample(acked: number, echoed: number, now: number): void {
@@ -354,9 +339,10 @@ export class Recovery {
     if (this.#probe.acknowledged(una, acked, duplicate > 0, board.delivered > 0)) this.#shrinkAtOnce()
     if (duplicate > 0) {
       this.#rack.duplicate(una, board.nxt)
-      this.#undoResent -= duplicate
+      this.#spurious.duplicate(duplicate)
     }
-    if (this.#isSpurious(acked, echoed, now)) this.#undo()
+    const verdict = this.#spurious.judge(acked, this.#timestamps && echoed >= 0 ? now - echoed : Infinity, board.lost)
+    if (verdict !== 'lost') this.#undo(verdict === 'reordered')
     if (this.#state !== OPEN && ((una - this.#recoverTo) | 0) >= 0) this.#leave()
     this.#detect(now)
     if (!this.#sack) this.#detectWithoutSack(una, acked)
@@ -390,15 +376,8 @@ export class Recovery {
   /** Something was lost, and the window is to shrink: what was really outstanding counts, not a window that was not used (RFC 5681 3.1). */
   #lower(window: number, isBatch: boolean): number {
     const inFlight = this.#window.lower(Math.min(this.flight, window), isBatch)
-    this.#undoable = true
-    this.#awaitsFirst = false
-    this.#forgetResent()
+    this.#spurious.begin()
     return inFlight
-  }
-
-  #forgetResent(): void {
-    this.#undoResent = 0
-    this.#firstResent = Infinity
   }
 
   #enterRecovery(): void {
@@ -417,20 +396,19 @@ export class Recovery {
     this.#window.collapse()
     this.#state = LOSS
     this.#recoverTo = board.nxt
-    this.#assumed = 0
+    this.#assumed.clear()
     this.#duplicates = 0
     this.#probe.end()
     this.#rack.due = Infinity
     board.loseAll(forget)
-    this.#forgetResent()
-    this.#awaitsFirst = true
+    this.#spurious.timedOut()
   }
 
   /** A probe was needed: one segment was lost, and has arrived with it. */
   #shrinkAtOnce(): void {
     if (this.#state !== OPEN) return
     this.#lower(this.#window.bytes, false)
-    this.#undoable = false
+    this.#spurious.end()
     this.#window.settle()
   }
 
@@ -442,28 +420,15 @@ export class Recovery {
 
   #open(): void {
     this.#state = OPEN
-    this.#assumed = 0
+    this.#assumed.clear()
     this.#duplicates = 0
   }
 
-  /**
-   * What was taken for lost was not: the first acknowledgement after a timeout is of the first transmission (by its timestamp: RFC 3522), or
-   * the other end had got all that was sent again (RFC 3708).
-   */
-  #isSpurious(acked: number, echoed: number, now: number): boolean {
-    if (!this.#undoable || this.#firstResent === Infinity) return false
-    if (this.#undoResent <= 0 && this.#board.lost === 0) {
-      if (this.#state !== LOSS) this.#rack.spurious()
-      return true
-    }
-    if (acked === 0 || !this.#awaitsFirst) return false
-    this.#awaitsFirst = false
-    return this.#timestamps && echoed >= 0 && now - echoed < this.#firstResent - 1
-  }
-
-  #undo(): void {
+  /** What was taken for lost was not. */
+  #undo(isReordered: boolean): void {
+    if (isReordered) this.#rack.spurious()
     this.#window.undo()
-    this.#undoable = false
+    this.#spurious.end()
     this.#board.recall()
     this.#open()
   }

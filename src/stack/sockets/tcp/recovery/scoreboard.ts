@@ -19,41 +19,18 @@
  * What an acknowledgement delivers is summed up in the fields below `begin`, for who judges it (recovery.ts).
  */
 import type { Range } from './recovery.js'
-
-export const IN_FLIGHT = 0
-export const SACKED = 1
-export const LOST = 2
-
-export type SentState = typeof IN_FLIGHT | typeof SACKED | typeof LOST
+import { IN_FLIGHT, lengthOf, LOST, SACKED, Sent, SentByTime } from './sent.js'
 
 /** At most this much is given out at once to be sent again, in bytes: what one superpacket can carry with its headers. */
 const LONGEST = 65536 - 128
 /** Records kept for reuse. */
 const SPARE = 32
 
-export class Sent {
-  start = 0
-  end = 0
-  state: SentState = IN_FLIGHT
-  /** When it left last, in milliseconds. */
-  at = 0
-  /** Grows with each that leaves: tells what left first within the same millisecond. Parts of one that was split have the same. */
-  order = 0
-  /** It was sent more than once. */
-  again = false
-  /** Neighbours by time; both null when it is not in flight, or alone. */
-  earlier: Sent | null = null
-  later: Sent | null = null
-}
-
-const lengthOf = (record: Sent) => (record.end - record.start) | 0
-
 export class Scoreboard {
   #records: Sent[] = []
   #head = 0
   #spare: Sent[] = []
-  #oldest: Sent | null = null
-  #newest: Sent | null = null
+  readonly #byTime = new SentByTime()
   /** No record before this one is lost; for a search that does not begin anew. */
   #lostFrom = 0
   #order = 0
@@ -93,7 +70,7 @@ export class Scoreboard {
 
   /** What left first of all that is in flight. */
   get oldest(): Sent | null {
-    return this.#oldest
+    return this.#byTime.oldest
   }
 
   /** The record that begins at SND.UNA. */
@@ -110,7 +87,7 @@ export class Scoreboard {
   append(end: number, now: number): void {
     const length = (end - this.nxt) | 0
     if (length <= 0) return
-    const last = this.#newest
+    const last = this.#byTime.newest
     // What left within the same millisecond is one record, unless the first has gone another way since.
     if (last !== null && last.end === this.nxt && !last.again && now - last.at < 1 && now >= last.at) last.end = end
     else {
@@ -118,7 +95,7 @@ export class Scoreboard {
       record.at = now
       record.order = ++this.#order
       this.#records.push(record)
-      this.#appendByTime(record)
+      this.#byTime.append(record)
     }
     this.nxt = end
     this.pipe += length
@@ -160,7 +137,7 @@ export class Scoreboard {
         record.start = seq
         break
       }
-      if (record.state === IN_FLIGHT) this.#removeByTime(record)
+      if (record.state === IN_FLIGHT) this.#byTime.remove(record)
       this.#head++
       this.#give(record)
     }
@@ -199,7 +176,7 @@ export class Scoreboard {
         const length = lengthOf(record)
         news += length
         this.#count(record, -length)
-        if (record.state === IN_FLIGHT) this.#removeByTime(record)
+        if (record.state === IN_FLIGHT) this.#byTime.remove(record)
         record.state = SACKED
         this.sacked += length
         this.#deliver(record, length, record.end)
@@ -224,7 +201,7 @@ export class Scoreboard {
   /** A record in flight counts as lost. */
   lose(record: Sent): void {
     this.#count(record, -lengthOf(record))
-    this.#removeByTime(record)
+    this.#byTime.remove(record)
     record.state = LOST
     this.#count(record, lengthOf(record))
     if (((record.start - this.#lostFrom) | 0) < 0 || this.lost === lengthOf(record)) this.#lostFrom = record.start
@@ -248,7 +225,7 @@ export class Scoreboard {
       this.#count(record, -length)
       record.state = IN_FLIGHT
       this.#count(record, length)
-      this.#insertByTime(record, after)
+      this.#byTime.insert(record, after)
       after = record
     }
   }
@@ -258,7 +235,7 @@ export class Scoreboard {
     for (let index = this.#head; index < this.#records.length; index++) {
       const record = this.#records[index]!
       if (record.state === IN_FLIGHT) {
-        this.#removeByTime(record)
+        this.#byTime.remove(record)
         record.state = LOST
       } else if (forget && record.state === SACKED) {
         record.state = LOST
@@ -307,13 +284,13 @@ export class Scoreboard {
       if (((record.end - end) | 0) > 0) this.#split(index, end)
       const length = lengthOf(record)
       this.#count(record, -length)
-      if (record.state === IN_FLIGHT) this.#removeByTime(record)
+      if (record.state === IN_FLIGHT) this.#byTime.remove(record)
       record.state = IN_FLIGHT
       this.#count(record, length)
       record.at = now
       record.order = ++this.#order
       record.again = true
-      this.#appendByTime(record)
+      this.#byTime.append(record)
     }
   }
 
@@ -364,36 +341,7 @@ export class Scoreboard {
     back.order = front.order
     back.again = front.again
     this.#records.splice(index + 1, 0, back)
-    if (front.state !== IN_FLIGHT) return
-    back.earlier = front
-    back.later = front.later
-    if (front.later !== null) front.later.earlier = back
-    else this.#newest = back
-    front.later = back
-  }
-
-  #appendByTime(record: Sent): void {
-    this.#insertByTime(record, this.#newest)
-  }
-
-  /** @param before null for the beginning */
-  #insertByTime(record: Sent, before: Sent | null): void {
-    const after = before === null ? this.#oldest : before.later
-    record.earlier = before
-    record.later = after
-    if (before !== null) before.later = record
-    else this.#oldest = record
-    if (after !== null) after.earlier = record
-    else this.#newest = record
-  }
-
-  #removeByTime(record: Sent): void {
-    if (record.earlier !== null) record.earlier.later = record.later
-    else this.#oldest = record.later
-    if (record.later !== null) record.later.earlier = record.earlier
-    else this.#newest = record.earlier
-    record.earlier = null
-    record.later = null
+    if (front.state === IN_FLIGHT) this.#byTime.insert(back, front)
   }
 
   #take(start: number, end: number): Sent {

@@ -49,6 +49,15 @@ describe('Cubic', () => {
     expect((windows[29]! - windows[19]!) / MSS).toBeCloseTo(10, 0)
   })
 
+  it('grows by a segment a round trip after a timeout, from the threshold on', () => {
+    const cubic = new Cubic()
+    expect(cubic.lost(20 * MSS)).toBe(14 * MSS)
+    cubic.timedOut()
+    const windows = rounds(cubic, 14 * MSS, 20, 10)
+    expect((windows[9]! - 14 * MSS) / MSS).toBeGreaterThan(9)
+    expect((windows[9]! - 14 * MSS) / MSS).toBeLessThanOrEqual(10)
+  })
+
   it('gives way when it is hit below its last maximum', () => {
     const grown = (twice: boolean) => {
       const cubic = new Cubic()

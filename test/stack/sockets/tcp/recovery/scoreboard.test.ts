@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { IN_FLIGHT, LOST, SACKED, Scoreboard } from '../../../../../src/stack/sockets/tcp/recovery/scoreboard.js'
+import { Scoreboard } from '../../../../../src/stack/sockets/tcp/recovery/scoreboard.js'
+import { IN_FLIGHT, LOST, SACKED } from '../../../../../src/stack/sockets/tcp/recovery/sent.js'
 
 const INITIAL = 0x7fffff00
 const at = (offset: number) => (INITIAL + offset) | 0
