@@ -137,7 +137,7 @@ export class OwnTraffic {
     if (socket === NO_SOCKET) return
     // What a filter drops, connections just miss, as if it were lost on the way.
     if (drop === Drop['rule'] && packet.protocol === ipv4.PROTOCOL_TCP) return
-    const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.rejection] : ERRNOS.get(drop)
+    const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.own.rejection] : ERRNOS.get(drop)
     if (errno !== undefined) this.#delivery.refused(socket, errno)
   }
 
@@ -191,21 +191,21 @@ export class OwnTraffic {
     const hooks = this.#hooks
     const { view } = this.#slab
     const tos = ipv4.tos(view, packet.at)
-    hooks.meetOwn(packet, mark, this.#stateOf(packet))
-    const stopped = hooks.output(packet, this.#to)
+    hooks.own.meet(packet, mark, this.#stateOf(packet))
+    const stopped = hooks.own.output(packet, this.#to)
     if (stopped !== 0) return stopped
     if (hooks.mark !== mark || ipv4.tos(view, packet.at) !== tos) {
       const refused = this.#routeAgain(packet, packet.destination, packet.ports & 0xffff, device, isMovable)
       if (refused !== 0) return refused
     }
-    hooks.outputNat(packet, this.#to)
+    hooks.own.outputNat(packet, this.#to)
     if (hooks.hasDestination) {
       const { address, port } = hooks.destination
       const refused = this.#routeAgain(packet, address, port, device, isMovable)
       if (refused !== 0) return refused
       hooks.redirected(address, port)
     }
-    return hooks.outputLeave(packet, this.#to)
+    return hooks.own.outputLeave(packet, this.#to)
   }
 
   #routeAgain(packet: Packet, destination: number, port: number, device: number, isMovable: boolean): number {
@@ -221,9 +221,9 @@ export class OwnTraffic {
     this.#to = to
     if (!hooks.isIdle) {
       hooks.meetKnown(packet, side)
-      const stopped = hooks.output(packet, to)
+      const stopped = hooks.own.output(packet, to)
       if (stopped !== 0) return stopped
-      const held = hooks.outputLeave(packet, to)
+      const held = hooks.own.outputLeave(packet, to)
       if (held !== 0) return held
     }
     return to === null ? this.#leaveTranslated(packet, side, socket, 0, LOOPBACK_MTU) : this.#leaveTranslated(packet, side, socket, this.#linkOf(packet, side, to, socket), this.#mtu)
@@ -276,7 +276,7 @@ export class OwnTraffic {
     const source = this.#source(destination)
     if (source === packet.source || source === 0) return
     setSource(this.#slab.view, packet, source)
-    this.#hooks.sourceChosen(source)
+    this.#hooks.own.sourceChosen(source)
     // Answers come to this one.
     if (packet.protocol !== ipv4.PROTOCOL_TCP && packet.fragment !== LATER_FRAGMENT) this.#peers.sent(source, packet.destination, packet.ports, packet.protocol, this.#clock.second)
   }
@@ -306,7 +306,7 @@ export class OwnTraffic {
   /** Hands a packet to the socket here that it is for. @param address, @param port where it was sent to, if NAT has changed that */
   #loopBack(packet: Packet, address = 0, port = NO_PORT): number {
     if (!this.#hooks.isIdle) {
-      const stopped = this.#hooks.loop(packet)
+      const stopped = this.#hooks.own.loop(packet)
       // What does not arrive has been sent all the same: its sender hears of it only if a rule wants to tell.
       if (stopped === Drop['rule']) this.#stats[STAT_DROPS + stopped]!++
       if (stopped !== 0) return stopped === Drop['rule'] ? 0 : stopped
