@@ -1,5 +1,7 @@
 /** The network of the gateway's sockets, with the data plane's end of its rings in another thread, as in a gateway. */
-import { fileURLToPath } from 'node:url'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -58,12 +60,16 @@ while (Atomics.load(words, ${END}) === 0) {
 `
 
 const dataUrl = (code: string): URL => new URL(`data:text/javascript;base64,${Buffer.from(code).toString('base64')}`)
+/** Below the root of the project, so that it finds the addon. */
+let directory: string
 let module: URL
 beforeAll(async () => {
-  const bundled = await rolldown({ input: fileURLToPath(new URL('../../src/socket-port.ts', import.meta.url)), platform: 'node' })
-  const { output } = await bundled.generate({ format: 'esm' })
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  directory = mkdtempSync(join(root, 'native', 'build', 'test-'))
+  const bundled = await rolldown({ input: join(root, 'src', 'socket-port.ts'), platform: 'node' })
+  await bundled.write({ format: 'esm', file: join(directory, 'socket-port.mjs') })
   await bundled.close()
-  module = dataUrl(output[0].code)
+  module = pathToFileURL(join(directory, 'socket-port.mjs'))
 })
 
 const words = new Int32Array(new SharedArrayBuffer(32))
@@ -80,6 +86,7 @@ afterAll(async () => {
   Atomics.store(words, END, 1)
   signal()
   await worker.terminate()
+  rmSync(directory, { recursive: true })
 })
 
 describe('two threads', () => {
