@@ -37,6 +37,7 @@ import type { Region, Slab } from './stack/batch.js'
 import type { Device } from './stack/device/device.js'
 import { FragmentTable } from './stack/fragments.js'
 import { HeldPackets } from './stack/held.js'
+import type { PortRange } from './stack/port-range.js'
 import type { RandomSource } from './stack/random.js'
 import type { SocketTable } from './stack/sockets/socket-table.js'
 import { Scratch } from './stack/scratch.js'
@@ -143,7 +144,10 @@ export class DataPlane {
     const attachments = [lan, ...wans]
     const { stats } = settings
     const limit = new TokenBucket(limits.icmpErrorsPerSecond, ERROR_BURST)
-    const sockets = settings.sockets == null ? null : new OwnSockets(settings.sockets, slab.view, table, (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0)
+    const peers = new RecentPeers(devices.random.next())
+    const sockets = settings.sockets == null ? null : new OwnSockets({
+      table: settings.sockets, view: slab.view, flows: table, peers, clock, firstAddress: (iface) => attachments[zoneOfNumber(iface)]?.firstAddress ?? 0,
+    })
     this.policy = new PolicyPlane({
       interfaces: settings.policy?.interfaces ?? ['lo', 'tun0', 'eth0'],
       seed: settings.policy?.seed ?? devices.random.next(),
@@ -180,7 +184,7 @@ export class DataPlane {
     const delivery = devices.openDelivery?.(slab, memory.sockets) ?? null
     const flows = new OwnFlows({ clock, attachments, hooks, table, local: localFlows, opener })
     this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
-      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers: new RecentPeers(devices.random.next()), flows, stats,
+      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers, flows, stats,
     })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, memory.syns)) : null
     const fragmentHeld = new HeldPackets(slab, memory.fragments)

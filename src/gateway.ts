@@ -216,6 +216,7 @@ class Gateway implements RunningGateway {
       mtu: () => host.largestMtu,
       addresses: () => host.ownAddresses,
       broadcasts: () => host.broadcastAddresses,
+      isOccupied: (protocol, address, port) => host.isOccupied(protocol, address, port),
       clock: monotonic,
       bound: (ports) => void host.useBound(ports),
     })

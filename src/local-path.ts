@@ -92,6 +92,7 @@ export class LocalPath {
 
   /** Delivers a packet as it is. Returns 0 or a drop code. @param socket of TPROXY */
   deliver(packet: Packet, from: Attachment, socket: number): number {
+    if (!this.#hooks.isIdle && !this.#tracing.isDry) this.sockets!.received(packet)
     return this.#deliver(packet, from, socket, packet.destination, packet.ports & 0xffff, 0, -1, this.#hooks.mark)
   }
 

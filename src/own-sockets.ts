@@ -2,10 +2,12 @@
  * The gateway's own sockets, as packets ask for them: by their own ends, by those of the packet that an ICMP error quotes, as TPROXY and
  * `-m socket` do it. The table is another thread's and changes meanwhile; what is found here is an opinion, and the stack looks again.
  */
+import type { Clock } from './clock.js'
 import type { FlowTable } from './nat/flow-table.js'
 import { ZONE_SELF } from './nat/flow-table.js'
 import { REPLY, type PacketMeta } from './policy/engine/index.js'
 import { STATE } from './policy/model.js'
+import type { RecentPeers } from './recent-peers.js'
 import { hasPorts, LATER_FRAGMENT, type Packet, portsOf } from './stack/parse.js'
 import { NO_SOCKET } from './stack/sockets/network.js'
 import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
@@ -18,19 +20,33 @@ import type { SocketWords } from './trace/steps.js'
 const QUOTED_TRANSPORT = 8
 const OPENING = tcp.SYN | tcp.RST | tcp.ACK | tcp.FIN
 
+const turned = (ports: number): number => (ports << 16) | (ports >>> 16)
 const isPureSyn = (flags: number): boolean => (flags & OPENING) === tcp.SYN
+
+export interface OwnSocketsParts {
+  readonly table: SocketTable
+  readonly view: DataView
+  readonly flows: FlowTable
+  readonly peers: RecentPeers
+  readonly clock: Clock
+  /** The first address of an interface, by its number; 0 for none. */
+  readonly firstAddress: (iface: number) => number
+}
 
 export class OwnSockets {
   readonly table: SocketTable
   readonly #view: DataView
   readonly #flows: FlowTable
+  readonly #peers: RecentPeers
+  readonly #clock: Clock
   readonly #firstAddress: (iface: number) => number
 
-  /** @param firstAddress the first address of an interface, by its number; 0 for none */
-  constructor(table: SocketTable, view: DataView, flows: FlowTable, firstAddress: (iface: number) => number) {
+  constructor({ table, view, flows, peers, clock, firstAddress }: OwnSocketsParts) {
     this.table = table
     this.#view = view
     this.#flows = flows
+    this.#peers = peers
+    this.#clock = clock
     this.#firstAddress = firstAddress
   }
 
@@ -43,10 +59,17 @@ export class OwnSockets {
     return row >= 0 ? row : this.#findMoving(protocol, source, port, destination, ports & 0xffff, iface)
   }
 
-  /** Whether the packet belongs to a connection of a socket, as conntrack would say it: established. */
+  /** Whether the packet belongs to a connection of a socket, or answers its datagrams, as conntrack would say it: established. */
   isEstablished(packet: Packet, iface: number): boolean {
     const row = this.connected(packet, iface)
-    return row >= 0 && !(this.#isOver(row) && isPureSyn(packet.tcpFlags))
+    if (row >= 0) return !(this.#isOver(row) && isPureSyn(packet.tcpFlags))
+    const { protocol, source, destination, ports } = packet
+    return protocol !== ipv4.PROTOCOL_TCP && ports !== 0 && this.#peers.isAnswer(destination, source, turned(ports), protocol, this.#clock.second)
+  }
+
+  /** A packet of no flow goes to a socket: what that sends back is an answer. */
+  received({ protocol, source, destination, ports }: Packet): void {
+    if (protocol !== ipv4.PROTOCOL_TCP && ports !== 0) this.#peers.received(destination, source, turned(ports), protocol, this.#clock.second)
   }
 
   /** The socket that takes the packet when it comes to this address and port. */
@@ -66,7 +89,7 @@ export class OwnSockets {
 
   /** Whether packets of a socket with these ends turned round would be taken for those of a flow. */
   isFlows({ source, destination, ports, protocol }: Packet): boolean {
-    return this.#flows.find(destination, source, (ports << 16) | (ports >>> 16), protocol | (ZONE_SELF << 8)) >= 0
+    return this.#flows.find(destination, source, turned(ports), protocol | (ZONE_SELF << 8)) >= 0
   }
 
   /**

@@ -33,9 +33,11 @@ import { hasPorts, LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js
 import { wireLength } from './stack/segment.js'
 import { type Arrival, NO_SOCKET } from './stack/sockets/network.js'
 import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
+import * as icmp4 from './stack/wire/icmp4.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
 import { STAT_DROPS } from './stats.js'
+import { ToldPaths } from './told-paths.js'
 
 /** The owner of packets that wait for their next hop, and are the gateway's own. */
 export const HELD_OWN = ~ZONE_SELF
@@ -78,28 +80,6 @@ const ERRNOS: ReadonlyMap<number, number> = new Map([
 const REJECTION_ERRNOS: Readonly<Record<RejectKind, number>> = {
   'icmp-net-unreachable': 101, 'icmp-host-unreachable': 113, 'icmp-port-unreachable': 111, 'icmp-proto-unreachable': 92,
   'icmp-net-prohibited': 101, 'icmp-host-prohibited': 113, 'icmp-admin-prohibited': 113, 'tcp-reset': 111,
-}
-
-/** What was told last of the path of each socket. */
-class ToldPaths {
-  readonly #sources: Int32Array
-  readonly #mtus: Int32Array
-  readonly #generations: Int32Array
-
-  constructor(capacity: number) {
-    this.#sources = new Int32Array(capacity)
-    this.#mtus = new Int32Array(capacity)
-    this.#generations = new Int32Array(capacity)
-  }
-
-  /** Notes it. Returns whether it is new to the socket. */
-  isNews(socket: number, generation: number, source: number, mtu: number): boolean {
-    if (this.#generations[socket] === generation && this.#sources[socket] === source && this.#mtus[socket] === mtu) return false
-    this.#generations[socket] = generation
-    this.#sources[socket] = source
-    this.#mtus[socket] = mtu
-    return true
-  }
 }
 
 export class OwnTraffic {
@@ -297,11 +277,14 @@ export class OwnTraffic {
     if (source === packet.source || source === 0) return
     setSource(this.#slab.view, packet, source)
     this.#hooks.own.sourceChosen(source)
+    // Answers come to this one.
+    if (packet.protocol !== ipv4.PROTOCOL_TCP && packet.fragment !== LATER_FRAGMENT) this.#peers.sent(source, packet.destination, packet.ports, packet.protocol, this.#clock.second)
   }
 
   /** What rules see in it: no flow says so, but a segment itself, and who has sent to whom. */
-  #stateOf({ protocol, source, destination, ports, tcpFlags }: Packet): number {
+  #stateOf({ protocol, source, destination, ports, tcpFlags, icmpType }: Packet): number {
     if (protocol === ipv4.PROTOCOL_TCP) return isFirst(tcpFlags) ? STATE.NEW : STATE.ESTABLISHED
+    if (icmp4.isError(icmpType)) return STATE.RELATED
     return this.#peers.sent(source, destination, ports, protocol, this.#clock.second) ? STATE.ESTABLISHED : STATE.NEW
   }
 
@@ -322,11 +305,24 @@ export class OwnTraffic {
 
   /** Hands a packet to the socket here that it is for. @param address, @param port where it was sent to, if NAT has changed that */
   #loopBack(packet: Packet, address = 0, port = NO_PORT): number {
+    if (!this.#hooks.isIdle) {
+      const stopped = this.#hooks.own.loop(packet)
+      // What does not arrive has been sent all the same: its sender hears of it only if a rule wants to tell.
+      if (stopped === Drop['rule']) this.#stats[STAT_DROPS + stopped]!++
+      if (stopped !== 0) return stopped === Drop['rule'] ? 0 : stopped
+      this.#noteLooped(packet)
+    }
     const arrival = this.#arrival
     arrival.mark = this.#hooks.mark
     arrival.originalAddress = address
     arrival.originalPort = port
     return this.#delivery.deliver(packet, null, arrival)
+  }
+
+  /** What answers a packet that does not leave is to be known as that. */
+  #noteLooped({ protocol, source, destination, ports, fragment }: Packet): void {
+    if (protocol === ipv4.PROTOCOL_TCP || fragment === LATER_FRAGMENT) return
+    this.#peers.received(destination, source, (ports << 16) | (ports >>> 16), protocol, this.#clock.second)
   }
 
   /** Tells the socket which way its packets go, if that is news. */

@@ -32,17 +32,21 @@ export class RecentPeers {
     return now - this.#slots[at + 5]! < MEMORY
   }
 
-  /** Notes a packet for a socket. Returns whether it answers one. @param ports `local << 16 | remote`; @param now seconds */
-  received(local: number, remote: number, ports: number, protocol: number, now: number): boolean {
-    const at = this.#slotOf(local, remote, ports, protocol)
-    this.#slots[at + 5] = now
-    return now - this.#slots[at + 4]! < MEMORY
+  /** Notes a packet for a socket. @param ports `local << 16 | remote`; @param now seconds */
+  received(local: number, remote: number, ports: number, protocol: number, now: number): void {
+    this.#slots[this.#slotOf(local, remote, ports, protocol) + 5] = now
+  }
+
+  /** Whether a packet from there answers one that a socket has sent. @param ports `local << 16 | remote`; @param now seconds */
+  isAnswer(local: number, remote: number, ports: number, protocol: number, now: number): boolean {
+    const at = this.#placeOf(local, remote, ports, protocol)
+    return this.#isOf(at, local, remote, ports, protocol) && now - this.#slots[at + 4]! < MEMORY
   }
 
   #slotOf(local: number, remote: number, ports: number, protocol: number): number {
     const slots = this.#slots
-    const at = (hashWords(this.#seed, local, remote, ports, protocol) & (SLOTS - 1)) * WORDS
-    if (slots[at] === local && slots[at + 1] === remote && slots[at + 2] === ports && slots[at + 3] === protocol) return at
+    const at = this.#placeOf(local, remote, ports, protocol)
+    if (this.#isOf(at, local, remote, ports, protocol)) return at
     slots[at] = local
     slots[at + 1] = remote
     slots[at + 2] = ports
@@ -50,5 +54,14 @@ export class RecentPeers {
     slots[at + 4] = NEVER
     slots[at + 5] = NEVER
     return at
+  }
+
+  #placeOf(local: number, remote: number, ports: number, protocol: number): number {
+    return (hashWords(this.#seed, local, remote, ports, protocol) & (SLOTS - 1)) * WORDS
+  }
+
+  #isOf(at: number, local: number, remote: number, ports: number, protocol: number): boolean {
+    const slots = this.#slots
+    return slots[at] === local && slots[at + 1] === remote && slots[at + 2] === ports && slots[at + 3] === protocol
   }
 }

@@ -39,7 +39,7 @@ export const HEAD_BYTES = 32
 
 /** Control words: the reader sleeps (1), and is to be woken when this changes. */
 export const ASLEEP = FREE_WORD
-/** The writer had no room for a record, and waits for some (1). */
+/** The writer had no room for a record, and waits for some (1); there is some (2). */
 export const STARVED = FREE_WORD + 1
 
 /** The memory of both ways. */

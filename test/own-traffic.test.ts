@@ -8,7 +8,7 @@ import * as ipv4 from '../src/stack/wire/ipv4.js'
 import { ACK, SYN } from '../src/stack/wire/tcp.js'
 import { checkPacket } from '../src/testing/check-packet.js'
 import { MemoryGateway, type MemoryGatewayOptions } from '../src/testing/memory-gateway.js'
-import { buildIcmpEcho, buildTcp, buildUdp } from '../src/testing/packets.js'
+import { buildIcmpEcho, buildIcmpError, buildTcp, buildUdp } from '../src/testing/packets.js'
 import { from, ip, only, to } from './stack/support.js'
 
 const ONE = '10.0.0.1'
@@ -166,6 +166,72 @@ describe('rules for own packets', () => {
     expect(sent(gateway)).toEqual([`eth0 ${ONE}:5000 > ${SERVER}:80`])
     expect(gateway.told().filter(({ what }) => what === 'refused')).toEqual([{ what: 'refused', socket: row, errno: 113 }])
     expect(gateway.drops).toEqual({ 'rule-rejected': 1 })
+  })
+
+  const ONLY_ANSWERS = '*filter\n:INPUT DROP [0:0]\n-A INPUT -m state --state ESTABLISHED,RELATED -j ACCEPT\nCOMMIT\n'
+
+  it('answers to datagrams and pings of unconnected sockets are ESTABLISHED, what nobody has asked for is NEW', () => {
+    const gateway = twoProviders(ONLY_ANSWERS)
+    const datagrams = socket(gateway, { protocol: ipv4.PROTOCOL_UDP })
+    const ping = socket(gateway, { protocol: ipv4.PROTOCOL_ICMP, localPort: 77 })
+    const echo = { source: SERVER, destination: ONE, identifier: 77, sequence: 1, reply: true }
+    const answer = { source: SERVER, destination: ONE, sourcePort: 53, destinationPort: 5000, payload: Uint8Array.of(1) }
+    gateway.fromWan(buildUdp(answer)).fromWan(buildIcmpEcho(echo))
+    expect(gateway.toSelf()).toEqual([])
+    gateway.fromSelf(datagrams, buildUdp(DATAGRAM)).fromSelf(ping, buildIcmpEcho({ source: UNCHOSEN, destination: SERVER, identifier: 77, sequence: 1 }))
+    gateway.fromWan(buildUdp(answer)).fromWan(buildIcmpEcho(echo)).fromWan(buildUdp({ ...answer, sourcePort: 54 }))
+    expect(gateway.toSelf().map(({ bytes }) => from(bytes).replace(/:\d+$/, ''))).toEqual([SERVER, SERVER])
+    gateway.advance(121)
+    gateway.fromWan(buildUdp(answer))
+    expect(gateway.toSelf()).toEqual([])
+    expect(gateway.drops).toEqual({ rule: 4 })
+  })
+
+  it('so they are when the datagram was moved to another way by a mark', () => {
+    const gateway = twoProviders(`${MARKED}${ONLY_ANSWERS}`)
+    gateway.fromSelf(socket(gateway, { protocol: ipv4.PROTOCOL_UDP }), buildUdp(DATAGRAM))
+    expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:53`])
+    gateway.fromWanAt(1, buildUdp({ source: SERVER, destination: TWO, sourcePort: 53, destinationPort: 5000, payload: Uint8Array.of(1) }))
+    expect(gateway.toSelf()).toHaveLength(1)
+  })
+
+  it('what a server socket sends to whoever has asked it is ESTABLISHED, errors about what came are RELATED', () => {
+    const gateway = twoProviders('*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -m state --state ESTABLISHED,RELATED -j ACCEPT\nCOMMIT\n')
+    const row = socket(gateway, { protocol: ipv4.PROTOCOL_UDP, localPort: 53 })
+    const answer = buildUdp({ source: UNCHOSEN, destination: SERVER, sourcePort: 53, destinationPort: 5000, payload: Uint8Array.of(1) })
+    gateway.fromSelf(row, answer)
+    expect(sent(gateway)).toEqual([])
+    gateway.fromWan(buildUdp({ source: SERVER, destination: ONE, sourcePort: 5000, destinationPort: 53, payload: Uint8Array.of(1) }))
+    const asked = only(gateway.toSelf())
+    gateway.fromSelf(row, answer)
+    expect(sent(gateway)).toEqual([`eth0 ${ONE}:53 > ${SERVER}:5000`])
+    gateway.fromSelf(-1, buildIcmpError({ source: ONE, destination: SERVER, type: 3, code: 3, quote: asked }))
+    expect(gateway.toWan()).toHaveLength(1)
+  })
+
+  it('packets of a socket for another one meet INPUT, by lo; what that drops nobody hears of, what it rejects the sender does', () => {
+    const gateway = twoProviders('*filter\n-A INPUT -i lo -p udp --dport 53 -m state --state NEW -j ACCEPT\n-A INPUT -p udp --dport 54 -j DROP\n-A INPUT -i lo -p udp -m state --state NEW -j REJECT\n-A INPUT -p udp ! -i lo -j DROP\nCOMMIT\n')
+    const client = socket(gateway, { protocol: ipv4.PROTOCOL_UDP })
+    const server = socket(gateway, { protocol: ipv4.PROTOCOL_UDP, localPort: 53 })
+    const to53 = { source: UNCHOSEN, destination: '127.0.0.1', sourcePort: 5000, destinationPort: 53, payload: Uint8Array.of(1) }
+    for (const destinationPort of [53, 54, 55]) gateway.fromSelf(client, buildUdp({ ...to53, destinationPort }))
+    expect(gateway.toSelf().map(({ bytes }) => to(bytes))).toEqual(['127.0.0.1:53'])
+    expect(gateway.told().filter(({ what }) => what !== 'path')).toEqual([{ what: 'refused', socket: client, errno: 111 }])
+    expect(gateway.drops).toEqual({ rule: 1, 'rule-rejected': 1 })
+    // The answer is one.
+    gateway.fromSelf(server, buildUdp({ source: '127.0.0.1', destination: '127.0.0.1', sourcePort: 53, destinationPort: 5000, payload: Uint8Array.of(2) }))
+    expect(gateway.toSelf()).toHaveLength(1)
+  })
+
+  it('what OUTPUT has redirected here meets INPUT with where it goes by now, and its answer with where that comes from', () => {
+    const gateway = twoProviders('*nat\n-A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 1080\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -d 127.0.0.1 -p tcp --dport 1080 -j ACCEPT\n' +
+      `-A INPUT -i lo -s ${SERVER} -p tcp --sport 80 -m state --state ESTABLISHED -j ACCEPT\nCOMMIT\n`)
+    gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
+    expect(gateway.toSelf().map(({ bytes }) => to(bytes))).toEqual(['127.0.0.1:1080'])
+    const server = connecting(gateway, { flags: SOCKET_FLAG.connected | SOCKET_FLAG.synReceived, localAddress: '127.0.0.1', localPort: 1080, remoteAddress: ONE, remotePort: 5000 })
+    gateway.fromSelf(server, buildTcp({ source: '127.0.0.1', destination: ONE, sourcePort: 1080, destinationPort: 5000, flags: SYN | ACK }))
+    expect(gateway.toSelf().map(({ bytes }) => from(bytes))).toEqual([`${SERVER}:80`])
+    expect(gateway.drops).toEqual({})
   })
 
   it('REDIRECT in OUTPUT leads to 127.0.0.1, and tells the listener where it was to go', () => {

@@ -12,8 +12,8 @@ const DATA_PLANE = [
   'src/fragment-path', 'src/knocks', 'src/known-flows', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/new-flows',
   'src/new-local', 'src/next-hop-queue', 'src/outside-ports', 'src/own-egress', 'src/own-errors', 'src/own-flows', 'src/own-host',
   'src/own-sockets', 'src/own-traffic', 'src/path-check', 'src/pipeline', 'src/policy-plane', 'src/policy-protocol', 'src/publish-stats',
-  'src/recent-peers', 'src/reports', 'src/routing', 'src/socket-port', 'src/socket-ring', 'src/stats', 'src/worker', 'src/worker-protocol',
-  'src/worker-wan',
+  'src/recent-peers', 'src/reports', 'src/routing', 'src/socket-port', 'src/socket-ring', 'src/stats', 'src/told-paths', 'src/worker',
+  'src/worker-protocol', 'src/worker-wan',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */

@@ -15,7 +15,7 @@ import { Lan } from '../host/lan.js'
 import { gatewayAddressOf } from '../host/lan-subnet.js'
 import { openNamespace, ownNamespace, type NetworkNamespace } from '../host/namespace.js'
 import { formatPorts, type PortSet } from '../host/port-set.js'
-import type { HostPorts } from '../host/ports.js'
+import { type HostPorts, isHeldPort, localPortRange } from '../host/ports.js'
 import { preflight } from '../host/preflight.js'
 import { RAW_MARK } from '../host/raw-wan.js'
 import { formatPool } from '../nat/pool.js'
@@ -23,6 +23,7 @@ import { native } from '../native.js'
 import { openTun, type TunHandle } from '../stack/device/tun.js'
 import type { PortRange } from '../stack/port-range.js'
 import { formatIpv4, maskOf, parsePrefix } from '../stack/wire/address.js'
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../stack/wire/ipv4.js'
 import type { ToWorker, WorkerSettings } from '../worker-protocol.js'
 import { tunError } from './device-error.js'
 import { exclusiveAddresses } from './outside-plan.js'
@@ -186,10 +187,19 @@ export class Host {
     this.#isBoundQueued = true
     this.#enqueue(async () => {
       this.#isBoundQueued = false
+      // The kernel shall not choose them for connections of the host's.
+      if (this.#isShared && canReservePorts(this.wanNamespace)) await reservePorts(this.#journal!, this.wanNamespace, this.#ports.boundWithin(localPortRange(this.wanNamespace)))
       await this.#portsChanged()
       for (const uplink of this.uplinks) await uplink.followRules()
     })
     return this.#changes
+  }
+
+  /** Whether a program of the host has the port at an address that both have. @param address int32, 0 for any; @param protocol 6 or 17, others have no ports */
+  isOccupied(protocol: number, address: number, port: number): boolean {
+    const shared = this.uplinks.flatMap(({ isShared, kernelAddresses }) => (isShared ? kernelAddresses : [])).filter((own) => address === 0 || own === address)
+    const name = protocol === PROTOCOL_TCP ? 'tcp' : protocol === PROTOCOL_UDP ? 'udp' : null
+    return name !== null && shared.length > 0 && isHeldPort(this.wanNamespace, name, port, shared)
   }
 
   lanLost(errno: number): TsnatError {

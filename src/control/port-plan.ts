@@ -66,6 +66,11 @@ export class PortPlan {
     return [Math.max(widest.first, widest.last >= EPHEMERAL_MIN ? EPHEMERAL_MIN : widest.first), widest.last]
   }
 
+  /** Ports of tsnat's own sockets in a range, of any protocol. */
+  boundWithin(range: { readonly first: number; readonly last: number }): PortSet {
+    return intersectPorts(unite(this.bound), [range])
+  }
+
   /** Takes out what sockets of the host hold on these addresses. Returns true when that changed something. */
   refresh(kernelAddresses: readonly number[]): boolean {
     let held: HostPorts = byProtocol(() => [])

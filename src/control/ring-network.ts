@@ -22,6 +22,8 @@ export interface RingNetworkOptions {
   /** The gateway's own addresses, besides those of the loopback. */
   readonly addresses: () => ReadonlySet<number>
   readonly broadcasts: () => ReadonlySet<number>
+  /** See Network. */
+  readonly isOccupied?: NonNullable<Network['isOccupied']>
   /** Wakes the data plane. */
   readonly signal: () => void
 }
@@ -61,16 +63,22 @@ export class RingNetwork implements Network {
     return address === 0 || address >>> 24 === LOOPBACK_NET || this.#options.addresses().has(address)
   }
 
+  isOccupied(protocol: number, address: number, port: number): boolean {
+    return this.#options.isOccupied?.(protocol, address, port) ?? false
+  }
+
   isBroadcast(address: number): boolean {
     return address === -1 || this.#options.broadcasts().has(address)
   }
 
   reserve(length: number): number {
     const bytes = (PACKET_OFFSET + length + 7) & ~7
-    const record = this.#down.reserve(bytes)
+    let record = this.#down.reserve(bytes)
     if (record < 0) {
       Atomics.store(this.#down.control, STARVED, 1)
-      return -1
+      // The data plane may have emptied the ring before it could see that.
+      record = this.#down.reserve(bytes)
+      if (record < 0) return -1
     }
     this.#reserved = bytes
     const at = record + PACKET_OFFSET
@@ -109,12 +117,12 @@ export class RingNetwork implements Network {
     Atomics.notify(this.#up.control, ASLEEP)
   }
 
-  /** Lets the data plane call when there are records again. Returns false when there are some already. */
+  /** Lets the data plane call when there are records, or there is room again. Returns false when there are some already. */
   #arm(): boolean {
     if (this.#isArmed) return true
     const { control } = this.#up
     Atomics.store(control, ASLEEP, 1)
-    if (this.#up.next() >= 0) {
+    if (this.#up.next() >= 0 || Atomics.load(this.#down.control, STARVED) === 2) {
       Atomics.store(control, ASLEEP, 0)
       return false
     }

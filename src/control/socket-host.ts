@@ -2,7 +2,8 @@
  * The gateway's own sockets: the stack that owns them, in this thread, and what connects it with the data plane.
  *
  * They choose their own addresses by the gateway's routes, and their ports from those that are tsnat's. A port that a socket is bound to
- * on purpose becomes tsnat's, too: the WANs hear it, and the host's kernel keeps off it.
+ * on purpose becomes tsnat's, too: the WANs hear it, and the host's kernel keeps off it; one that a program of the host has already, on an
+ * address that both have, is refused.
  */
 import type { HostPorts } from '../host/ports.js'
 import { createSocketRings } from '../socket-ring.js'
@@ -26,6 +27,8 @@ export interface SocketHostOptions {
   /** The gateway's own addresses, besides those of the loopback. */
   readonly addresses: () => ReadonlySet<number>
   readonly broadcasts: () => ReadonlySet<number>
+  /** Whether a program of the host has the port at that address, 0 for any. */
+  readonly isOccupied: (protocol: number, address: number, port: number) => boolean
   /** Milliseconds, not going back. */
   readonly clock: () => number
   /** Told which ports sockets are bound to, beyond those to choose from. */
@@ -43,10 +46,10 @@ export class SocketHost {
   /** Wakes the data plane, once there is one. */
   signal: () => void = () => {}
 
-  constructor({ capacity, ports, mtu, addresses, broadcasts, clock, bound }: SocketHostOptions) {
+  constructor({ capacity, ports, mtu, addresses, broadcasts, isOccupied, clock, bound }: SocketHostOptions) {
     this.#ports = ports
     this.#table = SocketTable.allocate(capacity)
-    this.#network = new RingNetwork({ rings: this.#rings, mtu, addresses, broadcasts, signal: () => this.signal() })
+    this.#network = new RingNetwork({ rings: this.#rings, mtu, addresses, broadcasts, isOccupied, signal: () => this.signal() })
     this.stack = new Stack({ network: this.#network, table: this.#table, now: clock(), random: systemRandom(), ports, answersPings: false })
     const { stack } = this
     const network = this.#network

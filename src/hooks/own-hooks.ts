@@ -4,6 +4,7 @@
  *     output       OUTPUT       raw ─► mangle                        a socket of the gateway sends; then it may be routed again
  *     outputNat                 nat: where it goes                   then again
  *     outputLeave               filter, then POSTROUTING             before it is sent
+ *     loop         INPUT        mangle ─► filter                     it is for another socket here
  *     letOut       OUTPUT       raw ─► mangle ─► nat ─► filter, then POSTROUTING: the gateway answers a packet (an ICMP error, RST, echo reply)
  *
  * A socket's packet begins with `meet`, one of a known flow with `meetKnown` of the other hooks. Each hook returns 0, or the drop code of
@@ -17,8 +18,9 @@ import type { OwnPacketRules } from '../reports.js'
 import type { Slab } from '../stack/batch.js'
 import { Packet, parse } from '../stack/parse.js'
 import * as icmp4 from '../stack/wire/icmp4.js'
+import * as ipv4 from '../stack/wire/ipv4.js'
 import { describeNoFlow } from './describe.js'
-import { OUTPUT, type PacketInHand, POSTROUTING } from './packet-in-hand.js'
+import { INPUT, OUTPUT, type PacketInHand, POSTROUTING } from './packet-in-hand.js'
 
 /** Where REDIRECT sends what the gateway itself sends. */
 const LOOPBACK = 0x7f000001
@@ -65,6 +67,18 @@ export class OwnHooks implements OwnPacketRules {
     this.#hand.takeSource(packet)
     this.#hand.clamp(packet)
     return held
+  }
+
+  /** What does not leave, by the ends that it arrives with. PREROUTING is not asked. */
+  loop(packet: Packet): number {
+    const { meta } = this.#hand
+    meta.source = packet.source
+    meta.destination = packet.destination
+    if (meta.hasPorts && packet.protocol !== ipv4.PROTOCOL_ICMP) {
+      meta.sourcePort = packet.ports >>> 16
+      meta.destinationPort = packet.ports & 0xffff
+    }
+    return this.#ask(INPUT, PART_MANGLE | PART_FILTER, packet, null)
   }
 
   /** How the packet in hand was rejected; it has a meaning after `rule-rejected`. */

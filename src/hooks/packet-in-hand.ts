@@ -98,7 +98,7 @@ export class PacketInHand {
   /** Asks the tables `part` of a hook. @param from null: it comes from this host; @param to null: it stays here, or nobody knows yet */
   run(hook: number, part: number, packet: Packet, from: Attachment | null, to: Attachment | null): Outcome {
     const { meta, outcome } = this
-    meta.inInterface = from === null ? 0 : numberOfZone(from.zone)
+    meta.inInterface = from !== null ? numberOfZone(from.zone) : hook === INPUT ? LOOPBACK_NUMBER : 0
     meta.outInterface = to !== null ? numberOfZone(to.zone) : hook === OUTPUT || hook === POSTROUTING ? LOOPBACK_NUMBER : 0
     meta.tos = this.#tos
     if (part === AFTER_TRACKING) meta.connmark = outcome.connmark

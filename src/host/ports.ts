@@ -128,6 +128,13 @@ const readListing = (name: string): string => {
   }
 }
 
+/** Whether a socket of the host has a port on one of these addresses, or on any. @param protocol of those with ports */
+export const isHeldPort = (namespace: NetworkNamespace, protocol: PortProtocol, port: number, addresses: Iterable<number>): boolean => {
+  const wanted = new Set(addresses)
+  const listings = namespace.run(() => [protocol, `${protocol}6`].map(readListing))
+  return listings.some((listing) => portsInListing(listing, wanted).some(({ first }) => first === port))
+}
+
 /**
  * Ports of the host that replies on these addresses may belong to: listeners, connections, bound sockets.
  * @param addresses the addresses that tsnat shares with the host, int32

@@ -3,6 +3,7 @@
  * (inet_csk_bind_conflict for TCP, udp_lib_lport_inuse for the others).
  */
 import * as ipv4 from '../wire/ipv4.js'
+import type { Network } from './network.js'
 import { SOCKET_FLAG, type SocketRow, type SocketTable } from './socket-table.js'
 
 const overlap = (a: number, b: number): boolean => a === b || a === 0 || b === 0
@@ -17,7 +18,14 @@ const conflicts = (table: SocketTable, index: number, { protocol, flags, localAd
 }
 
 /**
- * Whether `row`, with a local port, may be added to the table; EADDRINUSE otherwise.
+ * Whether a socket may be bound as `row` says, with a local port, as far as this table and those who share addresses with it are concerned;
+ * EADDRINUSE otherwise.
+ */
+export const canBindAt = (network: Network, table: SocketTable, row: SocketRow): boolean =>
+  canBind(table, row) && network.isOccupied?.(row.protocol, row.localAddress, row.localPort) !== true
+
+/**
+ * Whether `row`, with a local port, may be added to the table.
  * @param self the row of the socket itself when it has one already, else -1
  */
 export const canBind = (table: SocketTable, row: SocketRow, self = -1): boolean => {

@@ -8,7 +8,7 @@
 import {
   type Datagram, DATAGRAM_COST, type DatagramEvents, type DatagramHost, type DatagramOptions, NO_DATAGRAM_EVENTS, PAYLOAD_MAX, RECEIVE_BUFFER,
 } from './datagram.js'
-import { canBind } from './bind.js'
+import { canBindAt } from './bind.js'
 import type { DatagramProtocol } from './datagram-protocol.js'
 import { meaningOf } from './icmp/errno.js'
 import { NO_SOCKET } from './network.js'
@@ -144,7 +144,7 @@ export abstract class DatagramEndpoint {
     const flags = this.state.flags | (address === 0 ? 0 : SOCKET_FLAG.boundAddress)
     const row: SocketRow = { ...this.state, flags, localAddress: address, localPort: port }
     if (port === 0) this.#enter(row, 'bind')
-    else if (canBind(table, row)) this.#enter(row, 'bind')
+    else if (canBindAt(network, table, row)) this.#enter(row, 'bind')
     else throw socketError('EADDRINUSE', 'bind', address, port)
     this.#isPortNamed = port !== 0
   }

@@ -24,6 +24,8 @@ export interface Network {
   user: NetworkUser
   /** The address is one of this host's own, one of 127.0.0.0/8, or 0.0.0.0. Others can only be bound to transparently. */
   isLocal(address: number): boolean
+  /** Somebody else than these sockets has the port at that address, 0 for any, as the host's kernel may. Absent: nobody ever. */
+  isOccupied?(protocol: number, address: number, port: number): boolean
   /** The address is the broadcast address of a network that this host is on, or 255.255.255.255. */
   isBroadcast(address: number): boolean
   /**

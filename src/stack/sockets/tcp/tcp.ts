@@ -4,7 +4,7 @@ import { WHOLE } from '../../parse.js'
 import type { Slab } from '../../batch.js'
 import { isSumRight } from '../../verify.js'
 import * as ipv4 from '../../wire/ipv4.js'
-import { canBind } from '../bind.js'
+import { canBindAt } from '../bind.js'
 import { type Arrival, NO_SOCKET } from '../network.js'
 import type { QuotedError } from '../quoted-error.js'
 import { errnoCode, socketError } from '../socket-error.js'
@@ -67,7 +67,7 @@ export class Tcp {
     if (options.localPort) {
       const taken = table.findConnected(ipv4.PROTOCOL_TCP, address, port, localAddress, localPort, 0)
       if (taken >= 0 && core.timeWait.giveWay(taken)) previous = core.timeWait.lastNumber
-      else if (taken >= 0 || !canBind(table, row)) throw socketError('EADDRINUSE', 'bind', localAddress, localPort)
+      else if (taken >= 0 || !canBindAt(network, table, row)) throw socketError('EADDRINUSE', 'bind', localAddress, localPort)
     }
     const connection = new Connection(core)
     connection.row = table.add(row)
@@ -108,7 +108,7 @@ export class Tcp {
         (address === 0 ? 0 : SOCKET_FLAG.boundAddress),
       localAddress: address, localPort: port, remoteAddress: 0, remotePort: 0, interface: number_, mark, tos,
     }
-    if (!canBind(table, row)) throw socketError('EADDRINUSE', 'listen', address, port)
+    if (!canBindAt(network, table, row)) throw socketError('EADDRINUSE', 'listen', address, port)
     const index = table.add(row)
     if (index < 0) throw socketError('ENOBUFS', 'listen', address, port)
     const listener = new Listener(core, index, backlog)
