@@ -21,6 +21,7 @@ import { Nat } from './nat/nat.js'
 import { UnsolicitedSyns } from './nat/unsolicited-syns.js'
 import { NextHopQueue } from './next-hop-queue.js'
 import { OutsidePorts } from './outside-ports.js'
+import { OwnEgress } from './own-egress.js'
 import { OwnFlows } from './own-flows.js'
 import { OwnHost } from './own-host.js'
 import { OwnSockets } from './own-sockets.js'
@@ -183,8 +184,9 @@ export class DataPlane {
     const queue = new NextHopQueue(waiting, reports, clock, tracing)
     const delivery = devices.openDelivery?.(slab, memory.sockets) ?? null
     const flows = new OwnFlows({ clock, attachments, hooks, table, local: localFlows, opener })
-    this.own = delivery === null || outsidePorts === null ? null : new OwnTraffic({
-      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers, flows, stats,
+    const egress = delivery === null ? null : new OwnEgress(slab, clock, delivery)
+    this.own = delivery === null || egress === null || outsidePorts === null ? null : new OwnTraffic({
+      slab, clock, hooks, routing, sockets: settings.sockets!, delivery, outsidePorts, peers, flows, egress, stats,
     })
     const syns = nat.tcp.unsolicitedSyn === 'hold' ? new UnsolicitedSyns(new HeldPackets(slab, memory.syns)) : null
     const fragmentHeld = new HeldPackets(slab, memory.fragments)
@@ -192,7 +194,7 @@ export class DataPlane {
       slab, scratch, clock, stats, lan, wans, attachments,
       table,
       admission: this.#admission,
-      own: this.own,
+      ownEgress: egress,
       hooks, routing, tracing, epoch: this.#epoch, deadFlows: settings.deadFlows ?? 'reset',
       events, hairpins, sources, room, rules, reports, queue,
       ownHost: new OwnHost(slab, reports, queue, tracing),

@@ -40,7 +40,7 @@ import { closeUnused, hasPassed, type Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { NewFlows, type NewFlowsParts } from './new-flows.js'
 import { NewLocal, type NewLocalParts } from './new-local.js'
-import { type OwnTraffic, HELD_OWN } from './own-traffic.js'
+import { HELD_OWN, type OwnEgress } from './own-egress.js'
 import { PathCheck, type PathCheckParts } from './path-check.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
@@ -65,8 +65,8 @@ export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<Kn
   readonly room: RoomMaker
   readonly rules: Rules
   readonly tracker: Tracker
-  /** What the gateway's own sockets send; null without any. */
-  readonly own: OwnTraffic | null
+  /** Of what the gateway's own sockets send; null without any. */
+  readonly ownEgress: OwnEgress | null
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   /** Drop what has a wrong transport checksum. */
@@ -90,7 +90,7 @@ export class Pipeline {
   readonly #tracing: Tracing
   readonly #events
   readonly #knocks
-  readonly #own: OwnTraffic | null
+  readonly #ownEgress: OwnEgress | null
   readonly #paths: PathCheck
   readonly #local: LocalPath
   readonly #known: KnownFlows
@@ -126,7 +126,7 @@ export class Pipeline {
     this.#tracing = parts.tracing
     this.#events = parts.events
     this.#knocks = parts.knocks
-    this.#own = parts.own
+    this.#ownEgress = parts.ownEgress
     this.#identifications = parts.identifications
     this.#queue = parts.queue
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
@@ -229,7 +229,7 @@ export class Pipeline {
     this.#identifications.decided = held.identificationOf(block)
     parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
     let drop = Drop['deleted']
-    if (owner === HELD_OWN) drop = this.#own!.release(packet, wan, link, held.generationOf(block))
+    if (owner === HELD_OWN) drop = this.#ownEgress!.release(packet, wan, link, held.generationOf(block))
     else if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
     else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) {
       const isFirst = !hasPassed(this.table, owner >> 1)
