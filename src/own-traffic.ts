@@ -16,7 +16,6 @@
 import { type Attachment, numberOfZone, ZONE_LAN } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
-import { setSource } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import type { LocalDelivery, SocketOwner } from './local-delivery.js'
 import type { OutsidePorts } from './outside-ports.js'
@@ -28,6 +27,7 @@ import type { RecentPeers } from './recent-peers.js'
 import { RouteType } from './route/types.js'
 import type { Routing } from './routing.js'
 import type { Slab } from './stack/batch.js'
+import { changeSource } from './stack/change-source.js'
 import { hasPorts, LATER_FRAGMENT, Packet, parse } from './stack/parse.js'
 import { type Arrival, NO_SOCKET } from './stack/sockets/network.js'
 import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
@@ -131,7 +131,7 @@ export class OwnTraffic {
     if (refused !== 0) return refused
     if (isMovable) {
       const isOpen = packet.source === 0
-      setSource(this.#slab.view, packet, this.#source(packet.destination))
+      this.#setSource(packet, this.#source(packet.destination))
       // An answer of a socket that is bound to no address: only now its flow can be found.
       const found = isOpen && packet.fragment !== LATER_FRAGMENT ? this.#findAnswered(packet) : -1
       if (found >= 0) return this.#answer(packet, found, socket)
@@ -158,9 +158,9 @@ export class OwnTraffic {
     const found = this.#flows.find(packet)
     if (found >= 0 || this.#to !== null) return found
     const { source } = packet
-    setSource(this.#slab.view, packet, LOOPBACK_ADDRESS)
+    this.#setSource(packet, LOOPBACK_ADDRESS)
     const looped = this.#flows.find(packet)
-    if (looped < 0) setSource(this.#slab.view, packet, source)
+    if (looped < 0) this.#setSource(packet, source)
     return looped
   }
 
@@ -249,11 +249,16 @@ export class OwnTraffic {
     return this.#to === null ? destination : this.#to.sourceFor(nextHop)
   }
 
+  #setSource(packet: Packet, source: number): void {
+    packet.source = source
+    changeSource(this.#slab.view, packet.at, source)
+  }
+
   /** The packet takes another way than it seemed: it gets the source of that one. */
   #choose(packet: Packet, destination: number): void {
     const source = this.#source(destination)
     if (source === packet.source || source === 0) return
-    setSource(this.#slab.view, packet, source)
+    this.#setSource(packet, source)
     this.#hooks.own.sourceChosen(source)
     // Answers come to this one.
     if (packet.protocol !== ipv4.PROTOCOL_TCP && packet.fragment !== LATER_FRAGMENT) this.#peers.sent(source, packet.destination, packet.ports, packet.protocol, this.#clock.second)
