@@ -58,7 +58,7 @@ const sent = (gateway: MemoryGateway): string[] => [0, 1].flatMap((index) => gat
 }))
 
 describe('S3: the source of an own packet is that of the way it takes in the end', () => {
-  it('TCP: at its SYN the socket is moved, and told of it and of the path', () => {
+  it('MGL-1: TCP: at its SYN the socket is moved, and told of it and of the path', () => {
     const gateway = twoProviders(MARKED)
     const row = connecting(gateway)
     gateway.fromSelf(row, buildTcp(SYN_PACKET))
@@ -111,7 +111,7 @@ describe('S3: the source of an own packet is that of the way it takes in the end
     expect(gateway.told()).toEqual([{ what: 'taken', socket: row, source: ip(TWO) }])
   })
 
-  it('UDP, connected or not, and ICMP: each datagram has the source of its way', () => {
+  it('MGL-1: UDP, connected or not, and ICMP: each datagram has the source of its way', () => {
     const gateway = twoProviders(MARKED)
     const unconnected = socket(gateway, { protocol: ipv4.PROTOCOL_UDP })
     const connected = connecting(gateway, { protocol: ipv4.PROTOCOL_UDP, localPort: 5001, remotePort: 53 })
@@ -125,20 +125,20 @@ describe('S3: the source of an own packet is that of the way it takes in the end
     expect(gateway.flows).toBe(0)
   })
 
-  it('a socket that its program has bound keeps its address on whatever way', () => {
+  it('MGL-1: a socket that its program has bound keeps its address on whatever way', () => {
     const gateway = twoProviders(MARKED)
     const row = connecting(gateway, { flags: SOCKET_FLAG.connected | SOCKET_FLAG.boundAddress, localAddress: ONE })
     gateway.fromSelf(row, buildTcp({ ...SYN_PACKET, source: ONE }))
     expect(sent(gateway)).toEqual([`eth1 ${ONE}:5000 > ${SERVER}:80`])
   })
 
-  it('a change of TOS in OUTPUT has the routes looked up again', () => {
+  it('MGL-1: a change of TOS in OUTPUT has the routes looked up again', () => {
     const gateway = twoProviders(`*mangle\n-A OUTPUT -j TOS --set-tos 0x10\nCOMMIT\n`)
     gateway.fromSelf(connecting(gateway), buildTcp(SYN_PACKET))
     expect(sent(gateway)).toEqual([`eth1 ${TWO}:5000 > ${SERVER}:80`])
   })
 
-  it('so has a change of the destination, which takes a flow: the socket goes on knowing the one that it asked for', () => {
+  it('MGL-1: so has a change of the destination, which takes a flow: the socket goes on knowing the one that it asked for', () => {
     const gateway = twoProviders(`*mangle\n-A OUTPUT -d 192.0.2.1/32 -j MARK --set-mark 100\nCOMMIT\n*nat\n-A OUTPUT -d 192.0.2.1/32 -p tcp -j DNAT --to-destination ${SERVER}:8080\nCOMMIT\n`)
     const row = connecting(gateway, { remoteAddress: '192.0.2.1' })
     gateway.fromSelf(row, buildTcp({ ...SYN_PACKET, destination: '192.0.2.1' }))
@@ -234,7 +234,7 @@ describe('rules for own packets', () => {
     expect(gateway.drops).toEqual({})
   })
 
-  it('REDIRECT in OUTPUT leads to 127.0.0.1, and tells the listener where it was to go', () => {
+  it('RDR-1: REDIRECT in OUTPUT leads to 127.0.0.1, and tells the listener where it was to go', () => {
     const gateway = twoProviders('*nat\n-A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 1080\nCOMMIT\n')
     const row = connecting(gateway)
     gateway.fromSelf(row, buildTcp(SYN_PACKET))

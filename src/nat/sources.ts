@@ -150,13 +150,6 @@ export class Sources {
     return record !== NONE && this.#records[record * WORDS + PROVEN] === 0
   }
 
-  /** Flows of an address, and those of them that are half open. */
-  usageOf(address: number): { flows: number; halfOpen: number } {
-    const record = this.#find(address)
-    if (record === NONE) return { flows: 0, halfOpen: 0 }
-    return { flows: this.#records[record * WORDS + FLOWS]!, halfOpen: this.#records[record * WORDS + HALF_OPEN]! }
-  }
-
   /** The record of the inside address that opened the flow; none when it came from outside. */
   #ofFlow(flow: number): number {
     if (this.#table.zoneOf(flow * 2) !== ZONE_INSIDE) return NONE

@@ -247,6 +247,27 @@ export const SECTIONS: readonly Section[] = [
       row('NMAP-1', 'L', 'NETMAP: a network mapped one to one'),
     ],
   },
+  {
+    title: 'Linux netfilter: the gateway\'s own sockets',
+    rows: [
+      row('TPX-1', 'L', 'TPROXY leaves headers as they are; the connection with the packet\'s ends comes first, then the listener at on-ip and on-port'),
+      row('TPX-2', 'L', 'TPROXY of UDP: first only connected sockets, then only others'),
+      row('TPX-3', 'L', 'a SYN that meets TIME_WAIT goes to a listener if there is one'),
+      row('TPX-4', 'L', 'only transparent sockets count; without one the packet is dropped'),
+      row('TPX-5', 'L', 'the mark becomes (mark & ~mask) ^ value, only where a socket is found'),
+      row('TPX-6', 'L', 'TPROXY needs a rule and a route of type local, else the packet is forwarded'),
+      row('TPX-7', 'L', 'a transparent socket may have somebody else\'s address'),
+      row('SOM-1', 'L', '-m socket: a connection, or a listener that is bound to an address; --nowildcard, --transparent, --restore-skmark'),
+      row('SOM-2', 'L', '-m socket: ICMP errors by what they quote, replies to translated packets by their first source'),
+      row('MGL-1', 'L', 'routed again after OUTPUT when mark, TOS, source or destination have changed',
+        'More than the kernel does: the source of a socket that is bound to no address is chosen again, too, so that no NAT is needed.'),
+      row('ORG-1', 'L', 'after NAT a socket can ask where the client wanted to go',
+        'More than the kernel does: of UDP, too, with each datagram.'),
+      row('ORG-2', 'L', 'with each datagram comes the destination that it was delivered with',
+        'Otherwise: what comes is where the client sent it, after REDIRECT and DNAT, too, where the kernel says the gateway\'s own address.'),
+      row('ORG-3', 'L', 'under TPROXY the address of the accepted socket is the destination; with DNAT before it, that before DNAT can be asked for'),
+    ],
+  },
 ]
 
 export const ROWS: readonly Row[] = SECTIONS.flatMap(({ rows }) => rows)

@@ -62,6 +62,7 @@ export const SOCKET_SECTIONS: readonly Section[] = [
     title: 'Ephemeral ports (RFC 6056)',
     rows: [
       row('RND-1', 'S', 'the widest range of ports, less those in use'),
+      row('RND-2', 'S', 'ports come evenly and without order'),
       row('RND-3', 'S', 'the numbers cannot be foretold'),
       row('RND-4', 'D', 'the search ends, also when nothing is free'),
     ],

@@ -36,9 +36,6 @@ import { SOCKET_FLAG, type SocketRow } from './socket-row.js'
 
 export { SOCKET_FLAG, type SocketRow } from './socket-row.js'
 
-/** Rows that a table can have. */
-export const MAX_SOCKETS = 1 << 20
-
 const MAX_BUCKET_BITS = 17
 const TRANSPARENT = SOCKET_FLAG.transparent << 8
 const LOOPBACK_NET = 127
@@ -48,7 +45,7 @@ const bucketBitsFor = (capacity: number): number => Math.min(MAX_BUCKET_BITS, Ma
 export class SocketTable extends SocketReader {
   #ports: PortUse | undefined
 
-  /** An empty table. @param capacity rows, 1 … MAX_SOCKETS */
+  /** An empty table. @param capacity rows, 1 … 2^20 */
   static allocate(capacity: number): SharedArrayBuffer {
     const bits = bucketBitsFor(capacity)
     const buffer = new SharedArrayBuffer((HEADER_WORDS + (1 << bits) + capacity * ROW_WORDS) * 4)

@@ -43,7 +43,7 @@ describe('S3: sockets of tsnat', () => {
     await bed.typed(`tsnat ${MARK}`)
   })
 
-  it('TCP, UDP connected and not, and ICMP leave by the second provider with its address; the flow table stays empty', async () => {
+  it('MGL-1: TCP, UDP connected and not, and ICMP leave by the second provider with its address; the flow table stays empty', async () => {
     const [first, second] = [await bed.capture(server), await bed.capture(server, 'eth1')]
     const tcp = await program.ask({ do: 'tcp', host: SERVER, port: 80 })
     expect(tcp.local).toMatch(new RegExp(`^${SECOND}:`))
@@ -77,7 +77,7 @@ describe('S3: sockets of tsnat', () => {
     await until(async () => (await second.packets(`src host ${FIRST} and tcp`)).length > 0)
   })
 
-  it('a change of TOS or of the destination in OUTPUT reroutes, too', async () => {
+  it('MGL-1: a change of TOS or of the destination in OUTPUT reroutes, too', async () => {
     await bed.typed('tsnat iptables -t mangle -F OUTPUT')
     await bed.typed('tsnat iptables -t mangle -A OUTPUT -p tcp -j TOS --set-tos 0x10')
     await bed.typed('tsnat ip rule add tos 0x10 table 200')

@@ -5,7 +5,6 @@
  * (RFC 9293 MUST-4 … MUST-7). An option whose length is not that of its kind is passed over.
  */
 import type { Packet } from '../../parse.js'
-import * as ipv4 from '../../wire/ipv4.js'
 import * as tcp from '../../wire/tcp.js'
 import * as vnet from '../../wire/vnet.js'
 
@@ -146,6 +145,3 @@ export class Segment {
     this.sackCount = count
   }
 }
-
-/** Where the pseudo header ends and TCP begins in packets that are made here. */
-export const TRANSPORT = ipv4.HEADER_MIN

@@ -64,8 +64,8 @@ export class Recovery {
   readonly #window: CongestionWindow
   readonly #initial: number
   #mss: number
-  #sack: boolean
-  #timestamps: boolean
+  readonly #sack: boolean
+  readonly #timestamps: boolean
   #state: typeof OPEN | typeof RECOVERY | typeof LOSS = OPEN
   /** SND.NXT when the last recovery began; it ends when this is acknowledged. */
   #recoverTo: number
@@ -260,13 +260,6 @@ export class Recovery {
    */
   sendAgain(): void {
     this.#board.loseAll(false)
-  }
-
-  /** The handshake has told what the other end permits, and its MSS: before the acknowledgement of the SYN is told. */
-  negotiated(mss: number, sack: boolean, timestamps: boolean): void {
-    this.#sack = sack
-    this.#timestamps = timestamps
-    this.setMss(mss)
   }
 
   /**
