@@ -218,7 +218,7 @@ class Gateway implements RunningGateway {
       broadcasts: () => host.broadcastAddresses,
       isOccupied: (protocol, address, port) => host.isOccupied(protocol, address, port),
       clock: monotonic,
-      bound: (ports) => void host.useBound(ports),
+      bound: (ports) => host.useBound(ports),
     })
   }
 

@@ -28,6 +28,9 @@ const BULK_SUM_BYTES = 192
 /** Sleep until something comes. The main thread wakes this one twice a second, so that no timer has to be set for each packet. */
 const FOR_EVER = -1
 
+/** Turns in which packets of the sockets are taken at the end: as many as their ring can hold of the shortest. */
+const LAST_TURNS = 2048
+
 /** Places among what is polled: the eventfd, then the attachments by zone. */
 const WAKE = 0
 const LAN = 1
@@ -117,6 +120,8 @@ class Worker implements DataPlaneDevices {
     })
     this.#tell({ type: 'ready' })
     while (this.#running) this.#turn()
+    // What sockets have said at their end, above all that their connections are over.
+    for (let turns = 0; turns < LAST_TURNS && this.#takeOwn(); turns++);
     this.#publish()
     pipeline.lan.device.close()
     for (const { device } of pipeline.wans) device.close()

@@ -9,11 +9,13 @@ const NUMBERS: Readonly<Record<string, number>> = { tcp: PROTOCOL_TCP, udp: PROT
 
 export class BoundPorts {
   readonly #bound = new Map<number, Set<number>>(Object.values(NUMBERS).map((protocol) => [protocol, new Set()]))
-  readonly #tell: (ports: HostPorts) => void
+  readonly #tell: (ports: HostPorts) => Promise<void>
   #isTelling = false
+  /** Resolves when the ports that are bound by now are known; null when they are. */
+  #settled: Promise<void> | null = null
 
-  /** @param ignored ports whose use is no news: they are tsnat's anyway; @param tell told after changes, of many at a time once */
-  constructor(use: PortUse, ignored: (port: number) => boolean, tell: (ports: HostPorts) => void) {
+  /** @param ignored ports whose use is no news: they are tsnat's anyway; @param tell told after changes, of many at a time once; resolves when they are heard */
+  constructor(use: PortUse, ignored: (port: number) => boolean, tell: (ports: HostPorts) => Promise<void>) {
     this.#tell = tell
     use.onBound = (protocol, port, isBound) => {
       const ports = this.#bound.get(protocol)
@@ -24,12 +26,19 @@ export class BoundPorts {
     }
   }
 
+  /** Calls, soon, when the ports that are bound by now are heard. */
+  readonly onceHeard = (then: () => void): void => {
+    if (this.#settled === null) process.nextTick(then)
+    else void this.#settled.then(then)
+  }
+
   #later(): void {
     if (this.#isTelling) return
     this.#isTelling = true
-    queueMicrotask(() => {
+    const settled = Promise.resolve().then(() => {
       this.#isTelling = false
-      this.#tell(byProtocol((name) => portSet([...(this.#bound.get(NUMBERS[name] ?? 0) ?? [])].map((port) => ({ first: port, last: port })))))
-    })
+      return this.#tell(byProtocol((name) => portSet([...(this.#bound.get(NUMBERS[name] ?? 0) ?? [])].map((port) => ({ first: port, last: port })))))
+    }).then(() => { if (this.#settled === settled) this.#settled = null })
+    this.#settled = settled
   }
 }

@@ -31,8 +31,8 @@ export interface SocketHostOptions {
   readonly isOccupied: (protocol: number, address: number, port: number) => boolean
   /** Milliseconds, not going back. */
   readonly clock: () => number
-  /** Told which ports sockets are bound to, beyond those to choose from. */
-  readonly bound: (ports: HostPorts) => void
+  /** Told which ports sockets are bound to, beyond those to choose from. Resolves when the WANs hear them. */
+  readonly bound: (ports: HostPorts) => Promise<void>
 }
 
 export class SocketHost {
@@ -60,7 +60,8 @@ export class SocketHost {
     stack.onHold = () => driver.hold()
     stack.onRelease = () => driver.release()
     this.api = createSocketApi(stack)
-    new BoundPorts(stack.table.ports, (port) => port >= ports[0] && port <= ports[1], bound)
+    const boundPorts = new BoundPorts(stack.table.ports, (port) => port >= ports[0] && port <= ports[1], bound)
+    stack.onceReachable = boundPorts.onceHeard
   }
 
   get workerSettings(): WorkerSettings['sockets'] {

@@ -9,7 +9,7 @@ import { ip } from '../stack/support.js'
 it('only ports that others can reach become tsnat\'s: not those of loopback addresses, nor of addresses that are somebody else\'s', async () => {
   const table = new SocketTable(SocketTable.allocate(16))
   let told: HostPorts | null = null
-  new BoundPorts(table.ports, (port) => port >= 40_000, (ports) => { told = ports })
+  new BoundPorts(table.ports, (port) => port >= 40_000, async (ports) => { told = ports; await Promise.resolve() })
   const add = (localAddress: string, localPort: number, flags = 0): number =>
     table.add({ protocol: PROTOCOL_UDP, flags, localAddress: ip(localAddress), localPort, remoteAddress: 0, remotePort: 0, interface: 0, mark: 0, tos: 0 })
   add('0.0.0.0', 1000)
@@ -27,4 +27,33 @@ it('only ports that others can reach become tsnat\'s: not those of loopback addr
   table.remove(transparent)
   await Promise.resolve()
   expect(ranges()).toEqual(['1000-1000', '1002-1002'])
+})
+
+it('who has bound a port is called when that is heard, others at once', async () => {
+  const table = new SocketTable(SocketTable.allocate(16))
+  const hear: (() => void)[] = []
+  const bound = new BoundPorts(table.ports, (port) => port >= 40_000, () => new Promise((resolve) => hear.push(resolve)))
+  const row = { protocol: PROTOCOL_UDP, flags: 0, localAddress: 0, remoteAddress: 0, remotePort: 0, interface: 0, mark: 0, tos: 0 }
+  const called: string[] = []
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  table.add({ ...row, localPort: 50_000 })
+  bound.onceHeard(() => called.push('at once'))
+  expect(called).toEqual([])
+  await turn()
+  expect(called).toEqual(['at once'])
+  table.add({ ...row, localPort: 1000 })
+  bound.onceHeard(() => called.push('first'))
+  await turn()
+  table.add({ ...row, localPort: 1001 })
+  bound.onceHeard(() => called.push('second'))
+  await turn()
+  expect([called.length, hear.length]).toEqual([1, 2])
+  hear[0]!()
+  await turn()
+  expect(called).toEqual(['at once', 'first'])
+  hear[1]!()
+  await turn()
+  bound.onceHeard(() => called.push('last'))
+  await turn()
+  expect(called).toEqual(['at once', 'first', 'second', 'last'])
 })

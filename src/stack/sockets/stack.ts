@@ -83,6 +83,8 @@ export class Stack implements NetworkUser, SocketHost {
   readonly drops = new Map<number, number>()
   /** What a driver does before a socket is used (see SocketHost), and when the first socket keeps the process alive, and none more. */
   attend: () => void = () => {}
+  /** A gateway's network hears of new ports only after a while. */
+  onceReachable: (then: () => void) => void = (then) => process.nextTick(then)
   onHold: () => void = () => {}
   onRelease: () => void = () => {}
   readonly #packet = new Packet()

@@ -1,9 +1,10 @@
 // A program that has a gateway, as one does who takes tsnat as a library: its sockets do what lines of JSON on standard input ask for,
 // and it prints a line for each. Rules and routes come by the control socket, from the commands of another process.
 // Arguments: the configuration, as JSON.
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { pipeline } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { createGateway, openControlServer, parseConfig } from '../../../dist/index.js'
 
 const config = parseConfig(JSON.parse(process.argv[2]))
@@ -74,8 +75,112 @@ const relayTcp = ({ asClient = false }) => (socket) => {
   pipeline(server, socket, () => {})
 }
 
-const serveTcp = async ({ port, host, transparent = false, as, asClient }) => {
-  const server = sockets.createServer({ allowHalfOpen: true }, as === 'tell' ? tellTcp : relayTcp({ asClient }))
+/** Says what a stream was, when it has ended: bytes and their hash. */
+const digestOf = async (stream) => {
+  const hash = createHash('sha256')
+  let length = 0
+  stream.on('data', (data) => {
+    hash.update(data)
+    length += data.length
+  })
+  await once(stream, 'end')
+  return `${length} ${hash.digest('hex')}`
+}
+
+/** So many bytes that repeat after a prime number of them. */
+const patternOf = function* (bytes) {
+  const block = Buffer.from({ length: 65_521 }, (_, index) => index * 31 + (index >> 8))
+  for (let left = bytes; left > 0; left -= block.length) yield left < block.length ? block.subarray(0, left) : block
+}
+
+const SERVICES = {
+  tell: () => tellTcp,
+  relay: relayTcp,
+  echo: () => (socket) => pipeline(socket, socket, () => {}),
+  digest: () => async (socket) => socket.end(await digestOf(socket)),
+  bytes: ({ bytes }) => (socket) => pipeline(Readable.from(patternOf(bytes)), socket, () => {}),
+  hold: () => (socket) => void held.add(socket.on('error', () => {}).on('close', () => held.delete(socket))),
+}
+/** Connections that are just open. */
+const held = new Set()
+
+/** Sends many bytes, and hears what the other side says of them. */
+const upload = async ({ host, port, bytes }) => {
+  const socket = sockets.connect({ host, port, allowHalfOpen: true })
+  const hash = createHash('sha256')
+  const heard = textOf(socket)
+  pipeline(Readable.from(patternOf(bytes)), async function* (source) {
+    for await (const data of source) {
+      hash.update(data)
+      yield data
+    }
+  }, socket, () => {})
+  const seen = await heard
+  return { seen, sent: `${bytes} ${hash.digest('hex')}` }
+}
+const textOf = async (socket) => {
+  let text = ''
+  socket.on('data', (data) => (text += String(data)))
+  await once(socket, 'end')
+  return text.trim()
+}
+
+const download = async ({ host, port }) => ({ seen: await digestOf(sockets.connect({ host, port })) })
+
+/** Sockets that stay from one question to the next. */
+const named = new Map()
+
+const openUdp = async ({ name, localPort = 0, localAddress, host, port }) => {
+  const socket = sockets.createDatagramSocket()
+  named.set(name, socket)
+  socket.errors = []
+  socket.on('error', (error) => socket.errors.push(error.code))
+  socket.bind(localPort, localAddress)
+  await once(socket, 'listening')
+  if (host !== undefined) {
+    socket.connect(port, host)
+    await once(socket, 'connect')
+  }
+  return { local: endOf(socket.address()) }
+}
+
+const sendUdp = async ({ name, host, port, send = 'who am I?', wait = 5000 }) => {
+  const socket = named.get(name)
+  const answer = once(socket, 'message', { signal: globalThis.AbortSignal.timeout(wait) })
+  const failure = new Promise((_, reject) => socket.once('error', reject))
+  if (host === undefined) socket.send(send)
+  else socket.send(send, port, host)
+  const [seen, from] = await Promise.race([answer, failure])
+  return { local: endOf(socket.address()), seen: String(seen), from: endOf(from) }
+}
+
+const openTcp = async ({ name, host, port }) => {
+  const socket = sockets.connect({ host, port })
+  named.set(name, socket)
+  await once(socket, 'connect')
+  socket.heard = ''
+  socket.on('data', (data) => (socket.heard += String(data)))
+  socket.on('error', (error) => (socket.failure = error.code))
+  return { local: `${socket.localAddress}:${socket.localPort}` }
+}
+
+/** Says something, and waits until so much has come. */
+const sayTcp = async ({ name, send, wait = 10_000 }) => {
+  const socket = named.get(name)
+  const before = socket.heard.length
+  socket.write(send)
+  const limit = Date.now() + wait
+  while (socket.heard.length < before + send.length && Date.now() < limit && socket.failure === undefined) await new Promise((resolve) => setTimeout(resolve, 5))
+  return socket.failure === undefined ? { seen: socket.heard.slice(before) } : { error: socket.failure }
+}
+
+const measure = async () => {
+  globalThis.gc?.()
+  return { flows: gateway.flowCount(), held: held.size, memory: process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers }
+}
+
+const serveTcp = async ({ port, host, transparent = false, as, ...words }) => {
+  const server = sockets.createServer({ allowHalfOpen: true }, SERVICES[as](words))
   server.on('error', (error) => console.error(error))
   server.listen({ port, host, transparent })
   await once(server, 'listening')
@@ -97,10 +202,15 @@ const foreignSocket = ({ address, port }) => {
 
 const serveUdp = async ({ port, host, transparent = false, as }) => {
   const socket = sockets.createDatagramSocket({ transparent })
+  socket.on('error', (error) => console.error(error))
   const upstreams = new Map()
   socket.on('message', (bytes, { address, port: from, originalDestination }) => {
     const wanted = originalDestination ?? socket.address()
     const answer = (text) => (transparent ? foreignSocket(wanted).send(text, from, address) : socket.send(text, from, address))
+    if (as === 'echo') {
+      socket.send(bytes, from, address)
+      return
+    }
     if (as === 'tell') {
       answer(`${address}:${from} ${endOf(wanted)}\n`)
       return
@@ -120,7 +230,10 @@ const serveUdp = async ({ port, host, transparent = false, as }) => {
   return { listening: endOf(socket.address()) }
 }
 
-const ACTIONS = { tcp: connectTcp, udp: askUdp, ping: askPing, 'serve tcp': serveTcp, 'serve udp': serveUdp }
+const ACTIONS = {
+  tcp: connectTcp, udp: askUdp, ping: askPing, 'serve tcp': serveTcp, 'serve udp': serveUdp,
+  upload, download, 'open udp': openUdp, 'send udp': sendUdp, 'open tcp': openTcp, 'say tcp': sayTcp, measure,
+}
 
 gateway.closed.then(async () => {
   await control.close()

@@ -17,8 +17,21 @@ export type SocketRequest =
   /** `tell` answers who came and where it wanted to go, `relay` passes on to there, `asClient` in the client's name. */
   | {
     readonly do: 'serve tcp' | 'serve udp'; readonly port: number; readonly host?: string; readonly transparent?: boolean
-    readonly as: 'tell' | 'relay'; readonly asClient?: boolean
+    readonly as: 'tell' | 'relay' | 'echo'; readonly asClient?: boolean
   }
+  /** `digest` tells the length and hash of what it gets, `bytes` sends so many, `hold` does nothing. */
+  | { readonly do: 'serve tcp'; readonly port: number; readonly host?: string; readonly as: 'digest' | 'bytes' | 'hold'; readonly bytes?: number }
+  /** Sends so many bytes, and hears what is said of them. */
+  | { readonly do: 'upload'; readonly host: string; readonly port: number; readonly bytes: number }
+  /** Fetches until the other side ends. */
+  | { readonly do: 'download'; readonly host: string; readonly port: number }
+  /** Sockets that stay, under a name. */
+  | { readonly do: 'open udp'; readonly name: string; readonly localPort?: number; readonly localAddress?: string; readonly host?: string; readonly port?: number }
+  | { readonly do: 'send udp'; readonly name: string; readonly host?: string; readonly port?: number; readonly send?: string; readonly wait?: number }
+  | { readonly do: 'open tcp'; readonly name: string; readonly host: string; readonly port: number }
+  /** Waits for as much as it sends. */
+  | { readonly do: 'say tcp'; readonly name: string; readonly send: string; readonly wait?: number }
+  | { readonly do: 'measure' }
 
 export interface SocketAnswer {
   /** `address:port` */
@@ -26,6 +39,12 @@ export interface SocketAnswer {
   readonly seen?: string
   readonly from?: string
   readonly listening?: string
+  readonly sent?: string
+  readonly flows?: number
+  /** Connections that `hold` has. */
+  readonly held?: number
+  /** Bytes of the heap and of buffers. */
+  readonly memory?: number
   readonly error?: string
 }
 
@@ -41,19 +60,20 @@ export class SocketsProgram {
 
   /** @param config as of tsnat.yaml */
   static async start(bed: Scenario, config: object): Promise<SocketsProgram> {
-    const started = bed.gateway.spawn(process.execPath, [PROGRAM, JSON.stringify({ log: { level: 'warn' }, ...config })], { env: bed.environment, interactive: true })
+    const started = bed.gateway.spawn(process.execPath, ['--expose-gc', PROGRAM, JSON.stringify({ log: { level: 'warn' }, ...config })], { env: bed.environment, interactive: true })
     const program = new SocketsProgram(started)
     await started.waitFor(/^ready$/m, 20_000)
     return program
   }
 
-  async ask(request: SocketRequest): Promise<SocketAnswer> {
+  /** @param milliseconds to wait for an answer */
+  async ask(request: SocketRequest, milliseconds?: number): Promise<SocketAnswer> {
     const id = ++this.#serial
     this.process.write(`${JSON.stringify({ id, ...request })}\n`)
     return until(() => {
       this.#collect()
       return this.#answers.get(id)
-    }, () => `${JSON.stringify(request)}: ${this.process.stderr}`) as Promise<SocketAnswer>
+    }, () => `${JSON.stringify(request)}: ${this.process.stderr}`, milliseconds) as Promise<SocketAnswer>
   }
 
   #collect(): void {

@@ -165,7 +165,7 @@ export abstract class DatagramSocket<Endpoint extends DatagramEndpoint> extends 
     if (this.#isBound || this.endpoint.localPort === 0) return
     this.#isBound = true
     this.#hold.open()
-    process.nextTick(() => this.#isClosed || this.emit('listening'))
+    this.host.onceReachable(() => this.#isClosed || this.emit('listening'))
   }
 
   /** Sends, now or when there is room. @param attempt returns null, or why it cannot be sent */

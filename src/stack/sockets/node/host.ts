@@ -28,6 +28,8 @@ export interface SocketHost {
   deadline(fire: () => void): Deadline
   /** To be called before a socket is used from outside of the stack's own calls: the clock is looked at, and what is sent goes out soon. */
   attend(): void
+  /** Calls, soon and not at once, when what was bound until now can be reached from the network. */
+  onceReachable(then: () => void): void
   /** Keeps the process alive until `release` has been called as often. */
   hold(): void
   release(): void

@@ -83,7 +83,7 @@ export class TcpServer extends EventEmitter {
     }
     this.#listener.onConnection = (endpoint) => this.#accept(endpoint)
     this.#hold.open()
-    process.nextTick(() => { if (this.listening) this.emit('listening') })
+    this.#host.onceReachable(() => { if (this.listening) this.emit('listening') })
     signal?.addEventListener('abort', () => { if (this.listening) this.close() }, { once: true })
     return this
   }
