@@ -2,7 +2,8 @@
 import type { SocketHost } from './host.js'
 import { TcpServer, type TcpServerOptions } from './tcp-server.js'
 import { PingSocket, type PingSocketOptions } from './ping-socket.js'
-import { TcpSocket, type TcpConnectSocketOptions } from './tcp-socket.js'
+import type { TcpConnectSocketOptions } from './tcp-options.js'
+import { TcpSocket } from './tcp-socket.js'
 import { type RemoteInfo, UdpSocket, type UdpSocketOptions } from './udp-socket.js'
 
 export interface SocketApi {

@@ -2,9 +2,9 @@
 import type { Datagram } from '../datagram.js'
 import type { PingEndpoint } from '../icmp/ping.js'
 import { formatIpv4 } from '../../wire/address.js'
+import { addressOf } from './addresses.js'
 import { codedError, DatagramSocket, type Sent } from './datagram-socket.js'
 import type { SocketHost } from './host.js'
-import { addressOf } from './tcp-socket.js'
 import { datagramOptionsOf, type UdpSocketOptions } from './udp-socket.js'
 
 export type PingSocketOptions = Pick<UdpSocketOptions, 'transparent' | 'mark' | 'tos' | 'ttl' | 'interface' | 'recvBufferSize' | 'signal'>

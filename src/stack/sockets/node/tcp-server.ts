@@ -2,10 +2,12 @@
 import { EventEmitter } from 'node:events'
 import { formatIpv4 } from '../../wire/address.js'
 import type { TcpEndpoint } from '../tcp/endpoint.js'
-import { Hold } from './hold.js'
 import type { TcpListener } from '../tcp/tcp.js'
+import { addressOf, checkPort, type SocketAddress } from './addresses.js'
+import { Hold } from './hold.js'
 import type { SocketHost } from './host.js'
-import { type AddressAndPort, addressOf, checkPort, type SocketAddress, TcpSocket, type TcpSocketOptions } from './tcp-socket.js'
+import type { TcpSocketOptions } from './tcp-options.js'
+import { TcpSocket } from './tcp-socket.js'
 
 export interface TcpServerOptions extends Pick<TcpSocketOptions, 'allowHalfOpen' | 'keepsWritten' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay'> {
   /** Sockets do not read before somebody calls `resume`. Default false. */
@@ -173,5 +175,3 @@ const listenArguments = (args: readonly unknown[]): { options: TcpServerListenOp
     onListening,
   }
 }
-
-export type { AddressAndPort }

@@ -10,83 +10,19 @@
  *
  * Once destroyed, the socket has no more to do with its endpoint, which goes on alone to say goodbye.
  */
-import { lookup as systemLookup } from 'node:dns'
 import { Duplex } from 'node:stream'
-import { formatIpv4, parseIpv4 } from '../../wire/address.js'
+import { formatIpv4 } from '../../wire/address.js'
 import { type SocketError, socketError } from '../socket-error.js'
 import type { TcpEndpoint, TcpEvents } from '../tcp/endpoint.js'
+import { type AddressAndPort, addressOf, checkPort, type SocketAddress } from './addresses.js'
 import { Hold } from './hold.js'
 import type { Deadline, SocketHost } from './host.js'
+import { connectOptionsOf, resolveHost, type TcpConnectSocketOptions, type TcpSocketOptions } from './tcp-options.js'
 
 type Done = (error?: Error | null) => void
 
-/** Asks for the IPv4 address of a name, as dns.lookup does. */
-export type Lookup = (name: string, options: { family: 4 }, done: (error: NodeJS.ErrnoException | null, address: string, family: number) => void) => void
-
-export interface TcpSocketOptions {
-  /** The writing side stays open when the other side has ended. Default false. */
-  allowHalfOpen?: boolean
-  /** Bytes written are never changed afterwards: they need not be copied. Default false. */
-  keepsWritten?: boolean
-  noDelay?: boolean
-  keepAlive?: boolean
-  /** Milliseconds. */
-  keepAliveInitialDelay?: number
-  /** Milliseconds without a byte after which `timeout` is emitted. */
-  timeout?: number
-  signal?: AbortSignal
-  readableHighWaterMark?: number
-  writableHighWaterMark?: number
-}
-
-export interface TcpConnectSocketOptions extends TcpSocketOptions {
-  port: number
-  /** Default 127.0.0.1. */
-  host?: string
-  localAddress?: string
-  localPort?: number
-  /** For names; an address is taken as it is. Default: dns.lookup, thus the resolver of this host. */
-  lookup?: Lookup
-  /** `localAddress` need not be an own one. */
-  transparent?: boolean
-  /** The firewall mark of the packets. */
-  mark?: number
-  /** Their TOS byte. */
-  tos?: number
-  /** Number of the interface that they must leave by. */
-  interface?: number
-}
-
-export interface AddressAndPort {
-  readonly address: string
-  readonly port: number
-}
-
-export interface SocketAddress extends AddressAndPort {
-  readonly family: 'IPv4'
-}
-
 /** The largest chunk put together of several small ones, in bytes. */
 const JOIN_MAX = 64 << 10
-const PORT_MAX = 65535
-
-const portError = (port: unknown): RangeError =>
-  Object.assign(new RangeError(`options.port should be >= 0 and < 65536. Received ${String(port)}.`), { code: 'ERR_SOCKET_BAD_PORT' })
-
-/** An address of the options. @throws TypeError ERR_INVALID_IP_ADDRESS */
-export const addressOf = (text: string): number => {
-  const address = parseIpv4(text)
-  if (address !== null) return address
-  throw Object.assign(new TypeError(`Invalid IP address: ${text}`), { code: 'ERR_INVALID_IP_ADDRESS' })
-}
-
-/** @throws RangeError ERR_SOCKET_BAD_PORT */
-export const checkPort = (port: unknown): number => {
-  const number = typeof port === 'string' && port.trim() !== '' ? Number(port) : port
-  if (typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= PORT_MAX) return number
-  throw portError(port)
-}
-
 export class TcpSocket extends Duplex {
   connecting = false
   /** Milliseconds that `setTimeout` was given. */
@@ -144,7 +80,15 @@ export class TcpSocket extends Duplex {
     this.connecting = true
     this.#hold.open()
     this.#touch()
-    this.#resolve(options, (address) => this.#open(address, port, localAddress, options))
+    const told = (error: Error | null, text: string, family: number, host: string): boolean => {
+      if (this.destroyed) return false
+      this.emit('lookup', error, text, family, host)
+      return true
+    }
+    resolveHost(options, told, (error, address) => {
+      if (error === null) this.#open(address, port, localAddress, options)
+      else this.destroy(error)
+    })
     return this
   }
 
@@ -302,29 +246,10 @@ export class TcpSocket extends Duplex {
     done(error)
   }
 
-  #resolve({ host = '127.0.0.1', port, lookup = systemLookup }: TcpConnectSocketOptions, found: (address: number) => void): void {
-    const known = parseIpv4(host)
-    if (known !== null) return found(known)
-    lookup(host, { family: 4 }, (error, text, family) => {
-      if (this.destroyed) return
-      this.emit('lookup', error, text, family, host)
-      const address = error === null ? parseIpv4(text) : null
-      if (address !== null) found(address)
-      else this.destroy(error ?? Object.assign(socketError('ENOTFOUND', 'getaddrinfo', undefined, port), { hostname: host }))
-    })
-  }
-
   #open(address: number, port: number, localAddress: number | undefined, options: TcpConnectSocketOptions): void {
-    const { localPort, transparent, mark, tos, interface: number } = options
     this.#host.attend()
     try {
-      const endpoint = this.#host.connectTcp({
-        address, port,
-        ...(localAddress === undefined ? {} : { localAddress }), ...(localPort === undefined ? {} : { localPort: checkPort(localPort) }),
-        ...(transparent === undefined ? {} : { transparent }), ...(mark === undefined ? {} : { mark }),
-        ...(tos === undefined ? {} : { tos }), ...(number === undefined ? {} : { interface: number }),
-      })
-      this.#use(endpoint)
+      this.#use(this.#host.connectTcp(connectOptionsOf(address, port, localAddress, options)))
     } catch (error) {
       this.destroy(error as Error)
     }

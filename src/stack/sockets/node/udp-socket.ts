@@ -2,9 +2,9 @@
 import type { Datagram, DatagramOptions } from '../datagram.js'
 import type { UdpEndpoint } from '../udp/endpoint.js'
 import { formatIpv4 } from '../../wire/address.js'
+import { type AddressAndPort, addressOf, checkPort } from './addresses.js'
 import { codedError, type DatagramAddress, DatagramSocket, type Sent } from './datagram-socket.js'
 import type { SocketHost } from './host.js'
-import { type AddressAndPort, addressOf, checkPort } from './tcp-socket.js'
 
 export interface UdpSocketOptions {
   type?: 'udp4'
