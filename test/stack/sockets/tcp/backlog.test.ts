@@ -110,4 +110,23 @@ describe('TIME_WAIT', () => {
     })
     expect(again).toEqual([...Array.from({ length: 10 }, () => 'R 2'), ...Array.from({ length: 10 }, () => 'A 2 ack 2')])
   })
+
+  it('SOCK-7: keeps no new socket out when the table is full', () => {
+    const bed = new Bed({ capacity: 11 })
+    const { accepted } = bed.listen(80)
+    const serve = (index: number): void => {
+      const peer = bed.puppet({ stackPort: 80 })
+      peer.open()
+      accepted[index]!.close()
+      peer.sent()
+      peer.send('A').send('FA')
+      expect(peer.sent()).toEqual(['A 2 ack 2'])
+    }
+    for (let index = 0; index < 30; index++) serve(index)
+    expect(bed.stack.table.count).toBe(11)
+    const datagrams = bed.stack.openUdp({})
+    datagrams.bind(0, 53)
+    serve(30)
+    expect(bed.stack.table.count).toBe(11)
+  })
 })
