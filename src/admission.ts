@@ -137,9 +137,8 @@ export class Admission {
 
   /** Decides where a packet would go and as what. Returns 0 or a drop code. @param isMoved see canOpen */
   plan(packet: Packet, from: Attachment, isMoved: boolean): number {
-    const { hasDestination, destination: asked } = this.#hooks
-    const destination = hasDestination ? asked.address : packet.destination
-    const port = hasDestination ? asked.port : packet.ports & 0xffff
+    const destination = this.#hooks.addressOf(packet)
+    const port = this.#hooks.portOf(packet)
     this.#byRules = false
     this.#rule = -1
     if (isInvalidSource(packet.source)) return Drop['invalid-source']

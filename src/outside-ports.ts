@@ -6,10 +6,10 @@
  */
 import type { FlowTable } from './nat/flow-table.js'
 import type { Forwards } from './nat/forwards.js'
-import type { PortPool } from './nat/port-pool.js'
-import type { PortRange } from './worker-protocol.js'
 import type { Mappings } from './nat/mappings.js'
+import type { PortPool } from './nat/port-pool.js'
 import { hasPorts, type Packet } from './stack/parse.js'
+import type { PortRange } from './stack/port-range.js'
 import type { SocketTable } from './stack/sockets/socket-table.js'
 import * as ipv4 from './stack/wire/ipv4.js'
 

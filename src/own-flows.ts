@@ -70,7 +70,7 @@ export class OwnFlows {
     const rewrite = this.#rewrite
     rewrite.egress = to === null ? ZONE_SELF : to.zone
     rewrite.source = source.isNone || source.address === 0 ? packet.source : source.address
-    rewrite.destination = hasDestination ? destination.address : packet.destination
+    rewrite.destination = hooks.addressOf(packet)
     rewrite.destinationPort = hasDestination && hasPorts(packet.protocol) ? destination.port : packet.ports & 0xffff
     const side = opener.openByRules(packet, ZONE_SELF, rewrite, source.isNone ? null : source, clock.second)
     if (side >= 0) hooks.opened(side >> 1)

@@ -13,24 +13,22 @@
  *
  * Where another socket has the same two ends already, the packet is not sent: the socket chooses another port (`taken`).
  */
-import { type Attachment, numberOfZone, ZONE_LAN, ZONE_SELF } from './attachment.js'
+import { type Attachment, numberOfZone, ZONE_LAN } from './attachment.js'
 import type { Clock } from './clock.js'
 import { Drop } from './drop.js'
-import { setSource } from './hooks/changes.js'
 import type { Hooks } from './hooks/hooks.js'
 import type { LocalDelivery, SocketOwner } from './local-delivery.js'
-import { setIdentification } from './nat/identification.js'
 import type { OutsidePorts } from './outside-ports.js'
-import { type RejectKind, STATE } from './policy/model.js'
+import type { OwnEgress } from './own-egress.js'
+import { errnoOf } from './own-errors.js'
 import type { OwnFlows } from './own-flows.js'
+import { STATE } from './policy/model.js'
 import type { RecentPeers } from './recent-peers.js'
-import { FAILED } from './route/neighbours.js'
 import { RouteType } from './route/types.js'
 import type { Routing } from './routing.js'
 import type { Slab } from './stack/batch.js'
-import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
-import { hasPorts, LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
-import { wireLength } from './stack/segment.js'
+import { changeSource } from './stack/change-source.js'
+import { hasPorts, LATER_FRAGMENT, Packet, parse } from './stack/parse.js'
 import { type Arrival, NO_SOCKET } from './stack/sockets/network.js'
 import { SOCKET_FLAG, type SocketTable } from './stack/sockets/socket-table.js'
 import * as icmp4 from './stack/wire/icmp4.js'
@@ -38,9 +36,6 @@ import * as ipv4 from './stack/wire/ipv4.js'
 import * as tcp from './stack/wire/tcp.js'
 import { STAT_DROPS } from './stats.js'
 import { ToldPaths } from './told-paths.js'
-
-/** The owner of packets that wait for their next hop, and are the gateway's own. */
-export const HELD_OWN = ~ZONE_SELF
 
 export interface OwnTrafficParts {
   readonly slab: Slab
@@ -52,6 +47,7 @@ export interface OwnTrafficParts {
   readonly outsidePorts: OutsidePorts
   readonly peers: RecentPeers
   readonly flows: OwnFlows
+  readonly egress: OwnEgress
   /** stats.ts */
   readonly stats: Float64Array
 }
@@ -70,18 +66,6 @@ const LOOPBACK_MTU = 65535
 /** A bare SYN: the connection may still be moved. */
 const isFirst = (flags: number): boolean => (flags & (tcp.SYN | tcp.ACK | tcp.RST)) === tcp.SYN
 
-/** What sendmsg(2) says of a packet that was not sent; of others the sender hears nothing. */
-const ERRNOS: ReadonlyMap<number, number> = new Map([
-  [Drop['no-route'], 101], [Drop['route-unreachable'], 113], [Drop['route-prohibited'], 13], [Drop['route-blackhole'], 22],
-  [Drop['no-address'], 99], [Drop['invalid-destination'], 13], [Drop['next-hop-unresolved'], 113], [Drop['too-big'], 90], [Drop['rule'], 1],
-])
-
-/** The same by how a rule rejects it: what the ICMP error or RST would have said. */
-const REJECTION_ERRNOS: Readonly<Record<RejectKind, number>> = {
-  'icmp-net-unreachable': 101, 'icmp-host-unreachable': 113, 'icmp-port-unreachable': 111, 'icmp-proto-unreachable': 92,
-  'icmp-net-prohibited': 101, 'icmp-host-prohibited': 113, 'icmp-admin-prohibited': 113, 'tcp-reset': 111,
-}
-
 export class OwnTraffic {
   readonly #slab: Slab
   readonly #clock: Clock
@@ -92,10 +76,10 @@ export class OwnTraffic {
   readonly #outsidePorts: OutsidePorts
   readonly #peers: RecentPeers
   readonly #flows: OwnFlows
+  readonly #egress: OwnEgress
   readonly #stats: Float64Array
   readonly #told: ToldPaths
   readonly #packet = new Packet()
-  #identification = 0
   readonly #arrival: Arrival = { socket: NO_SOCKET, originalAddress: 0, originalPort: NO_PORT, interface: LOOPBACK, mark: 0 }
   /** Bytes that the packet in hand may have, of a flow. */
   #mtu = 0
@@ -112,6 +96,7 @@ export class OwnTraffic {
     this.#outsidePorts = parts.outsidePorts
     this.#peers = parts.peers
     this.#flows = parts.flows
+    this.#egress = parts.egress
     this.#stats = parts.stats
     this.#told = new ToldPaths(parts.sockets.capacity)
   }
@@ -126,19 +111,12 @@ export class OwnTraffic {
     this.#refuse(packet, socket, drop)
   }
 
-  /** A packet that waited for its next hop, which is known by now, or will not be. */
-  release({ at, length }: Packet, to: Attachment, link: number, socket: number): number {
-    if (to.neighbours!.isReachable(link)) return to.egress.pushWithin(at, length, to.mtu, link)
-    if (socket !== NO_SOCKET) this.#delivery.refused(socket, ERRNOS.get(Drop['next-hop-unresolved'])!)
-    return Drop['next-hop-unresolved']
-  }
-
   #refuse(packet: Packet, socket: number, drop: number): void {
     if (socket === NO_SOCKET) return
     // What a filter drops, connections just miss, as if it were lost on the way.
     if (drop === Drop['rule'] && packet.protocol === ipv4.PROTOCOL_TCP) return
-    const errno = drop === Drop['rule-rejected'] ? REJECTION_ERRNOS[this.#hooks.own.rejection] : ERRNOS.get(drop)
-    if (errno !== undefined) this.#delivery.refused(socket, errno)
+    const errno = errnoOf(drop, this.#hooks.own.rejection)
+    if (errno !== 0) this.#delivery.refused(socket, errno)
   }
 
   #send(packet: Packet, socket: number): number {
@@ -153,7 +131,7 @@ export class OwnTraffic {
     if (refused !== 0) return refused
     if (isMovable) {
       const isOpen = packet.source === 0
-      setSource(this.#slab.view, packet, this.#source(packet.destination))
+      this.#setSource(packet, this.#source(packet.destination))
       // An answer of a socket that is bound to no address: only now its flow can be found.
       const found = isOpen && packet.fragment !== LATER_FRAGMENT ? this.#findAnswered(packet) : -1
       if (found >= 0) return this.#answer(packet, found, socket)
@@ -180,9 +158,9 @@ export class OwnTraffic {
     const found = this.#flows.find(packet)
     if (found >= 0 || this.#to !== null) return found
     const { source } = packet
-    setSource(this.#slab.view, packet, LOOPBACK_ADDRESS)
+    this.#setSource(packet, LOOPBACK_ADDRESS)
     const looped = this.#flows.find(packet)
-    if (looped < 0) setSource(this.#slab.view, packet, source)
+    if (looped < 0) this.#setSource(packet, source)
     return looped
   }
 
@@ -248,7 +226,7 @@ export class OwnTraffic {
     if (stopped !== 0) return stopped
     if (to === null) return this.#flows.isRedirected(side) ? this.#loopBack(packet, destination, ports & 0xffff) : this.#loopBack(packet)
     this.#tell(socket, source, mtu)
-    return this.#push(packet, to, link, mtu, socket)
+    return this.#egress.push(packet, to, link, mtu, socket)
   }
 
   /** Looks at the routes. Returns 0 or a drop code. */
@@ -271,11 +249,16 @@ export class OwnTraffic {
     return this.#to === null ? destination : this.#to.sourceFor(nextHop)
   }
 
+  #setSource(packet: Packet, source: number): void {
+    packet.source = source
+    changeSource(this.#slab.view, packet.at, source)
+  }
+
   /** The packet takes another way than it seemed: it gets the source of that one. */
   #choose(packet: Packet, destination: number): void {
     const source = this.#source(destination)
     if (source === packet.source || source === 0) return
-    setSource(this.#slab.view, packet, source)
+    this.#setSource(packet, source)
     this.#hooks.own.sourceChosen(source)
     // Answers come to this one.
     if (packet.protocol !== ipv4.PROTOCOL_TCP && packet.fragment !== LATER_FRAGMENT) this.#peers.sent(source, packet.destination, packet.ports, packet.protocol, this.#clock.second)
@@ -300,7 +283,7 @@ export class OwnTraffic {
 
   #leave(packet: Packet, socket: number): number {
     const to = this.#to
-    return to === null ? this.#loopBack(packet) : this.#push(packet, to, this.#routing.link, this.#routing.mtu, socket)
+    return to === null ? this.#loopBack(packet) : this.#egress.push(packet, to, this.#routing.link, this.#routing.mtu, socket)
   }
 
   /** Hands a packet to the socket here that it is for. @param address, @param port where it was sent to, if NAT has changed that */
@@ -328,26 +311,5 @@ export class OwnTraffic {
   /** Tells the socket which way its packets go, if that is news. */
   #tell(socket: number, source: number, mtu = this.#to === null ? LOOPBACK_MTU : this.#routing.mtu): void {
     if (socket !== NO_SOCKET && this.#told.isNews(socket, this.#sockets.generationOf(socket), source, mtu)) this.#delivery.path(socket, source, mtu)
-  }
-
-  #push(packet: Packet, to: Attachment, link: number, mtu: number, socket: number): number {
-    const { view } = this.#slab
-    const { at, length } = packet
-    if ((packet.tcpFlags & tcp.SYN) !== 0) clampMss(view, packet, mtu - MSS_OVERHEAD)
-    const isTooLong = length > mtu && wireLength(view, at, length) > mtu
-    if (isTooLong && ipv4.dontFragment(view, at)) return Drop['too-big']
-    if (packet.fragment === WHOLE && !ipv4.isAtomic(view, at)) {
-      this.#identification = (this.#identification + 1) & 0xffff
-      setIdentification(view, at, this.#identification)
-    }
-    if (link < 0) return Drop['no-route']
-    if (link !== 0 && !to.neighbours!.isReachable(link)) return this.#wait(packet, to, link, socket)
-    return isTooLong ? to.egress.pushFragmented(at, length, mtu, link) : to.egress.push(at, length, link)
-  }
-
-  /** Keeps the packet until its next hop is resolved. */
-  #wait({ at, length }: Packet, to: Attachment, link: number, socket: number): number {
-    if (to.neighbours!.request(link, this.#clock.now) === FAILED) return Drop['next-hop-unresolved']
-    return to.waiting!.add(link, at, length, HELD_OWN, socket, 0) ? 0 : Drop['next-hop-queue-full']
   }
 }

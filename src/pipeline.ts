@@ -39,8 +39,9 @@ import type { Sources } from './nat/sources.js'
 import { closeUnused, hasPassed, type Tracker } from './nat/track.js'
 import { translate } from './nat/translate.js'
 import { NewFlows, type NewFlowsParts } from './new-flows.js'
-import { type OwnTraffic, HELD_OWN } from './own-traffic.js'
-import { PathCheck } from './path-check.js'
+import { NewLocal, type NewLocalParts } from './new-local.js'
+import { HELD_OWN, type OwnEgress } from './own-egress.js'
+import { PathCheck, type PathCheckParts } from './path-check.js'
 import { type HeldPackets, NO_BLOCK } from './stack/held.js'
 import { clampMss, MSS_OVERHEAD } from './stack/mss.js'
 import { LATER_FRAGMENT, Packet, parse, WHOLE } from './stack/parse.js'
@@ -55,7 +56,7 @@ import type { Tracing } from './trace/tracing.js'
 /** Flows closed in one turn at most, so that a million that end at once do not hold up packets. */
 const EXPIRE_BUDGET = 512
 
-export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths' | 'local'>, LocalPathParts {
+export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<KnownFlowsParts, 'paths'>, Omit<NewFlowsParts, 'paths' | 'local' | 'newLocal'>, Omit<NewLocalParts, 'paths' | 'local'>, PathCheckParts, LocalPathParts {
   readonly lan: Attachment
   /** In the order of their zones. */
   readonly wans: readonly Attachment[]
@@ -64,8 +65,8 @@ export interface PipelineParts extends Omit<FragmentPathParts, 'local'>, Omit<Kn
   readonly room: RoomMaker
   readonly rules: Rules
   readonly tracker: Tracker
-  /** What the gateway's own sockets send; null without any. */
-  readonly own: OwnTraffic | null
+  /** Of what the gateway's own sockets send; null without any. */
+  readonly ownEgress: OwnEgress | null
   /** Idle seconds by timeout class. */
   readonly timeouts: Int32Array
   /** Drop what has a wrong transport checksum. */
@@ -89,7 +90,7 @@ export class Pipeline {
   readonly #tracing: Tracing
   readonly #events
   readonly #knocks
-  readonly #own: OwnTraffic | null
+  readonly #ownEgress: OwnEgress | null
   readonly #paths: PathCheck
   readonly #local: LocalPath
   readonly #known: KnownFlows
@@ -125,7 +126,7 @@ export class Pipeline {
     this.#tracing = parts.tracing
     this.#events = parts.events
     this.#knocks = parts.knocks
-    this.#own = parts.own
+    this.#ownEgress = parts.ownEgress
     this.#identifications = parts.identifications
     this.#queue = parts.queue
     this.#isKept = (flow, now) => parts.hairpins.keeps(flow, now)
@@ -134,17 +135,18 @@ export class Pipeline {
     this.#timeouts = parts.timeouts
     this.#mssClamp = parts.mssClamp
     this.#stats = parts.stats
-    const paths = new PathCheck(parts.slab, parts.reports)
+    const paths = new PathCheck(parts)
     this.#paths = paths
     const local = new LocalPath(parts, (packet, from) => this.#new.passUntracked(packet, from))
     this.#local = local
+    const newLocal = new NewLocal({ ...parts, paths, local })
     this.#known = new KnownFlows({ ...parts, paths }, {
       reopen: (packet, from, isTracked) => this.#new.receive(packet, from, isTracked),
       passUntracked: (packet, from) => this.#new.passUntracked(packet, from),
-      intercept: (packet, from) => this.#new.intercept(packet, from),
-      divert: (packet, from) => this.#new.divert(packet, from),
+      intercept: (packet, from) => newLocal.intercept(packet, from),
+      divert: (packet, from) => newLocal.divert(packet, from),
     })
-    this.#new = new NewFlows({ ...parts, paths, local }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
+    this.#new = new NewFlows({ ...parts, paths, local, newLocal }, this.#known, (packet, side, from) => this.#forward(packet, side, from))
     this.#errors = new ErrorPath({ ...parts, local })
     this.explainer = new Explainer({ ...parts, paths, local }, this.#known, this.#new)
     this.#fragments = new FragmentPath({ ...parts, local }, {
@@ -227,7 +229,7 @@ export class Pipeline {
     this.#identifications.decided = held.identificationOf(block)
     parse(this.#slab.view, held.packetAt(block), held.lengthOf(block), packet)
     let drop = Drop['deleted']
-    if (owner === HELD_OWN) drop = this.#own!.release(packet, wan, link, held.generationOf(block))
+    if (owner === HELD_OWN) drop = this.#ownEgress!.release(packet, wan, link, held.generationOf(block))
     else if (owner < 0) drop = this.#whole(packet, this.#attachments[~owner]!)
     else if (this.table.generationOf(owner >> 1) === held.generationOf(block)) {
       const isFirst = !hasPassed(this.table, owner >> 1)

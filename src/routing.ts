@@ -18,6 +18,13 @@ import { icmpCodeOf, RouteError, RouteKey, RouteType } from './route/types.js'
 /** Number of the loopback: what the host itself sends comes from there. */
 const LOOPBACK = 1
 
+/** Upper four bits of a group's address. */
+const MULTICAST = 0xe
+const LIMITED_BROADCAST = -1
+/** ff:ff:ff:ff:ff:ff */
+const ALL_STATIONS_HIGH = 0xffff
+const ALL_STATIONS_LOW = -1
+
 /** In place of a zone: any will do. */
 export const ANY_ZONE = -1
 
@@ -48,6 +55,8 @@ export class Routing {
   readonly result = new RouteResult()
   /** By which attachment the packet leaves that was looked up last. */
   to: Attachment
+  /** It is for all hosts of a link. */
+  isBroadcast = false
   /** Where it goes there: the gateway, or the destination itself. */
   nextHop = 0
 
@@ -70,11 +79,13 @@ export class Routing {
     key.source = packet.source
     key.input = numberOfZone(from.zone)
     key.output = zone === ANY_ZONE ? 0 : numberOfZone(zone)
-    return this.#look(packet, destination, port, mark)
+    const refused = this.#look(packet, destination, port, mark)
+    return refused === 0 && this.isBroadcast ? Drop['invalid-destination'] : refused
   }
 
   /**
-   * Looks up where a packet of the gateway's own goes, if its ends are these.
+   * Looks up where a packet of the gateway's own goes, if its ends are these. It may be for all hosts of a link (`isBroadcast`), not for a
+   * multicast group.
    * @param source 0: not chosen yet; @param device number of the only interface that it may leave by, 0 for any
    * @returns 0 or a drop code; 'to-gateway' for a packet that stays here
    */
@@ -83,7 +94,7 @@ export class Routing {
     key.source = source
     key.input = LOOPBACK
     key.output = device
-    return this.#look(packet, destination, port, mark)
+    return destination >>> 28 === MULTICAST ? Drop['invalid-destination'] : this.#look(packet, destination, port, mark)
   }
 
   #look(packet: Packet, destination: number, port: number, mark: number): number {
@@ -96,22 +107,27 @@ export class Routing {
     key.sourcePort = withPorts ? packet.ports >>> 16 : 0
     key.destinationPort = withPorts ? port : 0
     const { recorder } = this.#tracing
+    this.isBroadcast = false
     const error = this.#router.lookup(key, result, recorder === null ? null : recorder.looked)
     recorder?.routed(key, result)
     if (error !== RouteError.none) return DROPS[error]
     if (result.type === RouteType.local) return Drop['to-gateway']
-    if (result.type === RouteType.broadcast || result.type === RouteType.multicast) return Drop['invalid-destination']
+    if (result.type === RouteType.multicast) return Drop['invalid-destination']
     const to = this.#attachments[zoneOfNumber(result.device)]
     if (to === undefined) return Drop['no-route']
     this.to = to
-    this.nextHop = result.gateway ?? destination
-    return this.#isDirectedBroadcast(destination) ? Drop['invalid-destination'] : 0
+    this.isBroadcast = destination === LIMITED_BROADCAST || result.type === RouteType.broadcast || this.#isDirectedBroadcast(destination)
+    this.nextHop = this.isBroadcast ? destination : result.gateway ?? destination
+    return 0
   }
 
   /** The neighbour index for the next hop that was found; 0 where none is needed, -1 when there is no room for more. */
   get link(): number {
     const { neighbours } = this.to
-    return neighbours === null ? 0 : neighbours.indexOf(this.nextHop)
+    if (neighbours === null) return 0
+    const index = neighbours.indexOf(this.nextHop)
+    if (this.isBroadcast && index > 0) neighbours.learn(this.nextHop, ALL_STATIONS_HIGH, ALL_STATIONS_LOW)
+    return index
   }
 
   /** Bytes that a packet may have by the way that was found. */

@@ -11,10 +11,9 @@ import type { SocketRings } from './socket-ring.js'
 import type { FaultRates } from './stack/device/fault.js'
 import type { PacketHandle } from './stack/device/packet.js'
 import type { TunHandle } from './stack/device/tun.js'
+import type { PortRange } from './stack/port-range.js'
 import type { TraceBatch, TraceRequest } from './trace/live.js'
 import type { Trace } from './trace/steps.js'
-
-export type PortRange = readonly [first: number, last: number]
 
 /** A WAN as the data plane needs it. Sent whole at every change. */
 export interface WanSettings {

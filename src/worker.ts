@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks'
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { type Attachment, ZONE_LAN, ZONE_WAN } from './attachment.js'
 import { DataPlane, type DataPlaneDevices } from './data-plane.js'
-import { systemRandom } from './nat/random.js'
+import { systemRandom } from './stack/random.js'
 import { native } from './native.js'
 import { SocketPort } from './socket-port.js'
 import { SocketTable } from './stack/sockets/socket-table.js'
@@ -238,14 +238,14 @@ class Worker implements DataPlaneDevices {
         pipeline.lan.mtu = message.mtu
         return
       case 'ports':
-        plane.setPorts(message.ports, message.forwards)
+        plane.nat.setPorts(message.ports, message.forwards)
         return
       case 'neighbour':
         if (message.mac === null) plane.failNeighbour(message.index, message.address, this.#now)
         else plane.learnNeighbour(message.index, message.address, message.mac.high, message.mac.low)
         return
       case 'delete':
-        this.#tell({ type: 'deleted', id: message.id, flows: plane.closeFlows(message.flows) })
+        this.#tell({ type: 'deleted', id: message.id, flows: plane.nat.closeFlows(message.flows) })
         return
       case 'capture': {
         const producer = message.ring === null ? undefined : new CaptureProducer(message.ring)

@@ -295,6 +295,29 @@ describe('outside ports are shared by flows and sockets', () => {
   })
 })
 
+describe('broadcasts', () => {
+  const broadcast = (gateway: MemoryGateway): number =>
+    gateway.sockets!.add({ protocol: ipv4.PROTOCOL_UDP, flags: SOCKET_FLAG.broadcast, localAddress: 0, localPort: 5000, remoteAddress: 0, remotePort: 0, interface: 0, mark: 0, tos: 0 })
+
+  it.each(['255.255.255.255', '10.0.0.255'])('to %s goes to all stations of the link', (destination) => {
+    const gateway = twoProviders('', { wans: [{ addresses: [ONE], neighbours: true }, { addresses: [TWO] }] })
+    gateway.plane.policy.handle({ type: 'routing', update: { routes: [{ ...byDefault(Table.main, 1, ONE), destination: ip('10.0.0.0'), length: 24 }], rules: null, interfaces: null } })
+    gateway.fromSelf(broadcast(gateway), buildUdp({ ...DATAGRAM, destination }))
+    const [packet] = gateway.toWanAt(0)
+    expect([from(packet!.bytes), to(packet!.bytes)]).toEqual([`${ONE}:5000`, `${destination}:53`])
+    const { high, low } = gateway.plane.pipeline.wans[0]!.neighbours!
+    expect([high[packet!.link], low[packet!.link]]).toEqual([0xffff, -1])
+    expect(gateway.askedAt[0]).toEqual([])
+  })
+
+  it('a multicast group is refused', () => {
+    const gateway = twoProviders('')
+    const row = broadcast(gateway)
+    gateway.fromSelf(row, buildUdp({ ...DATAGRAM, destination: '224.0.0.5' }))
+    expect(gateway.told()).toEqual([{ what: 'refused', socket: row, errno: 13 }])
+  })
+})
+
 describe('next hops', () => {
   it('a packet waits for its next hop, and leaves with what it was given', () => {
     const gateway = twoProviders(MARKED, { wans: [{ addresses: [ONE] }, { addresses: [TWO], neighbours: true }] })

@@ -85,7 +85,7 @@ describe('events of flows', () => {
     gateway.fromLan(buildUdp(UDP))
     gateway.advance(10)
     const { table } = gateway.plane
-    expect(gateway.plane.closeFlows(Int32Array.of(0, table.generationOf(0)))).toHaveLength(2)
+    expect(gateway.plane.nat.closeFlows(Int32Array.of(0, table.generationOf(0)))).toHaveLength(2)
     gateway.fromLan(buildUdp({ ...UDP, sourcePort: 5001 }))
     gateway.advance(100)
     const lines = printed(await heard())

@@ -294,7 +294,7 @@ describe.each(PROTOCOLS)('a forward of %s', (protocol) => {
   it('may be taken back: its flows stay', () => {
     const gateway = forwarded()
     enter(gateway, protocol, end(P, 4000), 8080)
-    gateway.plane.setPorts([[1, 65535]], [])
+    gateway.plane.nat.setPorts([[1, 65535]], [])
     expect(enter(gateway, protocol, end(Q, 4000), 8080)).toBeNull()
     gateway.fromWan(packet(protocol, end(P, 4000), end(E, 8080), ACK))
     expect(to(only(gateway.toLan()))).toBe(`${A}:80`)

@@ -118,7 +118,7 @@ describe('packets whose next hop has no Ethernet address yet', () => {
     const { gateway, resolve } = setUp()
     gateway.fromLan(udp(1)).fromLan(udp(2))
     const { table } = gateway.plane
-    expect([...gateway.plane.closeFlows(Int32Array.of(0, table.generationOf(0)))]).toEqual([0, 1])
+    expect([...gateway.plane.nat.closeFlows(Int32Array.of(0, table.generationOf(0)))]).toEqual([0, 1])
     resolve()
     expect(gateway.toWan().map(({ bytes }) => from(bytes))).toEqual([`${E}:2`])
     expect(gateway.drops).toEqual({ deleted: 1 })

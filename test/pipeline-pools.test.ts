@@ -132,7 +132,7 @@ describe('blocks of ports', () => {
   const blocked = (settings: Partial<NatSettings['ports']> = {}, options: MemoryGatewayOptions = {}): { gateway: MemoryGateway; events: string[] } => {
     const gateway = behaving({}, { nat: { ports: { ...PROFILES.behave.nat.ports, blockSize: 16, blocksPerHost: 2, ...settings } }, timeouts: { udp: 120, udpStream: 120, icmp: 60 }, ...options })
     const events: string[] = []
-    gateway.plane.blocks!.onBlock = (event, inside, outside, first, last, now) => {
+    gateway.plane.nat.blocks!.onBlock = (event, inside, outside, first, last, now) => {
       expect(last - first).toBe(15)
       events.push(`${now - 1000} ${event} ${inside === ip(A) ? 'A' : 'B'} ${outside === ip(E) ? first % 16 : '?'}`)
     }
@@ -210,7 +210,7 @@ describe('deterministic NAT', () => {
       }
     }
     expect([...seen].filter((port) => port < 1024)).toEqual([])
-    expect(gateway.plane.blocks!.ownerOf(ip(E), 57472)).toBe(0)
+    expect(gateway.plane.nat.blocks!.ownerOf(ip(E), 57472)).toBe(0)
   })
 
   it('DET-3: ports of its own are drawn at random', () => {
@@ -224,7 +224,7 @@ describe('deterministic NAT', () => {
   it('DET-4: D = 2, M = 5040: its own first, then logged blocks, at most 1008 ports more', () => {
     const gateway = computed()
     const events: number[][] = []
-    gateway.plane.blocks!.onBlock = (_, inside, __, first, last) => events.push([inside & 0xff, first, last])
+    gateway.plane.nat.blocks!.onBlock = (_, inside, __, first, last) => events.push([inside & 0xff, first, last])
     const own = Array.from({ length: 4032 }, (_, index) => portIn(send(gateway, 'udp', host(3), 1024 + index)))
     expect([Math.min(...own), Math.max(...own), new Set(own).size, events.length]).toEqual([9088, 13119, 4032, 0])
     const more: number[] = []
@@ -242,7 +242,7 @@ describe('deterministic NAT', () => {
 
   it('DET-4: D = 0: nothing beyond its own', () => {
     const gateway = computed({ dynamic: 0, perHost: 0, inside: '10.0.0.0/22' }, { ports: [[1, 65535]] })
-    expect(gateway.plane.blocks).toBeNull()
+    expect(gateway.plane.nat.blocks).toBeNull()
     // 1022 hosts have 63 ports each.
     for (let port = 0; port < 63; port++) send(gateway, 'udp', host(2), 5000 + port)
     gateway.fromLan(packet('udp', end(host(2), 6000), end(P, 53)))

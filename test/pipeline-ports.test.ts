@@ -127,7 +127,7 @@ describe.each(PROTOCOLS)('ports of %s', (protocol) => {
         const given = (count: number): number[] =>
           Array.from({ length: count }, (_, index) => leave(gateway, protocol, end(A, 40120 + index), end(P, index + 1)))
         expect(given(20).filter((port) => port < 40000 || port > 40127)).toEqual([])
-        gateway.plane.setPorts([[50000, 50100]], [])
+        gateway.plane.nat.setPorts([[50000, 50100]], [])
         gateway.advance(20_000)
         expect(given(20).filter((port) => port < 50000 || port > 50100)).toEqual([])
       }
@@ -193,7 +193,7 @@ describe.each(PROTOCOLS)('shared ports of %s', (protocol) => {
     const gateway = sharing({}, { ports: [[40000, 40100]] })
     const first = go(gateway, A, P)
     expect(go(gateway, A, Q)).toBe(first)
-    gateway.plane.setPorts([[50000, 50100]], [])
+    gateway.plane.nat.setPorts([[50000, 50100]], [])
     expect(go(gateway, A, '192.0.2.1')).toBeGreaterThanOrEqual(50000)
   })
 

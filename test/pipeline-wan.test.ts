@@ -112,7 +112,7 @@ describe('changes of the WAN', () => {
   it('the ports count for new flows only', () => {
     const gateway = new MemoryGateway()
     gateway.fromLan(buildUdp(UDP))
-    gateway.plane.setPorts([[40000, 40001]], [])
+    gateway.plane.nat.setPorts([[40000, 40001]], [])
     gateway.fromLan(buildUdp(UDP)).fromLan(buildUdp({ ...UDP, source: B }))
     const [, kept, other] = gateway.toWan().map(({ bytes }) => from(bytes))
     expect(kept).toBe(`${E}:5000`)
@@ -146,9 +146,9 @@ describe('closing flows by name', () => {
     const gateway = new MemoryGateway()
     for (let port = 1; port <= 3; port++) gateway.fromLan(buildTcp({ ...UDP, sourcePort: port, flags: SYN }))
     const { plane } = gateway
-    expect([...plane.closeFlows(Int32Array.of(1, 1, 2, 3, 9, 1, -1, 1, 0))]).toEqual([1, 1])
+    expect([...plane.nat.closeFlows(Int32Array.of(1, 1, 2, 3, 9, 1, -1, 1, 0))]).toEqual([1, 1])
     expect(gateway.flows).toBe(2)
-    expect([...plane.closeFlows(Int32Array.of(1, 1, 2, 1, 2, 1))]).toEqual([2, 1])
+    expect([...plane.nat.closeFlows(Int32Array.of(1, 1, 2, 1, 2, 1))]).toEqual([2, 1])
     expect(gateway.flows).toBe(1)
     gateway.fromWan(buildTcp({ source: P, destination: E, sourcePort: 53, destinationPort: 2 }))
     expect(gateway.drops).toEqual({ 'no-flow': 1 })

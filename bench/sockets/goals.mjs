@@ -6,17 +6,18 @@ const ENOUGH = 3
 
 const median = (summary, variant, measure, field) => summary[variant]?.[measure]?.[field]?.median ?? null
 
-/** One flow that ends in the stack and goes on by the stack: half of the kernel's relay or 3 Gbit/s, whichever is more; no less than slirp4netns. */
-const bulk = (summary) => ['up1', 'down1'].flatMap((measure) => {
-  const own = median(summary, 'tsnat', measure, 'gbit')
+/**
+ * One flow: half of what the kernel's relay carries or 3 Gbit/s, whichever is more; no less than slirp4netns. `stack` does what that one
+ * does: it ends connections of a TUN and goes on with the kernel's sockets.
+ */
+const bulk = (summary) => ['up1', 'down1'].flatMap((measure) => ['tsnat', 'stack'].flatMap((name) => {
+  const own = median(summary, name, measure, 'gbit')
   if (own === null) return []
-  const rows = []
-  const kernel = median(summary, 'kernel', measure, 'gbit')
-  if (kernel !== null) rows.push({ measure, peer: 'kernel', ratio: own / kernel, goal: Math.max(0.5, ENOUGH / kernel) })
-  const peers = ['slirp4netns-1500', 'slirp4netns-65520'].filter((name) => median(summary, name, measure, 'gbit') !== null)
-  for (const peer of peers) rows.push({ measure, peer, ratio: own / median(summary, peer, measure, 'gbit'), goal: 1 })
-  return rows
-})
+  return ['kernel', 'slirp4netns-1500', 'slirp4netns-65520'].flatMap((peer) => {
+    const rate = median(summary, peer, measure, 'gbit')
+    return rate === null ? [] : [{ measure: `${measure}, ${name}`, peer, ratio: own / rate, goal: peer === 'kernel' ? Math.max(0.5, ENOUGH / rate) : 1 }]
+  })
+}))
 
 /** Over a bad line: 0.9 of reno. */
 const lossy = (loss) => loss.flatMap(({ loss: rate, up, rounds }) =>

@@ -7,11 +7,13 @@ import { dirname, relative, resolve } from 'node:path'
 /** What the worker is made of. None of it knows anything outside, and none of it needs a package. */
 const BASE = ['src/errors', 'src/drop', 'src/native']
 const DATA_PLANE = [
-  ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/pipeline', 'src/admission', 'src/attachment', 'src/data-plane', 'src/stats',
-  'src/clock', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/reports',
-  'src/publish-stats', 'src/worker-protocol', 'src/worker-wan', 'src/worker', 'src/policy/model', 'src/policy/engine/',
-  'src/policy/sets/', 'src/policy-plane', 'src/policy-protocol', 'src/hooks/', 'src/epoch', 'src/routing', 'src/new-flows', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain',
-  'src/trace/', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/recent-peers', 'src/told-paths', 'src/socket-ring', 'src/socket-port',
+  ...BASE, 'src/stack/', 'src/nat/', 'src/route/', 'src/policy/model', 'src/policy/engine/', 'src/policy/sets/', 'src/hooks/', 'src/trace/',
+  'src/admission', 'src/attachment', 'src/clock', 'src/data-plane', 'src/data-plane-memory', 'src/epoch', 'src/error-path', 'src/explain',
+  'src/fragment-path', 'src/knocks', 'src/known-flows', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/new-flows',
+  'src/new-local', 'src/next-hop-queue', 'src/outside-ports', 'src/own-egress', 'src/own-errors', 'src/own-flows', 'src/own-host',
+  'src/own-sockets', 'src/own-traffic', 'src/path-check', 'src/pipeline', 'src/policy-plane', 'src/policy-protocol', 'src/publish-stats',
+  'src/recent-peers', 'src/reports', 'src/routing', 'src/socket-port', 'src/socket-ring', 'src/stats', 'src/told-paths', 'src/worker',
+  'src/worker-protocol', 'src/worker-wan',
 ]
 
 /** The first entry that covers a file applies: its relative imports must be among `may`. */
@@ -30,7 +32,12 @@ const DIRECTIONS = [
 ]
 
 /** Files that may put translation and routing together. Others may at most name the types of both. */
-const COMPOSERS = ['src/pipeline', 'src/new-flows', 'src/known-flows', 'src/error-path', 'src/path-check', 'src/explain', 'src/hooks/', 'src/routing', 'src/policy-plane', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/own-sockets', 'src/fragment-path', 'src/knocks', 'src/next-hop-queue', 'src/own-host', 'src/own-traffic', 'src/own-flows', 'src/outside-ports', 'src/reports', 'src/admission', 'src/attachment', 'src/data-plane', 'src/testing/memory-gateway', 'src/control/']
+const COMPOSERS = [
+  'src/hooks/', 'src/control/', 'src/admission', 'src/attachment', 'src/data-plane', 'src/error-path', 'src/explain', 'src/fragment-path',
+  'src/knocks', 'src/known-flows', 'src/local-delivery', 'src/local-flows', 'src/local-path', 'src/new-flows', 'src/new-local',
+  'src/next-hop-queue', 'src/outside-ports', 'src/own-egress', 'src/own-flows', 'src/own-host', 'src/own-sockets', 'src/own-traffic',
+  'src/path-check', 'src/pipeline', 'src/policy-plane', 'src/reports', 'src/routing', 'src/testing/memory-gateway',
+]
 
 /** Folders that only some may import. */
 const RESERVED = [

@@ -10,7 +10,7 @@ import type { NetworkNamespace } from '../host/namespace.js'
 import { formatPorts, intersectPorts, parsePorts, type PortSet, subtractPorts, unitePorts } from '../host/port-set.js'
 import { defaultPorts, type HostPorts, hostPorts, localPortRange, PORT_PROTOCOLS, type PortProtocol, usablePorts } from '../host/ports.js'
 import type { Forward } from '../nat/forwards.js'
-import type { PortRange } from '../worker-protocol.js'
+import type { PortRange } from '../stack/port-range.js'
 import { byProtocol, forwardedPorts, usableForwards } from './forward-plan.js'
 import { NO_REACH, type RuleReach } from './rule-reach.js'
 

@@ -7,12 +7,13 @@
  */
 import type { HostPorts } from '../host/ports.js'
 import { createSocketRings } from '../socket-ring.js'
+import type { PortRange } from '../stack/port-range.js'
+import { systemRandom } from '../stack/random.js'
 import { Driver } from '../stack/sockets/driver.js'
-import { systemRandom } from '../nat/random.js'
 import { createSocketApi, type SocketApi } from '../stack/sockets/node/api.js'
 import { SocketTable } from '../stack/sockets/socket-table.js'
 import { Stack } from '../stack/sockets/stack.js'
-import type { PortRange, WorkerSettings } from '../worker-protocol.js'
+import type { WorkerSettings } from '../worker-protocol.js'
 import { BoundPorts } from './bound-ports.js'
 import { RingNetwork } from './ring-network.js'
 

@@ -99,6 +99,16 @@ export class Hooks {
     return this.#hand.hasDestination
   }
 
+  /** Where it goes: as they said, else as it says. */
+  addressOf(packet: Packet): number {
+    return this.#hand.hasDestination ? this.#hand.destination.address : packet.destination
+  }
+
+  /** The same of the port. */
+  portOf(packet: Packet): number {
+    return this.#hand.hasDestination ? this.#hand.destination.port : packet.ports & 0xffff
+  }
+
   /** What they said of its source. */
   get source(): SourceRequest {
     return this.#hand.source

@@ -8,7 +8,7 @@ import { hashWords } from '../nat/hash-index.js'
 import type { AskedPorts } from '../nat/choose-endpoint.js'
 import { type NatAction, netmapAddress } from '../policy/engine/nat-action.js'
 import { hasPorts, type Packet } from '../stack/parse.js'
-import { below, type RandomSource } from '../nat/random.js'
+import { below, type RandomSource } from '../stack/random.js'
 
 /** An address of the range. */
 const pickAddress = ({ firstAddress, lastAddress, persistent }: NatAction, seed: number, source: number, destination: number): number => {

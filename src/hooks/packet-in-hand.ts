@@ -7,7 +7,7 @@
  * Nothing here allocates.
  */
 import { type Attachment, numberOfZone } from '../attachment.js'
-import type { RandomSource } from '../nat/random.js'
+import type { RandomSource } from '../stack/random.js'
 import { FLOW_MARK, FLOW_WORDS, type FlowTable } from '../nat/flow-table.js'
 import type { PolicyPlane } from '../policy-plane.js'
 import { AFTER_TRACKING, type Outcome, PacketMeta } from '../policy/engine/index.js'

@@ -29,7 +29,7 @@ import type { PortBlocks } from './port-blocks.js'
 import { PortCursors } from './port-cursors.js'
 import type { PortHold } from './port-hold.js'
 import { ANY_PARITY, CLASS_IDENTIFIER, classOfPort, netfilterClassOfPort, type PortPool } from './port-pool.js'
-import type { RandomSource } from './random.js'
+import type { RandomSource } from '../stack/random.js'
 import type { Rewrite } from './open-flow.js'
 import { SharedEndpoints } from './shared-endpoints.js'
 
@@ -67,8 +67,6 @@ export interface EndpointChooserParts {
    */
   readonly keepIdentifiers: boolean
   readonly random: RandomSource
-  /** Ports that somebody else has than flows; null: nobody. */
-  readonly others: OtherPorts | null
 }
 
 /** Outside ports that are none of a flow's. */
@@ -89,11 +87,12 @@ export class EndpointChooser {
   readonly #parity: boolean
   readonly #keepIdentifiers: boolean
   readonly #random: RandomSource
-  readonly #others: OtherPorts | null
   readonly #shared: SharedEndpoints
   readonly #cursors = new PortCursors()
   readonly #exhaustedKeys = new Int32Array(EXHAUSTED_SLOTS)
   readonly #exhaustedAt = new Int32Array(EXHAUSTED_SLOTS).fill(-1)
+  /** Ports that somebody else has than flows; null: nobody. */
+  others: OtherPorts | null = null
   /** Whether the gateway itself has a connection with these ends, that this packet does not belong to. */
   isConnected: (packet: Packet, remote: number, remotePort: number, own: number, ownPort: number) => boolean = () => false
   // The flow under construction, for #isFree.
@@ -111,7 +110,7 @@ export class EndpointChooser {
   readonly #isFree = (port: number): boolean => {
     const { source, destination, destinationPort } = this.#rewrite
     const { protocol, source: inside, ports } = this.#packet
-    if (this.#others?.isSockets(protocol, source, port, destination, destinationPort) === true) return false
+    if (this.others?.isSockets(protocol, source, port, destination, destinationPort) === true) return false
     if (this.#mappings.findOutside(source, port, protocol) >= 0 || this.#forwards.has(protocol, source, port)) return false
     if (!this.#isShared && !this.#hold.isFree(source, protocol, port, inside, ports >>> 16, this.#now)) return false
     return !this.isTaken(this.#packet, this.#rewrite, port)
@@ -129,7 +128,6 @@ export class EndpointChooser {
     this.#parity = parts.parity
     this.#keepIdentifiers = parts.keepIdentifiers
     this.#random = parts.random
-    this.#others = parts.others
     this.#shared = new SharedEndpoints(parts.table, parts.random.next())
   }
 

@@ -17,7 +17,7 @@ import * as checksum from '../stack/wire/checksum.js'
 import * as ipv4 from '../stack/wire/ipv4.js'
 import { type FlowTable, SIDE_DESTINATION, SIDE_SOURCE, SIDE_WORDS } from './flow-table.js'
 import { hashWords } from './hash-index.js'
-import type { RandomSource } from './random.js'
+import type { RandomSource } from '../stack/random.js'
 
 const COUNTERS = 4096
 

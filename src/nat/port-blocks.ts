@@ -20,7 +20,7 @@
  */
 import { HashIndex, hashWords, indexSlots } from './hash-index.js'
 import { type IsFree, type PortPool } from './port-pool.js'
-import { below, type RandomSource } from './random.js'
+import { below, type RandomSource } from '../stack/random.js'
 
 /** First port that is given by the block, where nobody has other wishes. */
 export const FIRST_BLOCK = 1024

@@ -8,7 +8,7 @@
  *
  * Every search is bounded: some draws, then each port of the class once (RFC 6056 3.3).
  */
-import { below, type RandomSource } from './random.js'
+import { below, type RandomSource } from '../stack/random.js'
 
 /** First port of the upper class. */
 const UPPER = 1024

@@ -15,6 +15,7 @@ import {
 import type { HookName, TableName } from '../policy/model.js'
 import type { RouteResult, RouteStep } from '../route/lookup.js'
 import type { RouteKey } from '../route/types.js'
+import type { Packet } from '../stack/parse.js'
 import { type PacketHeaders, readHeaders } from './headers.js'
 import type { Change, RuleStep, SocketWords, Trace, TraceStep } from './steps.js'
 
@@ -132,6 +133,12 @@ export class Recorder implements TraceRecorder {
   /** What a flow would be opened with. Null: it stays, or is chosen when the flow opens. */
   translation(what: 'source' | 'destination', address: number | null, port: number | null): void {
     this.#add({ step: 'translation', what, address, port })
+  }
+
+  /** What of a packet's ends a flow would change that it would open. @param port of the source; null: it is chosen when the flow opens */
+  translations(packet: Packet, source: number, port: number | null, destination: number, destinationPort: number): void {
+    if (destination !== packet.destination || destinationPort !== (packet.ports & 0xffff)) this.translation('destination', destination, destinationPort)
+    if (source !== packet.source || port !== packet.ports >>> 16) this.translation('source', source, port)
   }
 
   /** A lookup has ended, whose steps are in `looked`. */

@@ -1,31 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { defaultSocketPath } from '../../src/api/instance.js'
-import { openControlServer } from '../../src/api/server.js'
-import type { ControlServer } from '../../src/api/server.js'
+import { describe, expect, it } from 'vitest'
 import { ExitCode, TsnatError } from '../../src/errors.js'
-import { createGatewayDouble, exampleRedirect } from '../api/gateway-double.js'
-import type { GatewayDouble } from '../api/gateway-double.js'
+import { exampleRedirect } from '../api/gateway-double.js'
+import { serveGateway } from './gateway.js'
 import { tsnat } from './harness.js'
 
-let folder: string
-let server: ControlServer
-let gateway: GatewayDouble
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'tsnat-redirect-'))
-  vi.stubEnv('TSNAT_RUN_DIR', join(folder, 'run'))
-  gateway = createGatewayDouble()
-  server = await openControlServer({ name: 'default', path: defaultSocketPath('default'), onError: () => {} })
-  server.attach(gateway)
-})
-afterEach(async () => {
-  await server.close()
-  vi.unstubAllEnvs()
-  rmSync(folder, { recursive: true })
-})
+const served = serveGateway()
 
 const COUNTS = [
   'TCP: 3 open, 1 042 relayed, 2 failed, 1 broken off, sent 123 kB, received 7.7 MB',
@@ -35,7 +14,7 @@ const COUNTS = [
 describe('tsnat redirect', () => {
   it('redirects until Ctrl-C, and tells how it went', async () => {
     const running = tsnat('redirect', '--tcp', '--to', 'socks5://me:secret@192.0.2.1', '--exclude', '10.0.0.0/8', '--exclude', '192.0.2.7', '--by', 'redirect', '--port', '12345')
-    await expect.poll(() => gateway.redirects).toEqual([{
+    await expect.poll(() => served.gateway.redirects).toEqual([{
       request: { to: 'socks5://me:secret@192.0.2.1', protocols: ['tcp'], by: 'redirect', port: 12345, exclude: ['10.0.0.0/8', '192.0.2.7'], rules: true, interval: 10 }, ended: false,
     }])
     process.emit('SIGINT')
@@ -45,19 +24,19 @@ describe('tsnat redirect', () => {
       'hh:mm:ss  redirecting tcp, udp by tproxy at 127.0.0.1:1080 to socks5://me@192.0.2.1:1080',
       'hh:mm:ss  ended', ...COUNTS.map((line) => `          ${line}`), '',
     ].join('\n'))
-    await expect.poll(() => gateway.redirects).toMatchObject([{ ended: true }])
+    await expect.poll(() => served.gateway.redirects).toMatchObject([{ ended: true }])
   })
 
   it('takes both protocols when none is named, and no rules when told so; --json prints each line as an object', async () => {
     const running = tsnat('redirect', '--to', 'socks5://192.0.2.1', '--no-rules', '--interval', '1', '--json')
-    await expect.poll(() => gateway.redirects).toMatchObject([{ request: { protocols: ['tcp', 'udp'], by: 'tproxy', port: 1080, exclude: [], rules: false, interval: 1 } }])
+    await expect.poll(() => served.gateway.redirects).toMatchObject([{ request: { protocols: ['tcp', 'udp'], by: 'tproxy', port: 1080, exclude: [], rules: false, interval: 1 } }])
     process.emit('SIGTERM')
     const { out } = await running
     expect(out.trimEnd().split('\n').map((line): unknown => JSON.parse(line))).toEqual([{ type: 'started', ...exampleRedirect() }, { type: 'ended', ...exampleRedirect() }])
   })
 
   it('tells a refusal of the gateway', async () => {
-    gateway.broken = new TsnatError('port 1080 has a redirector already', { code: 'REDIRECT_PORT', hint: 'choose another one with --port', exitCode: ExitCode.usage })
+    served.gateway.broken = new TsnatError('port 1080 has a redirector already', { code: 'REDIRECT_PORT', hint: 'choose another one with --port', exitCode: ExitCode.usage })
     const { code, err } = await tsnat('redirect', '--to', 'socks5://192.0.2.1')
     expect({ code, err }).toEqual({ code: ExitCode.usage, err: 'tsnat: port 1080 has a redirector already\n  hint: choose another one with --port\n' })
   })
@@ -72,11 +51,11 @@ describe('tsnat redirect', () => {
     const { code, err } = await tsnat('redirect', ...words)
     expect(code).toBe(ExitCode.usage)
     expect(err).toContain(text)
-    expect(gateway.redirects).toEqual([])
+    expect(served.gateway.redirects).toEqual([])
   })
 
   it('stands in the status', async () => {
-    gateway.state.redirects = [{ ...exampleRedirect(), error: 'connect ECONNREFUSED 192.0.2.1:1080' }]
+    served.gateway.state.redirects = [{ ...exampleRedirect(), error: 'connect ECONNREFUSED 192.0.2.1:1080' }]
     const { out } = await tsnat('status')
     expect(out).toContain(`  SOCKS  tcp, udp by tproxy at 127.0.0.1:1080 to socks5://me@192.0.2.1:1080\n         ${COUNTS[0]}\n         ${COUNTS[1]}\n         the upstream cannot be used: connect ECONNREFUSED 192.0.2.1:1080\n`)
   })

@@ -1,41 +1,23 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { defaultSocketPath } from '../../src/api/instance.js'
+import { describe, expect, it, vi } from 'vitest'
 import { openControlServer } from '../../src/api/server.js'
-import type { ControlServer } from '../../src/api/server.js'
 import { ExitCode } from '../../src/errors.js'
 import { createGatewayDouble } from '../api/gateway-double.js'
-import type { GatewayDouble } from '../api/gateway-double.js'
+import { serveGateway } from './gateway.js'
 import { tsnat, tsnatWith } from './harness.js'
 
-let folder: string
-let server: ControlServer
-let gateway: GatewayDouble
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'tsnat-tools-'))
-  vi.stubEnv('TSNAT_RUN_DIR', join(folder, 'run'))
-  gateway = createGatewayDouble()
-  server = await openControlServer({ name: 'default', path: defaultSocketPath('default'), onError: () => {} })
-  server.attach(gateway)
-})
-afterEach(async () => {
-  await server.close()
-  vi.unstubAllEnvs()
-  rmSync(folder, { recursive: true })
-})
+const served = serveGateway()
 
 describe('the words of a tool', () => {
   it('are passed on as they are, and its answer comes back as it is', async () => {
-    gateway.policyAnswer = { output: 'listed\n', errors: 'said\n', exitCode: 2, file: null }
+    served.gateway.policyAnswer = { output: 'listed\n', errors: 'said\n', exitCode: 2, file: null }
     const words = ['-t', 'nat', '-A', 'POSTROUTING', '-N', '--json', '--name', 'x', '-h', '--', '!', '-V']
     expect(await tsnat('iptables', ...words)).toMatchObject({ code: 2, out: 'listed\n', err: 'said\n' })
-    gateway.policyAnswer = { output: '', errors: '', exitCode: 255, file: null }
+    served.gateway.policyAnswer = { output: '', errors: '', exitCode: 255, file: null }
     expect(await tsnat('ip', '-j', 'route', 'show')).toMatchObject({ code: 255, out: '', err: '' })
     await tsnat('ipset', '-n', 'list')
-    expect(gateway.commands).toEqual([
+    expect(served.gateway.commands).toEqual([
       { tool: 'iptables', argv: words, input: null },
       { tool: 'ip', argv: ['-j', 'route', 'show'], input: null },
       { tool: 'ipset', argv: ['-n', 'list'], input: null },
@@ -43,7 +25,7 @@ describe('the words of a tool', () => {
   })
 
   it('name the file that is read here, or standard input', async () => {
-    const file = join(folder, 'lines')
+    const file = join(served.folder, 'lines')
     writeFileSync(file, 'text\n')
     const calls: [string[], string][] = [
       [['iptables-restore', '-c', file], file], [['iptables-restore', '--noflush'], 'standard input'],
@@ -52,17 +34,17 @@ describe('the words of a tool', () => {
     ]
     for (const [args, name] of calls) {
       expect(await tsnatWith('from outside', ...args)).toMatchObject({ code: 0, out: '', err: '' })
-      expect(gateway.commands.at(-1)).toEqual({ tool: args[0], argv: args.slice(1), input: { name, text: name === file ? 'text\n' : 'from outside' } })
+      expect(served.gateway.commands.at(-1)).toEqual({ tool: args[0], argv: args.slice(1), input: { name, text: name === file ? 'text\n' : 'from outside' } })
     }
   })
 
   it('name the file that is written here', async () => {
-    const file = join(folder, 'saved')
-    gateway.policyAnswer = { output: '*filter\n', errors: '', exitCode: 0, file }
+    const file = join(served.folder, 'saved')
+    served.gateway.policyAnswer = { output: '*filter\n', errors: '', exitCode: 0, file }
     expect(await tsnat('iptables-save', '-f', file)).toMatchObject({ code: 0, out: '' })
     expect(readFileSync(file, 'utf8')).toBe('*filter\n')
-    gateway.policyAnswer = { ...gateway.policyAnswer, file: join(folder, 'none', 'saved') }
-    expect(await tsnat('iptables-save', '-f', 'x')).toMatchObject({ code: 1, err: `iptables-save: cannot write ${join(folder, 'none', 'saved')}: it or its folder does not exist\n` })
+    served.gateway.policyAnswer = { ...served.gateway.policyAnswer, file: join(served.folder, 'none', 'saved') }
+    expect(await tsnat('iptables-save', '-f', 'x')).toMatchObject({ code: 1, err: `iptables-save: cannot write ${join(served.folder, 'none', 'saved')}: it or its folder does not exist\n` })
   })
 
   it.each([
@@ -75,20 +57,20 @@ describe('the words of a tool', () => {
   ])('that cannot be asked at all: %j', async (args, code, message) => {
     const { code: actual, out, err } = await tsnat(...args)
     expect({ actual, out, err: err.slice(0, message.length) }).toEqual({ actual: code, out: '', err: message })
-    expect(gateway.commands).toEqual([])
+    expect(served.gateway.commands).toEqual([])
   })
 })
 
 describe('the gateway', () => {
   it('is named before the words, or by the environment', async () => {
     const other = createGatewayDouble()
-    const path = join(folder, 'other.sock')
+    const path = join(served.folder, 'other.sock')
     const second = await openControlServer({ name: 'other', path, onError: () => {} })
     second.attach(other)
     await tsnat('ip', '--name', 'default', 'rule')
     await tsnat('ip', '--socket', path, 'rule')
     await tsnat('ip', `--socket=${path}`, '--name=lab', 'route')
-    expect([gateway.commands.length, other.commands.map(({ argv }) => argv)]).toEqual([1, [['rule'], ['route']]])
+    expect([served.gateway.commands.length, other.commands.map(({ argv }) => argv)]).toEqual([1, [['rule'], ['route']]])
     await second.close()
     expect(await tsnat('ip', '--name', 'other', 'rule')).toMatchObject({ code: ExitCode.notRunning, err: expect.stringContaining('no instance named "other" is running') as string })
     vi.stubEnv('TSNAT_NAME', 'other')

@@ -42,7 +42,7 @@ describe('flows', () => {
   it('CT-12: flows keep going where their first packet went, whatever becomes of the forward', () => {
     const gateway = gatewayOf('linux', { forwards: [parseForward(`udp:8080:${B}:80`)!] })
     expect(to(inward(gateway, packet('udp', end(P, 4000), end(E, 8080))))).toBe(`${B}:80`)
-    gateway.plane.setPorts([[1, 65535]], [parseForward(`udp:8080:${A}:80`)!])
+    gateway.plane.nat.setPorts([[1, 65535]], [parseForward(`udp:8080:${A}:80`)!])
     expect(to(inward(gateway, packet('udp', end(P, 4000), end(E, 8080))))).toBe(`${B}:80`)
     expect(to(inward(gateway, packet('udp', end(Q, 4000), end(E, 8080))))).toBe(`${A}:80`)
   })

@@ -34,7 +34,7 @@ describe('the range', () => {
     expect([Math.min(...ports) >= 1024, Math.min(...ports) < 1100, Math.max(...ports) > 65_400, ports.includes(6000)]).toEqual([true, true, true, false])
     expect(leave(gateway, 'udp', end(B, 6000), end(P, 53))).not.toBe(6000)
     // A port that the host binds later is not given out from then on.
-    gateway.plane.setPorts([[1024, 5999], [6001, 6999], [7001, 65535]], [])
+    gateway.plane.nat.setPorts([[1024, 5999], [6001, 6999], [7001, 65535]], [])
     expect(leave(gateway, 'udp', end(B, 7000), end(P, 53))).not.toBe(7000)
   })
 })

@@ -115,7 +115,7 @@ export class FuzzPlane {
         this.#route(wanSettings(step.up, step.mtu, step.routed))
         return ''
       case 'close':
-        if (step.flow < this.plane.table.used) this.plane.closeFlows(Int32Array.of(step.flow, this.plane.table.generationOf(step.flow)))
+        if (step.flow < this.plane.table.used) this.plane.nat.closeFlows(Int32Array.of(step.flow, this.plane.table.generationOf(step.flow)))
         return ''
     }
   }

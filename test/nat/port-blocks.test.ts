@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { FIRST_BLOCK, PortBlocks, type PortBlocksParts } from '../../src/nat/port-blocks.js'
 import { ANY_PARITY, PortPool } from '../../src/nat/port-pool.js'
-import { systemRandom } from '../../src/nat/random.js'
+import { systemRandom } from '../../src/stack/random.js'
 import { seededRandom } from '../../src/testing/memory-gateway.js'
 
 const E1 = 0xcb007101 | 0

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   ANY_PARITY, CLASS_IDENTIFIER, CLASS_LOGIN, CLASS_LOWER, CLASS_LOWEST, CLASS_UPPER, classOfPort, type IsFree, netfilterClassOfPort, PortPool,
 } from '../../src/nat/port-pool.js'
-import { below, type RandomSource, systemRandom } from '../../src/nat/random.js'
+import { below, type RandomSource, systemRandom } from '../../src/stack/random.js'
 import { seededRandom } from '../../src/testing/memory-gateway.js'
 
 const range = function* (from: number, to: number): Generator<number> {

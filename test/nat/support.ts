@@ -27,7 +27,7 @@ export const openerOf = ({ ports, capacity = 1000, forwards = [], behaviour = SH
   const random = seededRandom(1)
   const chooser = new EndpointChooser({
     table, mappings, ports: new PortPool(ports), addresses: new AddressPool(null, 'paired'), forwards: new Forwards(forwards),
-    hold: new PortHold(0), blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random, others: null,
+    hold: new PortHold(0), blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random,
   })
   table.onClose = (flow) => {
     chooser.forget(flow)

@@ -1,6 +1,6 @@
 /** The stack and the kernel, face to face. */
 import { expect } from 'vitest'
-import { systemRandom } from '../../src/nat/random.js'
+import { systemRandom } from '../../src/stack/random.js'
 import { openTun, TunDevice } from '../../src/stack/device/tun.js'
 import { DeviceHost } from '../../src/stack/sockets/device-host.js'
 import { Driver } from '../../src/stack/sockets/driver.js'

@@ -10,7 +10,7 @@ import { FlowOpener } from '../../../src/nat/open-flow.js'
 import { PortPool } from '../../../src/nat/port-pool.js'
 import { Packet } from '../../../src/stack/parse.js'
 import { PROTOCOL_UDP } from '../../../src/stack/wire/ipv4.js'
-import { portsOf } from '../../../src/data-plane.js'
+import { portsIn } from '../../../src/stack/port-range.js'
 import { seededRandom } from '../../../src/testing/memory-gateway.js'
 import { type Case, sink } from './case.js'
 
@@ -21,7 +21,7 @@ const PER_CALL = 1024
 const KEY_WORDS = 4
 
 const random = seededRandom(7)
-const ports = new PortPool(portsOf([[1, 65535]]))
+const ports = new PortPool(portsIn([[1, 65535]]))
 
 /** A packet of flow number `index`; the remote and the source port together are its own. */
 const setPacket = (packet: Packet, index: number): void => {
@@ -50,7 +50,7 @@ const filled = (flows: number, capacity: number, behaviour = SHARED): { table: F
   const mappings = new Mappings(table, random.next())
   const chooser = new EndpointChooser({
     table, mappings, ports, addresses: new AddressPool(null, 'paired'), forwards: new Forwards([]), hold: new PortHold(0),
-    blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random, others: null,
+    blocks: null, deterministic: null, parity: false, keepIdentifiers: true, random,
   })
   table.onClose = (flow) => {
     chooser.forget(flow)

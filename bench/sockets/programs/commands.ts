@@ -3,6 +3,9 @@ import type { Duplex } from 'node:stream'
 import type { Sockets } from './api.js'
 import { held, pour, received } from './services.js'
 
+/** Connections that are ended without a break. */
+const RELEASED = 100
+
 /** Opens connections, `atOnce` at a time; resolves when all are open. */
 const openAll = (sockets: Sockets, address: string, port: number, count: number, atOnce: number): Promise<{ open: number; failed: number }> =>
   new Promise((resolve) => {
@@ -82,10 +85,14 @@ export const commands = (sockets: Sockets): Record<string, (words: string[]) => 
     return {}
   },
   open: ([address, port, count, atOnce]) => openAll(sockets, address!, Number(port), Number(count), Number(atOnce)),
-  release: () => {
-    const count = held.size
-    for (const socket of held) socket.end()
-    return { count }
+  release: async () => {
+    const all = [...held]
+    // All at once would be more than the queue of a TUN holds.
+    for (let next = 0; next < all.length; next += RELEASED) {
+      for (const socket of all.slice(next, next + RELEASED)) socket.end()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    return { count: all.length }
   },
   dial: ([address, port, ports, count, lanes]) => dialAll(sockets, address!, Number(port), Number(ports), Number(count), Number(lanes)),
   pour: ([address, port, flows]) => {

@@ -6,12 +6,14 @@
  * of the path, what was sent first is kept: it may have to be sent again from another port (`portTaken`).
  */
 import {
-  type Datagram, DATAGRAM_COST, type DatagramEvents, type DatagramHost, type DatagramOptions, NO_DATAGRAM_EVENTS, PAYLOAD_MAX, RECEIVE_BUFFER,
+  type Datagram, type DatagramEvents, type DatagramHost, type DatagramOptions, NO_DATAGRAM_EVENTS, PAYLOAD_MAX, RECEIVE_BUFFER,
 } from './datagram.js'
 import { canBindAt } from './bind.js'
 import type { DatagramProtocol } from './datagram-protocol.js'
+import { DatagramQueue } from './datagram-queue.js'
 import { meaningOf } from './icmp/errno.js'
 import { NO_SOCKET } from './network.js'
+import { PathMtu } from './path-mtu.js'
 import type { QuotedError } from './quoted-error.js'
 import { errnoCode, type SocketError, socketError } from './socket-error.js'
 import { SOCKET_FLAG, type SocketRow } from './socket-row.js'
@@ -20,10 +22,6 @@ import * as ipv4 from '../wire/ipv4.js'
 
 const LOOPBACK = 0x7f000001
 const DEFAULT_TTL = 64
-/** No router's MTU is smaller (RFC 791 3.2). */
-const MTU_MIN = 68
-/** How long a smaller MTU is believed, in milliseconds (RFC 1191 6.3). */
-const MTU_TIME = 600_000
 /** Ports that are tried one after another when others have them. */
 const PORT_TRIES = 16
 /** Datagrams that are kept until there is a path, and how long they are worth to be sent again, in milliseconds. */
@@ -43,25 +41,16 @@ interface Kept { readonly data: Uint8Array; readonly address: number; readonly p
 export abstract class DatagramEndpoint {
   /** Set by the user before anything can happen. */
   events: DatagramEvents = NO_DATAGRAM_EVENTS
-  /** Datagrams that found the receive buffer full. */
-  dropped = 0
   protected readonly host: DatagramHost
   protected state: SocketRow
   protected row = NO_SOCKET
   protected ttl: number
   readonly #protocol: DatagramProtocol<DatagramEndpoint>
-  readonly #receiveBuffer: number
-  readonly #received: Datagram[] = []
-  #receivedCost = 0
-  #isAnnounced = false
+  readonly #received: DatagramQueue
   #isClosed = false
   /** The port was named by the user. */
   #isPortNamed = false
-  /** In bytes; 0 as long as the network has said nothing. */
-  #pathMtu = 0
-  /** What a router has said, until when. */
-  #routerMtu = Infinity
-  #routerMtuUntil = 0
+  readonly #mtu = new PathMtu()
   #kept: Kept[] = []
   #triesLeft = PORT_TRIES
   /** What is still to be told of packets with the port before: it is known already. */
@@ -70,7 +59,7 @@ export abstract class DatagramEndpoint {
   constructor(protocol: DatagramProtocol<DatagramEndpoint>, options: DatagramOptions) {
     this.#protocol = protocol
     this.host = protocol.host
-    this.#receiveBuffer = options.receiveBuffer ?? RECEIVE_BUFFER
+    this.#received = new DatagramQueue(options.receiveBuffer ?? RECEIVE_BUFFER)
     this.ttl = options.ttl ?? DEFAULT_TTL
     this.state = {
       protocol: protocol.protocol, flags: flagsOf(options), localAddress: 0, localPort: 0, remoteAddress: 0, remotePort: 0,
@@ -110,7 +99,12 @@ export abstract class DatagramEndpoint {
 
   /** Bytes that wait to be read. */
   get readable(): number {
-    return this.#receivedCost - this.#received.length * DATAGRAM_COST
+    return this.#received.readable
+  }
+
+  /** Datagrams that found the receive buffer full. */
+  get dropped(): number {
+    return this.#received.dropped
   }
 
   setBroadcast(on: boolean): void {
@@ -177,20 +171,13 @@ export abstract class DatagramEndpoint {
 
   /** The oldest datagram that was received, or null. */
   read(): Datagram | null {
-    const datagram = this.#received.shift()
-    if (datagram === undefined) {
-      this.#isAnnounced = false
-      return null
-    }
-    this.#receivedCost -= datagram.data.length + DATAGRAM_COST
-    return datagram
+    return this.#received.shift()
   }
 
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#received.length = 0
-    this.#receivedCost = 0
+    this.#received.clear()
     this.#kept = []
     if (this.row === NO_SOCKET) return
     this.host.table.remove(this.row)
@@ -200,17 +187,7 @@ export abstract class DatagramEndpoint {
 
   /** The following are called by the protocol: it has received a datagram. */
   push(datagram: Datagram): void {
-    const cost = datagram.data.length + DATAGRAM_COST
-    // As in Linux, one datagram fits into whatever buffer there is.
-    if (this.#receivedCost > 0 && this.#receivedCost + cost > this.#receiveBuffer) {
-      this.dropped++
-      return
-    }
-    this.#received.push(datagram)
-    this.#receivedCost += cost
-    if (this.#isAnnounced) return
-    this.#isAnnounced = true
-    this.#protocol.noteReadable(this)
+    if (this.#received.push(datagram)) this.#protocol.noteReadable(this)
   }
 
   announce(): void {
@@ -219,7 +196,7 @@ export abstract class DatagramEndpoint {
 
   pathChosen(source: number, mtu: number): void {
     const isBound = (this.state.flags & SOCKET_FLAG.boundAddress) !== 0
-    this.#pathMtu = mtu
+    this.#mtu.set(mtu)
     this.#kept = []
     this.#triesLeft = PORT_TRIES
     this.#takenBefore = 0
@@ -253,7 +230,9 @@ export abstract class DatagramEndpoint {
 
   /** An ICMP error about something that it has sent. */
   icmpError(error: QuotedError): void {
-    if (error.type === icmp4.UNREACHABLE && error.code === icmp4.CODE_FRAGMENTATION_NEEDED) this.#lowerMtu(error)
+    if (error.type === icmp4.UNREACHABLE && error.code === icmp4.CODE_FRAGMENTATION_NEEDED && this.isConnected) {
+      this.#mtu.lower(error.mtu, error.length, this.host.timers.now)
+    }
     const { code, isHard } = meaningOf(error.type, error.code)
     if (isHard && this.isConnected) this.events.onError(this.#failure(code, 'recvmsg'))
   }
@@ -287,7 +266,7 @@ export abstract class DatagramEndpoint {
     }
     const { localAddress, protocol, tos } = this.state
     // Whether it is to be fragmented is known for connected sockets only: others have another path with each datagram.
-    const flags = this.isConnected && length <= this.#mtu() ? ipv4.FLAG_DONT_FRAGMENT : 0
+    const flags = this.isConnected && length <= this.#mtu.at(this.host.timers.now) ? ipv4.FLAG_DONT_FRAGMENT : 0
     const id = this.#protocol.identification(localAddress, address)
     ipv4.writeHeader(network.slab.view, at, tos, length, id, flags, isMulticast(address) ? 1 : this.ttl, protocol, localAddress, address)
     return at
@@ -295,7 +274,7 @@ export abstract class DatagramEndpoint {
 
   /** Keeps what is about to be sent as long as the port may turn out to be another's. */
   protected keep(data: Uint8Array, address: number, port: number, sequence: number): void {
-    if (this.#pathMtu !== 0 || (this.state.flags & SOCKET_FLAG.boundAddress) !== 0 || this.#kept.length === KEPT) return
+    if (this.#mtu.isKnown || (this.state.flags & SOCKET_FLAG.boundAddress) !== 0 || this.#kept.length === KEPT) return
     this.#kept.push({ data: data.slice(), address, port, sequence, at: this.host.timers.now })
   }
 
@@ -308,21 +287,8 @@ export abstract class DatagramEndpoint {
     return (this.state.flags & SOCKET_FLAG.broadcast) !== 0 || !this.host.network.isBroadcast(address)
   }
 
-  #mtu(): number {
-    if (this.host.timers.now >= this.#routerMtuUntil) this.#routerMtu = Infinity
-    return Math.min(this.#pathMtu, this.#routerMtu)
-  }
-
-  /** A forged error makes datagrams be fragmented, and no more. */
-  #lowerMtu({ mtu, length }: QuotedError): void {
-    if (!this.isConnected || mtu >= length) return
-    this.#routerMtu = Math.min(this.#mtu(), Math.max(mtu, MTU_MIN))
-    this.#routerMtuUntil = this.host.timers.now + MTU_TIME
-  }
-
   #forgetPath(): void {
-    this.#pathMtu = 0
-    this.#routerMtu = Infinity
+    this.#mtu.forget()
     this.#kept = []
     this.#triesLeft = PORT_TRIES
     this.#takenBefore = 0

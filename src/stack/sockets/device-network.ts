@@ -17,14 +17,12 @@
  */
 import { ExitCode, TsnatError } from '../../errors.js'
 import { Batch, createSlab, PACKET_MAX, type Region, type Slab } from '../batch.js'
+import { changeSource } from '../change-source.js'
 import type { Device, Offloads } from '../device/device.js'
 import { Egress } from '../egress.js'
 import { Scratch } from '../scratch.js'
 import { wireLength } from '../segment.js'
-import * as checksum from '../wire/checksum.js'
 import * as ipv4 from '../wire/ipv4.js'
-import * as tcp from '../wire/tcp.js'
-import * as udp from '../wire/udp.js'
 import * as vnet from '../wire/vnet.js'
 import { type Arrival, type Network, type NetworkUser, NO_SOCKET } from './network.js'
 import { isLoopback, OwnAddresses } from './own-addresses.js'
@@ -220,18 +218,7 @@ export class DeviceNetwork implements Network {
 
   /** The kernel's choice of a source, where the socket left it open. */
   #fillSource(at: number, source: number, socket: number): void {
-    const { view } = this.slab
-    const delta = checksum.delta32(0, source)
-    ipv4.setSource(view, at, source)
-    ipv4.setChecksum(view, at, checksum.update(ipv4.checksum(view, at), delta))
-    const protocol = ipv4.protocol(view, at)
-    const isUdp = protocol === ipv4.PROTOCOL_UDP
-    if (isUdp || protocol === ipv4.PROTOCOL_TCP) {
-      const field = at + ipv4.headerLength(view, at) + (isUdp ? udp.CHECKSUM_OFFSET : tcp.CHECKSUM_OFFSET)
-      const before = view.getUint16(field)
-      const isPartial = (vnet.flags(view, at - vnet.LENGTH) & vnet.F_NEEDS_CSUM) !== 0
-      view.setUint16(field, isPartial ? checksum.updatePartial(before, delta) : isUdp ? checksum.updateUdp(before, delta) : checksum.update(before, delta))
-    }
+    changeSource(this.slab.view, at, source)
     if (socket !== NO_SOCKET) this.#news.push(socket, source, 0)
   }
 

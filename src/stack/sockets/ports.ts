@@ -9,20 +9,14 @@
  * Never chosen: ports that an unconnected socket has, listening or only bound (RFC 6056 3.2), and those with which the connection would be
  * another's. The search ends when every port was tried once: memory is fixed, and so is the time, some milliseconds at worst.
  */
+import type { PortRange } from '../port-range.js'
+import { below, type RandomSource } from '../random.js'
 import type { SocketTable } from './socket-table.js'
 
 /** A keyed hash of four words, at least 128 bits of key (RFC 6056 3.3.3), int32. */
 export interface PortHash {
   of(a: number, b: number, c: number, d: number): number
 }
-
-export interface RandomNumbers {
-  /** Uniform in 0 … 2^32 - 1; not to be foretold. */
-  next(): number
-}
-
-/** Lowest and highest port, both included. */
-export type PortRange = readonly [lowest: number, highest: number]
 
 /** The widest there is (RFC 6056 3.2). */
 export const EPHEMERAL_PORTS: PortRange = [1024, 65535]
@@ -38,23 +32,15 @@ const SECOND_HASH = 0x100
 /** A hash, taken as a fraction of 2^32, of `bound`. No remainder is taken: of 2^32 hashes, each result has as many as any other, but for one. */
 const scale = (hash: number, bound: number): number => Math.floor(((hash >>> 0) / 0x1_0000_0000) * bound)
 
-/** Uniform in 0 … bound - 1: a number from the incomplete last interval is drawn again. */
-const below = (random: RandomNumbers, bound: number): number => {
-  const limit = 0x1_0000_0000 - (0x1_0000_0000 % bound)
-  let value = random.next()
-  while (value >= limit) value = random.next()
-  return value % bound
-}
-
 export class EphemeralPorts {
   readonly #table: SocketTable
   readonly #hash: PortHash
-  readonly #random: RandomNumbers
+  readonly #random: RandomSource
   readonly #lowest: number
   readonly #size: number
   readonly #counters = new Uint32Array(COUNTERS)
 
-  constructor(table: SocketTable, hash: PortHash, random: RandomNumbers, [lowest, highest]: PortRange = EPHEMERAL_PORTS) {
+  constructor(table: SocketTable, hash: PortHash, random: RandomSource, [lowest, highest]: PortRange = EPHEMERAL_PORTS) {
     this.#table = table
     this.#hash = hash
     this.#random = random

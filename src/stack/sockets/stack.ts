@@ -12,6 +12,8 @@ import { randomFillSync } from 'node:crypto'
 import { Drop } from '../../drop.js'
 import type { Slab } from '../batch.js'
 import { Packet, parse, WHOLE } from '../parse.js'
+import type { PortRange } from '../port-range.js'
+import type { RandomSource } from '../random.js'
 import { isSumRight } from '../verify.js'
 import * as ipv4 from '../wire/ipv4.js'
 import type { DatagramOptions } from './datagram.js'
@@ -19,7 +21,7 @@ import { Icmp } from './icmp/icmp.js'
 import { Ping, type PingEndpoint } from './icmp/ping.js'
 import type { Arrival, Network, NetworkUser } from './network.js'
 import type { Deadline, SocketHost } from './node/host.js'
-import { EPHEMERAL_PORTS, EphemeralPorts, type PortRange, type RandomNumbers } from './ports.js'
+import { EPHEMERAL_PORTS, EphemeralPorts } from './ports.js'
 import { Reassembly } from './reassembly.js'
 import { KeyedHash } from './siphash.js'
 import { SocketTable } from './socket-table.js'
@@ -35,7 +37,7 @@ export interface StackOptions {
   /** Milliseconds of the clock that `advance` will be told. */
   now: number
   /** Numbers that nobody can foretell. */
-  random: RandomNumbers
+  random: RandomSource
   /** 16 bytes that nobody else knows: sequence numbers, ports and cookies depend on them. Default: new ones. */
   secret?: Uint8Array
   /** Sockets at most, connections in TIME_WAIT not counted. Default 65536. */

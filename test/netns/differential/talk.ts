@@ -2,7 +2,7 @@
  * What two hosts say to each other, as the material of packet sequences: a flow's endpoints, and shots, which are packets yet
  * without the outside port, as that is known only once the gateway has chosen it.
  */
-import type { RandomSource } from '../../../src/nat/random.js'
+import type { RandomSource } from '../../../src/stack/random.js'
 import { seededRandom } from '../../../src/testing/memory-gateway.js'
 import { buildFragments, buildIcmpError } from '../../../src/testing/packets.js'
 import * as icmp4 from '../../../src/stack/wire/icmp4.js'

@@ -30,9 +30,8 @@ let asker: Asker
 let proxy: LabProcess
 let files: string
 let running: LabProcess
-/** Rules, routing rules and routes of the gateway, as they were without a redirector. */
-let before: string[]
 
+/** Rules, routing rules and routes of the gateway. */
 const policy = async (): Promise<string[]> => [
   // Without its comments, which tell the time, and counters.
   (await bed.typed('tsnat iptables-save')).replaceAll(/^#.*\n|\[\d+:\d+\]/gm, ''), await bed.typed('tsnat ip rule'), await bed.typed('tsnat ip route show table all'),
@@ -75,7 +74,6 @@ afterEach(async () => {
 
 const up = async (words = FLAGS): Promise<void> => {
   running = await bed.up(words)
-  before = await policy()
 }
 /** The gateway ends as it should. */
 const down = async (): Promise<void> => {
@@ -105,7 +103,7 @@ const curl = async (...words: string[]): Promise<string> => {
 const dig = async (...words: string[]): Promise<string> =>
   (await client.run('dig', ['+tries=1', '+time=3', '+short', ...words, 'www.example.test'], { timeout: 20_000 })).stdout.trim()
 const seen = async (protocol: 'tcp' | 'udp', host: string = SERVERS[0]): Promise<string> => {
-  const answer = await asker.ask({ protocol, host, port: TELLER_PORT })
+  const answer = await asker.ask({ protocol, host, port: TELLER_PORT, wait: 2000 })
   return answer.error ?? sourceOf(answer).address
 }
 
@@ -142,6 +140,7 @@ describe.each(['tproxy', 'redirect'])('S12: by %s', (by) => {
 
   it('TCP and UDP of clients go through the proxy, and come from whom they asked', async () => {
     await up()
+    const before = await policy()
     expect([await seen('tcp'), await seen('udp')]).toEqual([GATEWAY, GATEWAY])
     const redirector = await redirect(command)
     const capture: Capture = await bed.capture(upstream)
@@ -229,6 +228,7 @@ describe.each(['tproxy', 'redirect'])('S12: by %s', (by) => {
 
   it('Ctrl-C ends connections with RST, and so does the end of the command by force', async () => {
     await up()
+    const before = await policy()
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
       const redirector = await redirect(command)
       const holder = client.node(HOLDER, [SERVERS[0], String(TELLER_PORT)])
@@ -247,6 +247,7 @@ describe.each(['tproxy', 'redirect'])('S12: by %s', (by) => {
 describe('S12: with rules of the user\'s', () => {
   it('as ss-redir has them: TCP by REDIRECT, UDP by TPROXY', async () => {
     await up()
+    const before = await policy()
     const redirector = await redirect(`--tcp --udp --no-rules --port 1080 --to socks5://${PROXY}:1080`)
     expect(await policy()).toEqual(before)
     for (const line of [

@@ -4,16 +4,14 @@
  * network in another thread does: before the next packet is given to the stack.
  */
 import { createSlab, HEADROOM, type Slab } from '../../../src/stack/batch.js'
+import { changeSource } from '../../../src/stack/change-source.js'
 import { NO_OFFLOADS, type Offloads } from '../../../src/stack/device/device.js'
 import { MemoryDevice, type SentPacket, type VnetHeader } from '../../../src/stack/device/memory.js'
 import { Egress } from '../../../src/stack/egress.js'
 import { Scratch } from '../../../src/stack/scratch.js'
 import { wireLength } from '../../../src/stack/segment.js'
 import { type Arrival, type Network, type NetworkUser, NO_SOCKET } from '../../../src/stack/sockets/network.js'
-import * as checksum from '../../../src/stack/wire/checksum.js'
 import * as ipv4 from '../../../src/stack/wire/ipv4.js'
-import * as tcp from '../../../src/stack/wire/tcp.js'
-import * as udp from '../../../src/stack/wire/udp.js'
 import * as vnet from '../../../src/stack/wire/vnet.js'
 import { checkPacket } from '../../../src/testing/check-packet.js'
 import { describePacket } from '../../../src/testing/describe-packet.js'
@@ -49,19 +47,6 @@ const vnetAt = (view: DataView, at: number): VnetHeader => ({
   headerLength: vnet.headerLength(view, at - vnet.LENGTH), gsoSize: vnet.gsoSize(view, at - vnet.LENGTH),
   checksumStart: vnet.checksumStart(view, at - vnet.LENGTH), checksumOffset: vnet.checksumOffset(view, at - vnet.LENGTH),
 })
-
-/** Puts the source in, with the checksums that it counts for (RFC 1624). */
-const setSource = (view: DataView, at: number, source: number): void => {
-  const delta = checksum.delta32(ipv4.source(view, at), source)
-  ipv4.setSource(view, at, source)
-  ipv4.setChecksum(view, at, checksum.update(ipv4.checksum(view, at), delta))
-  const protocol = ipv4.protocol(view, at)
-  if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return
-  const field = at + ipv4.headerLength(view, at) + (protocol === ipv4.PROTOCOL_TCP ? tcp.CHECKSUM_OFFSET : udp.CHECKSUM_OFFSET)
-  const isPartial = (vnet.flags(view, at - vnet.LENGTH) & vnet.F_NEEDS_CSUM) !== 0
-  const update = isPartial ? checksum.updatePartial : protocol === ipv4.PROTOCOL_UDP ? checksum.updateUdp : checksum.update
-  view.setUint16(field, update(view.getUint16(field), delta))
-}
 
 export class MemoryNetwork implements Network {
   readonly slab: Slab = createSlab(SIZE)
@@ -126,7 +111,7 @@ export class MemoryNetwork implements Network {
 
   #route(at: number, socket: number): void {
     const { view } = this.slab
-    if (ipv4.source(view, at) === 0) setSource(view, at, this.addresses[0]!)
+    if (ipv4.source(view, at) === 0) changeSource(view, at, this.addresses[0]!)
     if (socket === NO_SOCKET) return
     const source = ipv4.source(view, at)
     const mtu = this.pathMtu

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { EPHEMERAL_PORTS, EphemeralPorts, type PortRange } from '../../../src/stack/sockets/ports.js'
+import type { PortRange } from '../../../src/stack/port-range.js'
+import { EPHEMERAL_PORTS, EphemeralPorts } from '../../../src/stack/sockets/ports.js'
 import { KeyedHash } from '../../../src/stack/sockets/siphash.js'
 import { SOCKET_FLAG, SocketTable } from '../../../src/stack/sockets/socket-table.js'
 import { ip } from '../support.js'

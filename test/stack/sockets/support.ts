@@ -1,9 +1,9 @@
 /** What tests of the stack's sockets share. */
-import type { RandomNumbers } from '../../../src/stack/sockets/ports.js'
+import type { RandomSource } from '../../../src/stack/random.js'
 import type { SocketRow } from '../../../src/stack/sockets/socket-table.js'
 
 /** Numbers that look random and are the same each time (SplitMix32). */
-export const numbersFrom = (seed: number): RandomNumbers => {
+export const numbersFrom = (seed: number): RandomSource => {
   let state = seed | 0
   return {
     next: () => {
