@@ -1,5 +1,6 @@
 /** What a flood of SYNs does to a listener: nothing that lasts (RFC 4987). */
 import { describe, expect, it } from 'vitest'
+import { SOCKET_FLAG } from '../../../../src/stack/sockets/socket-row.js'
 import { Bed } from './bed.js'
 import { pattern, type PuppetOptions } from './puppet.js'
 
@@ -81,6 +82,21 @@ describe('a flood of SYNs', () => {
     expect(bed.sockets).toBe(1)
     bed.puppet({ stackPort: 80, sack: true, scale: 5 }).open()
     expect(accepted).toHaveLength(1)
+  })
+
+  it('SOCK-3: is told in the table while cookies may come back', () => {
+    const bed = new Bed()
+    bed.listen(80)
+    const { table } = bed.stack
+    const row = table.findBound(6, 0, 80, 0, 0)
+    const sends = (): boolean => (table.flagsOf(row) & SOCKET_FLAG.cookies) !== 0
+    bed.puppet({ stackPort: 80 }).open()
+    expect(sends()).toBe(false)
+    flood(bed, 1000)
+    expect(sends()).toBe(true)
+    bed.advance(300_000)
+    bed.puppet({ stackPort: 80 }).open()
+    expect(sends()).toBe(false)
   })
 
   it('SOCK-3: does not hinder what is established', () => {
