@@ -64,7 +64,14 @@ export class OwnSockets {
     const row = this.connected(packet, iface)
     if (row >= 0) return !(this.#isOver(row) && isPureSyn(packet.tcpFlags))
     const { protocol, source, destination, ports } = packet
-    return protocol !== ipv4.PROTOCOL_TCP && ports !== 0 && this.#peers.isAnswer(destination, source, turned(ports), protocol, this.#clock.second)
+    if (protocol === ipv4.PROTOCOL_TCP) return (packet.tcpFlags & OPENING) === tcp.ACK && this.#bringsCookie(packet, iface)
+    return ports !== 0 && this.#peers.isAnswer(destination, source, turned(ports), protocol, this.#clock.second)
+  }
+
+  /** Whether a listener waits for such ACKs: it has answered SYNs with cookies, and keeps nothing else of them. */
+  #bringsCookie(packet: Packet, iface: number): boolean {
+    const row = this.find(packet, packet.destination, packet.ports & 0xffff, iface)
+    return row >= 0 && (this.table.flagsOf(row) & SOCKET_FLAG.cookies) !== 0
   }
 
   /** A packet of no flow goes to a socket: what that sends back is an answer. */

@@ -187,6 +187,18 @@ describe('rules for own packets', () => {
     expect(gateway.drops).toEqual({ rule: 4 })
   })
 
+  it('so is the ACK that brings a cookie back to a listener, while it sends some', () => {
+    const gateway = twoProviders(ONLY_ANSWERS)
+    const row = socket(gateway, { protocol: ipv4.PROTOCOL_TCP, flags: SOCKET_FLAG.listening, localPort: 80 })
+    const ack = buildTcp({ source: SERVER, destination: ONE, sourcePort: 5000, destinationPort: 80, flags: ACK })
+    gateway.fromWan(ack)
+    expect(gateway.toSelf()).toEqual([])
+    gateway.sockets!.update(row, { flags: SOCKET_FLAG.listening | SOCKET_FLAG.cookies })
+    gateway.fromWan(ack).fromWan(buildTcp({ source: SERVER, destination: ONE, sourcePort: 5000, destinationPort: 80, flags: SYN }))
+    expect(gateway.toSelf()).toHaveLength(1)
+    expect(gateway.drops).toEqual({ rule: 2 })
+  })
+
   it('so they are when the datagram was moved to another way by a mark', () => {
     const gateway = twoProviders(`${MARKED}${ONLY_ANSWERS}`)
     gateway.fromSelf(socket(gateway, { protocol: ipv4.PROTOCOL_UDP }), buildUdp(DATAGRAM))

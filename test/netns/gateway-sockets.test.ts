@@ -111,16 +111,14 @@ describe('servers', () => {
 describe('clients', () => {
   it('ICMP errors come to the sockets: ECONNREFUSED of a host, EHOSTUNREACH of a router', async () => {
     await start()
-    expect(await program.ask({ do: 'tcp', host: UPSTREAM, port: 9 })).toMatchObject({ error: 'ECONNREFUSED' })
-    expect(await program.ask({ do: 'udp', host: UPSTREAM, port: 9, connected: true })).toMatchObject({ error: 'ECONNREFUSED' })
-    // "Prohibited" is for good, "unreachable" may pass (RFC 1122 4.2.3.9): as to the kernel's sockets, it is no error.
+    // These first: a router's kernel sends few errors to one host.
     await bed.ip(upstream, 'route add prohibit 198.51.100.66')
-    await bed.ip(upstream, 'route add unreachable 198.51.100.67')
     expect(await program.ask({ do: 'udp', host: '198.51.100.66', port: 9, connected: true })).toMatchObject({ error: 'EHOSTUNREACH' })
     expect(await program.ask({ do: 'tcp', host: '198.51.100.66', port: 9 })).toMatchObject({ error: 'EHOSTUNREACH' })
-    expect(await program.ask({ do: 'udp', host: '198.51.100.67', port: 9, connected: true, wait: 500 })).toMatchObject({ error: 'silence' })
+    expect(await program.ask({ do: 'tcp', host: UPSTREAM, port: 9 })).toMatchObject({ error: 'ECONNREFUSED' })
+    expect(await program.ask({ do: 'udp', host: UPSTREAM, port: 9, connected: true })).toMatchObject({ error: 'ECONNREFUSED' })
     // On the own link nobody answers ARP.
-    expect(await program.ask({ do: 'tcp', host: '203.0.113.77', port: 9 })).toMatchObject({ error: 'EHOSTUNREACH' })
+    expect(await program.ask({ do: 'tcp', host: '203.0.113.77', port: 9, wait: 15_000 })).toMatchObject({ error: 'EHOSTUNREACH' })
     expect(await bed.flows()).toEqual([])
   })
 
@@ -245,11 +243,85 @@ describe('under load', () => {
     await program.ask({ do: 'serve tcp', port: 8000, as: 'tell' })
     expect(await heard(upstream, WAN, 8000)).toContain(`${WAN}:8000`)
     await bed.ip(upstream, 'route add blackhole 172.24.0.0/13')
+    // Cookies come back as ACKs of connections that nobody knows: rules must know them all the same.
+    for (const line of ['-P INPUT DROP', '-A INPUT -m state --state ESTABLISHED -j ACCEPT', '-A INPUT -p tcp --syn --dport 8000 -m state --state NEW -j ACCEPT']) {
+      await bed.typed(`tsnat iptables ${line}`)
+    }
     const flood = upstream.spawn(compile('flood.c', bed.lab.temporaryDirectory()), ['eth0', bed.gateway.mac('eth0'), 'tcp', '172.24.0.0', '13', WAN, '8000', '60000', '10000'])
     await flood.waitFor(/flooding/)
     for (let turn = 0; turn < 5; turn++) expect(await heard(upstream, WAN, 8000), `turn ${turn}`).toContain(`${WAN}:8000`)
     await flood.done
     expect(await heard(upstream, WAN, 8000)).toContain(`${WAN}:8000`)
+  })
+
+  it('20 000 short connections through TPROXY and a relay leave nothing behind', async () => {
+    const total = 20_000
+    // Far fewer sockets than connections: what is not given back is missed soon.
+    await start({ limits: { sockets: 2048 } })
+    const server = upstream.node(`
+      (await import('node:net')).createServer((socket) => {
+        socket.on('error', () => {})
+        socket.resume().end(socket.remoteAddress + ' ')
+      }).listen(7000, '0.0.0.0', () => console.log('serving'))`)
+    await server.waitFor(/serving/)
+    await program.ask({ do: 'serve tcp', port: 10_000, host: '127.0.0.1', transparent: true, as: 'relay' })
+    for (const line of [
+      'ip rule add fwmark 1 table 100', 'ip route add local default dev lo table 100',
+      'iptables -t mangle -A PREROUTING ! -i eth0 -p tcp -j TPROXY --on-port 10000 --on-ip 127.0.0.1 --tproxy-mark 1',
+    ]) await bed.typed(`tsnat ${line}`)
+    const connect = async (count: number): Promise<string> => (await client.node(`
+      const { connect } = await import('node:net')
+      let left = ${count}
+      let done = 0
+      const failed = {}
+      const next = () => {
+        if (left-- <= 0) return
+        const socket = connect(7000, '${UPSTREAM}')
+        let text = ''
+        socket.setTimeout(20_000, () => socket.destroy(new Error('silence')))
+        socket.on('data', (data) => (text += data))
+        socket.on('error', ({ code, message }) => { failed[code ?? message] = (failed[code ?? message] ?? 0) + 1 })
+        socket.on('close', () => { if (text.startsWith('${WAN} ')) done++; next() })
+      }
+      process.on('exit', () => console.log(done, JSON.stringify(failed)))
+      for (let one = 0; one < 50; one++) next()`).finish({ timeout: 110_000, check: true })).stdout.trim()
+    expect(await connect(2000)).toBe('2000 {}')
+    const before = (await program.ask({ do: 'measure' })).memory!
+    expect(await connect(total)).toBe(`${total} {}`)
+    await until(async () => {
+      const { memory, flows } = await program.ask({ do: 'measure' })
+      return flows === 0 && memory! < before + 4 * MEGABYTES
+    }, async () => JSON.stringify([before, await program.ask({ do: 'measure' })]))
+    expect((await bed.status()).drops).toEqual({})
+  })
+})
+
+describe('two WANs', () => {
+  it('when one dies, what sockets send from then on leaves by the other, with its address', async () => {
+    bed = await Scenario.create()
+    upstream = await bed.host('one', '10.0.0.254/24', 'eth0', '10.0.0.1/24')
+    await bed.lab.link(upstream, { name: 'eth1', address: '10.1.0.254/24' }, bed.gateway, { name: 'eth1', address: '10.1.0.1/24' })
+    upstream.sysctl('net.ipv4.conf.all.rp_filter', 0)
+    await bed.ip(upstream, `addr add ${FAR}/32 dev lo`)
+    await bed.ip(bed.gateway, 'route add default via 10.0.0.254 metric 10')
+    await bed.ip(bed.gateway, 'route add default via 10.1.0.254 metric 20')
+    await serveTeller(upstream, 7000, FAR)
+    program = await SocketsProgram.start(bed, { wan: ['eth0', 'eth1'], capture: 'none' })
+    await program.ask({ do: 'open udp', name: 'free' })
+    await program.ask({ do: 'open udp', name: 'connected', host: FAR, port: 7000 })
+    await program.ask({ do: 'open udp', name: 'bound', localAddress: '10.1.0.1' })
+    const sources = async (): Promise<(string | undefined)[]> => {
+      const answers = [
+        await program.ask({ do: 'tcp', host: FAR, port: 7000 }), await program.ask({ do: 'udp', host: FAR, port: 7000 }),
+        await program.ask({ do: 'send udp', name: 'free', host: FAR, port: 7000 }), await program.ask({ do: 'send udp', name: 'connected' }),
+      ]
+      return answers.map(({ seen, error }) => seen?.split(' ')[0] ?? error)
+    }
+    expect(await sources()).toEqual(['10.0.0.1', '10.0.0.1', '10.0.0.1', '10.0.0.1'])
+    await bed.ip(bed.gateway, 'link set eth0 down')
+    await until(async () => (await sources()).every((source) => source === '10.1.0.1'), sources, 30_000)
+    expect((await program.ask({ do: 'send udp', name: 'bound', host: FAR, port: 7000 })).seen).toMatch(/^10\.1\.0\.1 /)
+    expect(await bed.flows()).toEqual([])
   })
 })
 

@@ -18,6 +18,8 @@ export const SOCKET_FLAG = {
   broadcast: 128,
   /** The handshake that a listener answers is not done yet; together with `connected`. */
   synReceived: 256,
+  /** A listener that has answered SYNs with cookies of late: a connection of its may begin with the ACK of one. */
+  cookies: 512,
 } as const
 
 export interface SocketRow {

@@ -44,6 +44,8 @@ const bucketBitsFor = (capacity: number): number => Math.min(MAX_BUCKET_BITS, Ma
 
 export class SocketTable extends SocketReader {
   #ports: PortUse | undefined
+  /** Removes a row that is worth less than a new one; returns false when there is none. Called when the table is full. */
+  makeRoom: () => boolean = () => false
 
   /** An empty table. @param capacity rows, 1 … 2^20 */
   static allocate(capacity: number): SharedArrayBuffer {
@@ -66,8 +68,9 @@ export class SocketTable extends SocketReader {
   /** Returns the index of the new row, or -1 when the table is full. */
   add(row: SocketRow): number {
     const words = this.words
+    const isFull = words[FREE] === NONE && words[FRESH] === this.capacity
+    if (isFull && !this.makeRoom()) return NONE
     let index = words[FREE]!
-    if (index === NONE && words[FRESH] === this.capacity) return NONE
     this.#beginWrite()
     if (index === NONE) index = words[FRESH]!++
     else words[FREE] = words[this.rows + index * ROW_WORDS + NEXT]!

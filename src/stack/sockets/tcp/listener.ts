@@ -40,6 +40,8 @@ export interface TcpListener {
 const INHERITED = SOCKET_FLAG.transparent | SOCKET_FLAG.reuseAddress | SOCKET_FLAG.reusePort
 
 const NOBODY = (): void => {}
+/** Milliseconds for which a cookie may still come back. */
+const COOKIE_TIME = 128_000
 
 export class Listener implements TcpListener {
   readonly row: number
@@ -52,6 +54,8 @@ export class Listener implements TcpListener {
   readonly #waiting = new Set<Connection>()
   readonly #remembered: Remembered = { mss: 0, scale: -1, sack: false }
   #onConnection: (endpoint: TcpEndpoint) => void = NOBODY
+  /** Until when cookies may come back; 0 when there are none. */
+  #cookiesUntil = 0
 
   /** @param row in the socket table, already its own */
   constructor(core: Core, row: number, backlog: number) {
@@ -97,6 +101,7 @@ export class Listener implements TcpListener {
       this.#sendCookie(segment)
       return
     }
+    if (this.#cookiesUntil !== 0 && this.#core.now > this.#cookiesUntil) this.#markCookies(0)
     const connection = this.#create(segment, arrival)
     if (connection === null) return
     number(connection)
@@ -169,8 +174,19 @@ export class Listener implements TcpListener {
     return connection
   }
 
+  /** Lets those who read the table know whether cookies are out. */
+  #markCookies(until: number): void {
+    const { table } = this.#core
+    if ((this.#cookiesUntil === 0) !== (until === 0)) {
+      const flags = table.flagsOf(this.row)
+      table.update(this.row, { flags: until === 0 ? flags & ~SOCKET_FLAG.cookies : flags | SOCKET_FLAG.cookies })
+    }
+    this.#cookiesUntil = until
+  }
+
   #sendCookie(segment: Segment): void {
     const { hash, network, now, settings } = this.#core
+    this.#markCookies(now + COOKIE_TIME)
     const { source, sourcePort, destination, destinationPort } = segment
     const at = network.reserve(HEADERS + SYN_OPTIONS_MAX)
     if (at < 0) return

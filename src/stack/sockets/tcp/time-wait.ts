@@ -4,7 +4,7 @@
  *
  * Theory of operation. A record is one place in columns of numbers; the four-tuple stands in the row of the socket table, which goes on.
  * Records are in a list by the time that they end; since all wait equally long, one that begins anew goes to the end. One timer is set
- * for the first. There are at most `timeWaitMax`: then the oldest ends early. About 40 bytes each.
+ * for the first. There are at most `timeWaitMax`: then the oldest ends early, as it does when a socket finds the table full. About 40 bytes each.
  *
  * A SYN begins a new connection before the time is over if it cannot be an old one: by its timestamp (RFC 6191), or by its number.
  * A RST changes nothing (RFC 1337), unless the settings say otherwise.
@@ -53,6 +53,11 @@ export class TimeWait {
   constructor(core: Core) {
     this.#core = core
     this.#timer = new Timer(core.timers, () => this.#expire())
+    core.table.makeRoom = () => {
+      if (this.#first === NONE) return false
+      this.#end(this.#first)
+      return true
+    }
   }
 
   get count(): number {

@@ -1,5 +1,6 @@
 /** What a flood of SYNs does to a listener: nothing that lasts (RFC 4987). */
 import { describe, expect, it } from 'vitest'
+import { SOCKET_FLAG } from '../../../../src/stack/sockets/socket-row.js'
 import { Bed } from './bed.js'
 import { pattern, type PuppetOptions } from './puppet.js'
 
@@ -83,6 +84,21 @@ describe('a flood of SYNs', () => {
     expect(accepted).toHaveLength(1)
   })
 
+  it('SOCK-3: is told in the table while cookies may come back', () => {
+    const bed = new Bed()
+    bed.listen(80)
+    const { table } = bed.stack
+    const row = table.findBound(6, 0, 80, 0, 0)
+    const sends = (): boolean => (table.flagsOf(row) & SOCKET_FLAG.cookies) !== 0
+    bed.puppet({ stackPort: 80 }).open()
+    expect(sends()).toBe(false)
+    flood(bed, 1000)
+    expect(sends()).toBe(true)
+    bed.advance(300_000)
+    bed.puppet({ stackPort: 80 }).open()
+    expect(sends()).toBe(false)
+  })
+
   it('SOCK-3: does not hinder what is established', () => {
     const bed = new Bed()
     const { peer, user } = bed.opened()
@@ -109,5 +125,24 @@ describe('TIME_WAIT', () => {
       return peer.sent()[0]
     })
     expect(again).toEqual([...Array.from({ length: 10 }, () => 'R 2'), ...Array.from({ length: 10 }, () => 'A 2 ack 2')])
+  })
+
+  it('SOCK-7: keeps no new socket out when the table is full', () => {
+    const bed = new Bed({ capacity: 11 })
+    const { accepted } = bed.listen(80)
+    const serve = (index: number): void => {
+      const peer = bed.puppet({ stackPort: 80 })
+      peer.open()
+      accepted[index]!.close()
+      peer.sent()
+      peer.send('A').send('FA')
+      expect(peer.sent()).toEqual(['A 2 ack 2'])
+    }
+    for (let index = 0; index < 30; index++) serve(index)
+    expect(bed.stack.table.count).toBe(11)
+    const datagrams = bed.stack.openUdp({})
+    datagrams.bind(0, 53)
+    serve(30)
+    expect(bed.stack.table.count).toBe(11)
   })
 })
