@@ -4,6 +4,7 @@
  * They choose their own addresses by the gateway's routes, and their ports from those that are tsnat's. A port that a socket is bound to
  * on purpose becomes tsnat's, too: the WANs hear it, and the host's kernel keeps off it.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { HostPorts } from '../host/ports.js'
 import { createSocketRings } from '../socket-ring.js'
 import { Driver } from '../stack/sockets/driver.js'
@@ -27,8 +28,8 @@ export interface SocketHostOptions {
   readonly broadcasts: () => ReadonlySet<number>
   /** Milliseconds, not going back. */
   readonly clock: () => number
-  /** Told which ports sockets are bound to, beyond those to choose from. */
-  readonly bound: (ports: HostPorts) => void
+  /** Told which ports sockets are bound to, beyond those to choose from; resolves when packets for them come here. */
+  readonly bound: (ports: HostPorts) => Promise<void>
 }
 
 export class SocketHost {
@@ -38,6 +39,7 @@ export class SocketHost {
   readonly #rings = createSocketRings()
   readonly #network: RingNetwork
   readonly #driver: Driver
+  #following: Promise<void> = Promise.resolve()
   readonly #ports: PortRange
   /** Wakes the data plane, once there is one. */
   signal: () => void = () => {}
@@ -56,11 +58,17 @@ export class SocketHost {
     stack.onHold = () => driver.hold()
     stack.onRelease = () => driver.release()
     this.api = createSocketApi(stack)
-    new BoundPorts(stack.table.ports, (port) => port >= ports[0] && port <= ports[1], bound)
+    new BoundPorts(stack.table.ports, (port) => port >= ports[0] && port <= ports[1], (now) => { this.#following = bound(now) })
   }
 
   get workerSettings(): WorkerSettings['sockets'] {
     return { table: this.#table, rings: this.#rings, ports: this.#ports }
+  }
+
+  /** Resolves when packets for the ports that sockets are bound to now come here. */
+  async portsReady(): Promise<void> {
+    await setImmediate()
+    await this.#following
   }
 
   /** Ends all sockets. */
