@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { type Logger, pino } from 'pino'
+import type { PingLine, PingRequest, SocketFrame, SocketInfo, SocketRequest } from './api/socket-types.js'
 import type { LiveTraceRequest, TraceQuestion } from './api/trace-request.js'
 import type { TraceLine, TraceRecord } from './api/trace-types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest, RedirectLine, RedirectRequest } from './api/types.js'
@@ -26,9 +27,12 @@ import type { FollowedTables } from './control/main-table.js'
 import type { PolicyService } from './control/policy-service.js'
 import { openPolicy } from './control/policy-start.js'
 import type { PolicyState } from './control/policy-tools.js'
+import { openPing } from './control/ping-session.js'
 import { Redirects } from './control/redirects.js'
 import { RuleLogWriter } from './control/rule-log.js'
 import { SocketHost } from './control/socket-host.js'
+import { countSockets, listSockets } from './control/socket-list.js'
+import { openSession } from './control/socket-session.js'
 import { reachOf, type RuleReach } from './control/rule-reach.js'
 import { UplinkChecks, verifyChecks } from './control/uplink-checks.js'
 import { Tracer } from './control/tracer.js'
@@ -277,6 +281,7 @@ class Gateway implements RunningGateway {
       bindings: { logged: this.#bindings.logged, lost: this.#bindings.lost },
       log: { lines: this.#ruleLog.lines, packets: this.#ruleLog.packets, lost: this.#ruleLog.lost },
       redirects: this.#redirects?.status() ?? [],
+      sockets: countSockets(this.#sockets.stack.table),
       uptime: (Date.now() - this.#started) / 1000,
     })
   }
@@ -332,6 +337,18 @@ class Gateway implements RunningGateway {
 
   redirect(request: RedirectRequest, signal: AbortSignal): AsyncIterable<RedirectLine[]> {
     return this.#redirects!.follow(request, AbortSignal.any([signal, this.#aborted.signal]))
+  }
+
+  listSockets(): Iterable<SocketInfo> {
+    return listSockets(this.#sockets.stack)
+  }
+
+  openSocket(request: SocketRequest, input: AsyncIterable<SocketFrame>, gone: AbortSignal): AsyncIterable<SocketFrame> {
+    return openSession({ sockets: this.sockets, request, input, gone, stopped: this.#aborted.signal })
+  }
+
+  ping(request: PingRequest, signal: AbortSignal): AsyncIterable<PingLine[]> {
+    return openPing({ sockets: this.sockets, request, signal: AbortSignal.any([signal, this.#aborted.signal]) })
   }
 
   metrics(): Promise<string> {

@@ -69,6 +69,10 @@ export const createMetrics = (read: () => GatewayStatus): Metrics => {
   metric('gauge', 'held_fragment_bytes', 'Bytes of fragments that wait for the first of their datagram.', [], () => [[status.limits.fragmentBytes.count]])
   metric('counter', 'icmp_errors_withheld_total', 'ICMP errors that were not sent, because of their limit.', [], () => [[status.limits.icmpErrorsWithheld]])
   metric('counter', 'flows_gave_way_total', 'Flows that gave way in a flood of forged addresses.', [], () => [[status.limits.gaveWay]])
+  metric('gauge', 'sockets', 'Sockets of the gateway\'s own, by kind.', ['kind'], () => [
+    [status.sockets.tcp, 'tcp'], [status.sockets.udp, 'udp'], [status.sockets.icmp, 'icmp'], [status.sockets.timeWait, 'time-wait'],
+  ])
+  metric('gauge', 'sockets_capacity', 'Sockets of the gateway\'s own at most.', [], () => [[status.sockets.limit]])
   metric('counter', 'events_lost_total', 'Events that the data plane could not hand over.', [], () => [[status.events.lost]])
   metric('counter', 'bindings_logged_total', 'Lines of the log of bindings.', [], () => [[status.bindings.logged]])
   metric('counter', 'bindings_lost_total', 'Lines of the log of bindings that were lost.', [], () => [[status.bindings.lost]])

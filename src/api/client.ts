@@ -1,12 +1,15 @@
 /** The client's side of the control socket (server.ts). Every failure is a TsnatError that says what to do. */
 import { request as httpRequest } from 'node:http'
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { ExitCode, TsnatError } from '../errors.js'
 import { errorFromObject } from './error-object.js'
 import type { ErrorObject } from './error-object.js'
 import { filterQuery } from './filter.js'
 import { defaultSocketPath, notRunning } from './instance.js'
 import { redirectQuery } from './redirect.js'
+import { openSocketStream, type SocketStream } from './socket-stream.js'
+import { pingQuery, socketQuery } from './socket-request.js'
+import type { PingLine, PingRequest, SocketInfo, SocketRequest } from './socket-types.js'
 import { traceQuery, type TraceWords } from './trace-request.js'
 import type { TraceLine, TraceRecord } from './trace-types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest, RedirectLine, RedirectRequest } from './types.js'
@@ -32,6 +35,12 @@ export interface ControlClient {
   redirect(request: RedirectRequest, signal: AbortSignal): Promise<AsyncIterable<RedirectLine[]>>
   /** Resolves when what the command changes is in effect. */
   policy(request: PolicyRequest): Promise<PolicyAnswer>
+  /** The gateway's own sockets. */
+  sockets(): AsyncIterable<SocketInfo>
+  /** Opens a socket of the gateway's own. What becomes of it are its frames; it is closed with the stream. */
+  openSocket(request: SocketRequest): Promise<SocketStream>
+  /** Its stream ends as that of `events` does, and when all is done; the last line is a summary. */
+  ping(request: PingRequest, signal: AbortSignal): Promise<AsyncIterable<PingLine[]>>
   metrics(): Promise<string>
   /** Resolves when the gateway has been told; it is gone when its pid is. */
   stop(): Promise<void>
@@ -116,19 +125,27 @@ const told = (name: string, status: number | undefined, content: string): TsnatE
  * @param silence milliseconds without a byte after which the gateway counts as hung; a capture may be silent for ever
  */
 export const createControlClient = (name: string, path: string = defaultSocketPath(name), silence = 15_000): ControlClient => {
-  /**
-   * @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes
-   * @param content of the request, JSON
-   */
-  const ask = async (method: string, target: string, signal?: AbortSignal, content?: string): Promise<IncomingMessage> => {
+  /** @param patience milliseconds; 0: any, and the body has no length beforehand */
+  const exchange = async (method: string, target: string, patience: number, begin: (request: ClientRequest) => void): Promise<IncomingMessage> => {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const options = signal === undefined ? { timeout: silence } : { headers: { 'transfer-encoding': 'chunked' } }
+      const options = patience > 0 ? { timeout: patience } : { headers: { 'transfer-encoding': 'chunked' } }
       const request = httpRequest({ socketPath: path, method, path: target, agent: false, ...options }, resolve)
       request.on('timeout', () => {
         const hint = 'look at its log, or end it with "tsnat down"'
         request.destroy(new TsnatError(`instance "${name}" does not answer`, { code: 'CONTROL_SILENT', hint }))
       })
       request.on('error', (error) => reject(connectError(name, path, error)))
+      begin(request)
+    })
+    if (response.statusCode !== undefined && response.statusCode < 300) return response
+    throw told(name, response.statusCode, await text(name, response))
+  }
+  /**
+   * @param signal ends the request, not the answer to it; the answer may be silent for as long as it takes
+   * @param content of the request, JSON
+   */
+  const ask = (method: string, target: string, signal?: AbortSignal, content?: string): Promise<IncomingMessage> =>
+    exchange(method, target, signal === undefined ? silence : 0, (request) => {
       if (signal === undefined || signal.aborted) {
         request.end(content)
       } else {
@@ -136,15 +153,15 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
         signal.addEventListener('abort', () => request.end(), { once: true })
       }
     })
-    if (response.statusCode !== undefined && response.statusCode < 300) return response
-    throw told(name, response.statusCode, await text(name, response))
-  }
   const json = async <T>(method: string, target: string, content?: string): Promise<T> =>
     JSON.parse(await text(name, await ask(method, target, undefined, content))) as T
-  async function* records(method: string, filter: FlowFilter): AsyncGenerator<FlowRecord> {
+  async function* list<T>(method: string, target: string): AsyncGenerator<T> {
+    const response = await ask(method, target)
+    for await (const line of lines(body(name, response))) yield JSON.parse(line) as T
+  }
+  const records = (method: string, filter: FlowFilter): AsyncGenerator<FlowRecord> => {
     const query = filterQuery(filter)
-    const response = await ask(method, `/flows${query}${query === '' ? '?' : '&'}format=ndjson`)
-    for await (const line of lines(body(name, response))) yield JSON.parse(line) as FlowRecord
+    return list(method, `/flows${query}${query === '' ? '?' : '&'}format=ndjson`)
   }
   return {
     name,
@@ -164,6 +181,16 @@ export const createControlClient = (name: string, path: string = defaultSocketPa
     redirect: async ({ interval, ...settings }, signal) =>
       jsonBatches<RedirectLine>(body(name, await ask('POST', `/redirect?${redirectQuery(settings, interval)}`, signal))),
     policy: (request) => json('POST', '/policy', JSON.stringify(request)),
+    sockets: () => list('GET', '/sockets?format=ndjson'),
+    openSocket: async (request) => {
+      let sender: ClientRequest
+      const response = await exchange('POST', `/sockets?${socketQuery(request)}`, 0, (opened) => {
+        sender = opened
+        opened.flushHeaders()
+      })
+      return openSocketStream(sender!, body(name, response))
+    },
+    ping: async (request, signal) => jsonBatches<PingLine>(body(name, await ask('POST', `/ping?${pingQuery(request)}`, signal))),
     metrics: async () => text(name, await ask('GET', '/metrics')),
     stop: async () => {
       await json('POST', '/stop')

@@ -11,6 +11,9 @@
  *     GET    /trace?WORDS               TraceLines of packets that pass (FILTER_WORDS), one a line, until the client goes, as with /events
  *     POST   /redirect?WORDS            redirects to a SOCKS5 proxy until the client goes, as with /events; RedirectLines, one a line
  *     POST   /policy                    PolicyRequest in, PolicyAnswer out
+ *     GET    /sockets?format=…          SocketInfos of the gateway's own sockets, as /flows
+ *     POST   /sockets?WORDS             a socket of the gateway's own, for as long as the request lasts: frames in and out (socket-frames.ts)
+ *     POST   /ping?WORDS                PingLines, one a line, until done, or as with /events
  *     GET    /metrics                   Prometheus text
  *     POST   /stop                      begins an orderly shutdown
  *
@@ -36,9 +39,12 @@ import { readFlowFilter } from './filter.js'
 import { alreadyRunning, forgetInstance, makeInstanceDirectory, recordInstance, runningPid } from './instance.js'
 import { readPolicyRequest } from './policy.js'
 import { readRedirect } from './redirect.js'
+import { decodeFrames, encodeFrame, slices } from './socket-frames.js'
+import { readPingRequest, readSocketRequest } from './socket-request.js'
+import type { SocketFrame } from './socket-types.js'
 import { readLiveTrace, readQuestion } from './trace-request.js'
 import { FLOW_EVENT_TYPES } from './types.js'
-import type { CaptureRequest, EventRequest, FlowEventType, FlowFilter, FlowRecord, GatewayControl } from './types.js'
+import type { CaptureRequest, EventRequest, FlowEventType, FlowFilter, GatewayControl } from './types.js'
 
 export interface ControlServerOptions {
   /** Name of the instance. */
@@ -83,7 +89,7 @@ const sendError = (response: ServerResponse, error: unknown, status?: number): v
 type ListFormat = 'json' | 'ndjson'
 
 /** The text of a list, in chunks of about {@link CHUNK}. */
-async function* listText(flows: Iterable<FlowRecord>, format: ListFormat): AsyncGenerator<string> {
+async function* listText(flows: Iterable<object>, format: ListFormat): AsyncGenerator<string> {
   const separator = format === 'json' ? ',\n' : ''
   const terminator = format === 'json' ? '' : '\n'
   let chunk = format === 'json' ? '[' : ''
@@ -99,15 +105,19 @@ async function* listText(flows: Iterable<FlowRecord>, format: ListFormat): Async
   yield format === 'json' ? `${chunk}]\n` : chunk
 }
 
-const sendList = async (response: ServerResponse, flows: Iterable<FlowRecord>, format: ListFormat): Promise<void> => {
+const sendList = async (response: ServerResponse, flows: Iterable<object>, format: ListFormat): Promise<void> => {
   response.writeHead(200, { 'content-type': format === 'json' ? 'application/json' : 'application/x-ndjson' })
   await pipeline(Readable.from(listText(flows, format)), response)
 }
 
+const readFormat = (format = 'json'): ListFormat => {
+  if (format === 'json' || format === 'ndjson') return format
+  throw usage(`format "${format}" is unknown`, 'format is json or ndjson')
+}
+
 const readList = (query: URLSearchParams): { filter: FlowFilter; format: ListFormat } => {
-  const { format = 'json', ...words } = Object.fromEntries(query)
-  if (format !== 'json' && format !== 'ndjson') throw usage(`format "${format}" is unknown`, 'format is json or ndjson')
-  return { filter: readFlowFilter(words), format }
+  const { format, ...words } = Object.fromEntries(query)
+  return { format: readFormat(format), filter: readFlowFilter(words) }
 }
 
 const readCapture = (query: URLSearchParams): CaptureRequest => {
@@ -202,6 +212,39 @@ const redirect: Handler = async (control, query, response, request) => {
   await pipeline(Readable.from(lineText(resume(first, batches))), response)
 }
 
+const listSockets: Handler = (control, query, response) => {
+  const { format, ...rest } = Object.fromEntries(query)
+  const unknown = Object.keys(rest)[0]
+  if (unknown !== undefined) throw usage(`"${unknown}" is not known to sockets`, 'known: format')
+  return sendList(response, control.listSockets(), readFormat(format))
+}
+
+async function* frameBytes(frames: AsyncIterable<SocketFrame>): AsyncGenerator<Buffer> {
+  for await (const frame of frames) {
+    if (!(frame instanceof Uint8Array) || frame.length === 0) yield encodeFrame(frame)
+    else for (const slice of slices(frame)) yield encodeFrame(slice)
+  }
+}
+
+const openSocket: Handler = async (control, query, response, request) => {
+  const settings = readSocketRequest(Object.fromEntries(query))
+  // Read when there is a connection that takes it.
+  request.pause()
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  const frames = control.openSocket(settings, decodeFrames(request), gone.signal)
+  response.writeHead(200, { 'content-type': 'application/octet-stream' })
+  response.flushHeaders()
+  await pipeline(Readable.from(frameBytes(frames), { objectMode: false }), response)
+}
+
+const ping: Handler = async (control, query, response, request) => {
+  const lines = control.ping(readPingRequest(Object.fromEntries(query)), endOf(request, response))
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  response.flushHeaders()
+  await pipeline(Readable.from(lineText(lines)), response)
+}
+
 const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/status': { GET: (control, _query, response) => sendJson(response, control.status()) },
   '/flows': {
@@ -225,6 +268,8 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/policy': {
     POST: async (control, _query, response, request) => sendJson(response, await control.policy(readPolicyRequest(await readBody(request)))),
   },
+  '/sockets': { GET: listSockets, POST: openSocket },
+  '/ping': { POST: ping },
   '/metrics': {
     GET: async (control, _query, response) => {
       const text = await control.metrics()

@@ -3,6 +3,7 @@
  */
 import type { RedirectCounters } from '../redirect/counters.js'
 import type { RedirectSettings } from '../redirect/settings.js'
+import type { PingLine, PingRequest, SocketFrame, SocketInfo, SocketRequest, SocketStatus } from './socket-types.js'
 import type { LiveTraceRequest, TraceQuestion } from './trace-request.js'
 import type { TraceLine, TraceRecord } from './trace-types.js'
 
@@ -168,6 +169,8 @@ export interface GatewayStatus {
   wans: WanStatus[]
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; sctp: number; gre: number; other: number; opened: number; expired: number; refused: number }
   limits: LimitStatus
+  /** Those of the gateway's own. */
+  sockets: SocketStatus
   /** Readers of the event stream; events that the data plane could not hand over, to readers or to the log. */
   events: { readers: number; lost: number }
   /** Lines of the log of bindings: written, and lost. */
@@ -254,6 +257,16 @@ export interface GatewayControl {
   policy(request: PolicyRequest): Promise<PolicyAnswer>
   /** Redirects to a SOCKS5 proxy until `signal` aborts, or shutdown. The first line comes when traffic is taken. */
   redirect(request: RedirectRequest, signal: AbortSignal): AsyncIterable<RedirectLine[]>
+  /** The gateway's own sockets, in no particular order. */
+  listSockets(): Iterable<SocketInfo>
+  /**
+   * Opens a socket of the gateway's own, and gives what comes of it until it is closed, `gone` aborts, or shutdown. What goes wrong with the
+   * socket is an event.
+   * @param input what the client sends; it ends, or fails, when the client goes
+   */
+  openSocket(request: SocketRequest, input: AsyncIterable<SocketFrame>, gone: AbortSignal): AsyncIterable<SocketFrame>
+  /** Pings until the count is reached, `signal` aborts, or shutdown; the last line is a summary. */
+  ping(request: PingRequest, signal: AbortSignal): AsyncIterable<PingLine[]>
   /** Prometheus text exposition. */
   metrics(): Promise<string>
   /** Begins an orderly shutdown. */

@@ -38,6 +38,12 @@ export const instanceOptions = (command: Command): Command =>
     .option('--socket <path>', 'its control socket, when "up" was given one')
     .option('--json', 'print JSON, errors too')
 
+/** The same for words that other programs gave their meaning to: `-N` may be one of them. */
+export const namedInstanceOptions = (command: Command): Command =>
+  command
+    .addOption(new Option('--name <name>', 'name of the instance').default('default').argParser(instanceName))
+    .option('--socket <path>', 'its control socket, when "up" was given one')
+
 export const clientFor = ({ name, socket }: InstanceOptions): ControlClient => createControlClient(name, socket)
 
 /** Examples under the help of a command: lines of "command" and what it does. */

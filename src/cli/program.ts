@@ -7,7 +7,10 @@ import { conntrackCommand } from './commands/conntrack.js'
 import { demoCommand } from './commands/demo.js'
 import { deterministicCommand } from './commands/deterministic.js'
 import { downCommand } from './commands/down.js'
+import { ncCommand } from './commands/nc.js'
+import { pingCommand } from './commands/ping.js'
 import { redirectCommand } from './commands/redirect.js'
+import { ssCommand } from './commands/ss.js'
 import { statusCommand } from './commands/status.js'
 import { isTool, toolCommands } from './commands/tools.js'
 import { traceCommand } from './commands/trace.js'
@@ -27,8 +30,8 @@ export const runCommand = async (args: readonly string[], terminal: Terminal): P
     const { runToolCommand } = await import('./tools.js')
     return runToolCommand(first, words, terminal).catch((error: unknown) => reportError(error, terminal, false))
   }
-  let exitCode: ExitCode = ExitCode.ok
-  const setExitCode = (code: ExitCode): void => {
+  let exitCode: number = ExitCode.ok
+  const setExitCode = (code: number): void => {
     exitCode = code
   }
   const program = new Command('tsnat')
@@ -55,7 +58,8 @@ Then, from another terminal:
   sudo tsnat conntrack -L
   sudo tsnat iptables -A FORWARD -p tcp --dport 25 -j REJECT
   sudo tsnat trace -s 10.77.0.2 -d 198.51.100.10 -p tcp --dport 25
-  sudo tsnat capture -w - | tshark -i -`,
+  sudo tsnat capture -w - | tshark -i -
+  sudo tsnat ping -c 3 198.51.100.10`,
     )
   for (const command of [
     upCommand(terminal, args),
@@ -65,6 +69,9 @@ Then, from another terminal:
     captureCommand(terminal),
     traceCommand(terminal),
     redirectCommand(terminal),
+    ncCommand(terminal, setExitCode),
+    pingCommand(terminal, setExitCode),
+    ssCommand(terminal),
     deterministicCommand(terminal),
     demoCommand(),
     ...toolCommands(),

@@ -67,6 +67,9 @@ const logLines = ({ bindings, log }: GatewayStatus): string[] => [
     : [`by rules: ${grouped(log.lines)} lines, ${grouped(log.packets)} packets in files, ${grouped(log.lost)} lost`]),
 ]
 
+const socketText = ({ sockets: { count, limit, tcp, udp, icmp, timeWait } }: GatewayStatus): string =>
+  `${grouped(count)} of ${grouped(limit)} sockets (TCP ${grouped(tcp)}, UDP ${grouped(udp)}, ICMP ${grouped(icmp)}, TIME_WAIT ${grouped(timeWait)})`
+
 /** @param stream decides about colours */
 export const statusText = (status: GatewayStatus, stream: TerminalStream): string => {
   const { lan, wans, flows, events } = status
@@ -90,6 +93,7 @@ export const statusText = (status: GatewayStatus, stream: TerminalStream): strin
       `opened ${grouped(flows.opened)}, expired ${grouped(flows.expired)}, refused ${grouped(flows.refused)}`,
     ]),
     block('limits', limitLines(status)),
+    ...(status.sockets.count === 0 ? [] : [block('own', [socketText(status)])]),
     ...(events.readers === 0 && events.lost === 0 ? [] : [block('events', [`${grouped(events.readers)} reading, ${grouped(events.lost)} lost`])]),
     ...status.redirects.map((one) => block('SOCKS', [redirectText(one), ...redirectCounts(one)])),
     block('log', logLines(status)),

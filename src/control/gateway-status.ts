@@ -31,6 +31,7 @@ export interface StatusSources {
   readonly bindings: GatewayStatus['bindings']
   readonly log: GatewayStatus['log']
   readonly redirects: GatewayStatus['redirects']
+  readonly sockets: GatewayStatus['sockets']
   /** Seconds. */
   readonly uptime: number
 }
@@ -110,7 +111,7 @@ const wanStatus = (uplink: Uplink, health: HealthState | null, { config, stats, 
   }
 }
 
-export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, redirects, uptime }: StatusSources): GatewayStatus => {
+export const describeStatus = ({ config, host, health, stats, header, capacity, state, events, bindings, log, redirects, sockets, uptime }: StatusSources): GatewayStatus => {
   const { limits } = config
   const wans = host.uplinks.map((uplink) => wanStatus(uplink, health(uplink), { config, stats, ports: formatPorts(host.ports) }))
   const lost = wans.every((wan) => wan.state === 'degraded') ? wans.flatMap((wan) => wan.reasons) : []
@@ -160,6 +161,7 @@ export const describeStatus = ({ config, host, health, stats, header, capacity, 
       refusal: limits.refusal,
       gaveWay: stats[STAT_GAVE_WAY]!,
     },
+    sockets,
     events,
     bindings,
     log,

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import { flowMatcher } from '../../src/api/filter.js'
+import type { PingLine, PingRequest, SocketFrame, SocketInfo, SocketRequest } from '../../src/api/socket-types.js'
 import type { LiveTraceRequest, TraceQuestion } from '../../src/api/trace-request.js'
 import type { TraceLine, TraceRecord } from '../../src/api/trace-types.js'
 import type { CaptureRequest, EventRequest, FlowEvent, FlowFilter, FlowRecord, GatewayControl, GatewayStatus, PolicyAnswer, PolicyRequest, RedirectRequest, RedirectStatus } from '../../src/api/types.js'
@@ -97,6 +98,7 @@ export const exampleStatus = (): GatewayStatus => ({
     profile: 'behave', sources: 2, flowsPerSource: null, newFlowsPerSource: 100, halfOpen: { count: 1, limit: 5000 }, halfOpenPerSource: null,
     fragmentBytes: { count: 2048, limit: 4194304 }, rules: [{ count: 3, limit: 1000 }, { count: 0, limit: null }], icmpErrorsPerSecond: 1000, icmpErrorsWithheld: 12, refusal: 'host-unreachable', gaveWay: 7,
   },
+  sockets: { count: 4, limit: 65536, tcp: 2, udp: 1, icmp: 0, timeWait: 1 },
   events: { readers: 0, lost: 0 },
   bindings: { logged: 0, lost: 0 },
   log: { lines: 0, packets: 0, lost: 0 },
@@ -121,6 +123,21 @@ export const exampleTrace = (): TraceRecord => ({
   ],
 })
 
+export const exampleSockets = (): SocketInfo[] => [
+  { protocol: 'udp', state: 'UNCONN', receiveQueue: 0, sendQueue: 0, local: { address: '0.0.0.0', port: 53 }, remote: null },
+  { protocol: 'tcp', state: 'ESTAB', receiveQueue: 12, sendQueue: 65536, local: { address: '10.1.0.1', port: 40222 }, remote: { address: '198.51.100.10', port: 80 } },
+  { protocol: 'tcp', state: 'LISTEN', receiveQueue: 0, sendQueue: 1, local: { address: '0.0.0.0', port: 8080 }, remote: null },
+  { protocol: 'tcp', state: 'TIME-WAIT', receiveQueue: 0, sendQueue: 0, local: { address: '10.1.0.1', port: 40221 }, remote: { address: '198.51.100.10', port: 80 } },
+]
+
+const exampleSummary = (lines: readonly PingLine[]): PingLine => {
+  const received = lines.filter(({ type }) => type === 'reply').length
+  return {
+    type: 'ended', transmitted: lines.length, received, duplicates: 0, errors: lines.length - received, time: 1003.6,
+    rtt: received === 0 ? null : { min: 0.05, avg: 1.25, max: 12.3456, mdev: 0.5 },
+  }
+}
+
 export interface GatewayDouble extends GatewayControl {
   state: GatewayStatus
   table: FlowRecord[]
@@ -137,6 +154,14 @@ export interface GatewayDouble extends GatewayControl {
   traced: TraceLine[][]
   liveTraces: { request: LiveTraceRequest; ended: boolean }[]
   redirects: { request: RedirectRequest; ended: boolean }[]
+  list: SocketInfo[]
+  /** Sockets that were opened: what their clients sent, and whether these are gone. */
+  opened: { request: SocketRequest; received: SocketFrame[]; gone: boolean }[]
+  /** What the next socket does, given what comes from its client. */
+  socket: (input: AsyncIterable<SocketFrame>) => AsyncIterable<SocketFrame>
+  pings: { request: PingRequest; ended: boolean }[]
+  /** What a ping tells before its summary. */
+  pinged: PingLine[]
   /** Commands that were run, and what they are answered with. */
   commands: PolicyRequest[]
   policyAnswer: PolicyAnswer
@@ -156,6 +181,11 @@ export const createGatewayDouble = (): GatewayDouble => {
     traced: [],
     liveTraces: [],
     redirects: [],
+    list: exampleSockets(),
+    opened: [],
+    async *socket() {},
+    pings: [],
+    pinged: [],
     commands: [],
     policyAnswer: { output: '', errors: '', exitCode: 0, file: null },
     status: () => {
@@ -227,6 +257,30 @@ export const createGatewayDouble = (): GatewayDouble => {
       if (gateway.broken !== undefined) throw gateway.broken
       gateway.commands.push(request)
       return gateway.policyAnswer
+    },
+    listSockets: () => gateway.list,
+    async *openSocket(request, input, gone) {
+      const entry: GatewayDouble['opened'][number] = { request, received: [], gone: false }
+      gateway.opened.push(entry)
+      gone.addEventListener('abort', () => (entry.gone = true))
+      const noted = async function* () {
+        for await (const frame of input) {
+          entry.received.push(frame)
+          yield frame
+        }
+      }
+      yield* gateway.socket(noted())
+    },
+    async *ping(request, signal) {
+      const entry = { request, ended: false }
+      gateway.pings.push(entry)
+      try {
+        for (const line of gateway.pinged) yield [line]
+        if (request.count === 0 && !signal.aborted) await once(signal, 'abort')
+        yield [exampleSummary(gateway.pinged)]
+      } finally {
+        entry.ended = true
+      }
     },
     metrics: async () => 'tsnat_up 1\n',
     stop: () => {

@@ -3,7 +3,7 @@ import { BoundPorts } from '../../src/control/bound-ports.js'
 import type { HostPorts } from '../../src/host/ports.js'
 import { SOCKET_FLAG } from '../../src/stack/sockets/socket-row.js'
 import { SocketTable } from '../../src/stack/sockets/socket-table.js'
-import { PROTOCOL_UDP } from '../../src/stack/wire/ipv4.js'
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../src/stack/wire/ipv4.js'
 import { ip } from '../stack/support.js'
 
 it('only ports that others can reach become tsnat\'s: not those of loopback addresses, nor of addresses that are somebody else\'s', async () => {
@@ -56,4 +56,30 @@ it('who has bound a port is called when that is heard, others at once', async ()
   bound.onceHeard(() => called.push('last'))
   await turn()
   expect(called).toEqual(['at once', 'first', 'second', 'last'])
+})
+
+it('a port stays as long as there are connections by it, also without their listener', async () => {
+  const table = new SocketTable(SocketTable.allocate(16))
+  let told: HostPorts | null = null
+  new BoundPorts(table.ports, (port) => port >= 40_000, (ports) => {
+    told = ports
+    return Promise.resolve()
+  })
+  const row = { protocol: PROTOCOL_TCP, localPort: 8080, remoteAddress: 0, remotePort: 0, interface: 0, mark: 0, tos: 0 }
+  const remote = { remoteAddress: ip('198.51.100.10'), remotePort: 4000 }
+  const listener = table.add({ ...row, flags: SOCKET_FLAG.listening, localAddress: 0 })
+  const accepted = table.add({ ...row, ...remote, flags: SOCKET_FLAG.connected, localAddress: ip('203.0.113.1') })
+  // What TPROXY led here goes to somebody else's port.
+  const foreign = table.add({ ...row, ...remote, flags: SOCKET_FLAG.connected | SOCKET_FLAG.transparent, localAddress: ip('192.0.2.80'), localPort: 80 })
+  const dialled = table.add({ ...row, ...remote, flags: SOCKET_FLAG.connected, localAddress: 0, localPort: 4000 })
+  const ports = async (): Promise<number[]> => {
+    await Promise.resolve()
+    return (told?.tcp ?? []).map(({ first }) => first)
+  }
+  expect(await ports()).toEqual([4000, 8080])
+  table.remove(listener)
+  table.update(dialled, { localAddress: ip('203.0.113.1') })
+  expect(await ports()).toEqual([4000, 8080])
+  for (const one of [accepted, foreign, dialled]) table.remove(one)
+  expect(await ports()).toEqual([])
 })

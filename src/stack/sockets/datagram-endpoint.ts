@@ -41,6 +41,8 @@ interface Kept { readonly data: Uint8Array; readonly address: number; readonly p
 export abstract class DatagramEndpoint {
   /** Set by the user before anything can happen. */
   events: DatagramEvents = NO_DATAGRAM_EVENTS
+  /** Told when routes have chosen another local address for a connected socket. */
+  onPath: () => void = () => {}
   protected readonly host: DatagramHost
   protected state: SocketRow
   protected row = NO_SOCKET
@@ -200,7 +202,9 @@ export abstract class DatagramEndpoint {
     this.#kept = []
     this.#triesLeft = PORT_TRIES
     this.#takenBefore = 0
-    if (this.isConnected && !isBound && this.state.localAddress !== source) this.#change({ localAddress: source })
+    if (!this.isConnected || isBound || this.state.localAddress === source) return
+    this.#change({ localAddress: source })
+    this.onPath()
   }
 
   /** Others have its port at the address that routes gave it. */

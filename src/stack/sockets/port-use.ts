@@ -19,7 +19,7 @@ export class PortUse {
   readonly #connected = new Int32Array(3 * PORTS)
   readonly #bound = new Int32Array(3 * PORTS)
   readonly #open = new Int32Array(3 * PORTS)
-  /** Told when a port gets its first row that others can reach, and when it has lost its last. */
+  /** Told when a port gets its first row that packets come for, and when it has lost its last. */
   onBound: (protocol: number, port: number, isBound: boolean) => void = () => {}
   readonly #next: Int32Array
   readonly #previous: Int32Array
@@ -29,7 +29,7 @@ export class PortUse {
     this.#previous = new Int32Array(capacity)
   }
 
-  /** @param isOpen others can reach it: it is not connected, and bound neither to a loopback address nor to somebody else's */
+  /** @param isOpen packets come for it: its address is neither one of loopback nor somebody else's */
   add(row: number, protocol: number, port: number, isConnected: boolean, isOpen: boolean): void {
     const place = placeOf(protocol, port)
     const head = this.#heads[place]!

@@ -191,11 +191,14 @@ export class SocketTable extends SocketReader {
     this.#ports?.remove(index, kind & PROTOCOL_MASK, words[at + PORTS]! >>> 16, (kind & CONNECTED) !== 0, this.#isOpen(index))
   }
 
-  /** Whether others can reach a row by its port alone. What is transparent and has an address gets only what TPROXY leads to it. */
+  /**
+   * Whether packets for a row come by its port: also those of a connection whose listener is gone. What is transparent and has an address
+   * gets only what TPROXY leads to it.
+   */
   #isOpen(index: number): boolean {
     const kind = this.words[this.rows + index * ROW_WORDS + KIND]!
     const address = this.words[this.rows + index * ROW_WORDS + LOCAL_ADDRESS]!
-    return (kind & CONNECTED) === 0 && (address === 0 || ((kind & TRANSPARENT) === 0 && address >>> 24 !== LOOPBACK_NET))
+    return address === 0 || ((kind & TRANSPARENT) === 0 && address >>> 24 !== LOOPBACK_NET)
   }
 
   #collectPorts(): PortUse {

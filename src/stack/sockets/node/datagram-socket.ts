@@ -53,6 +53,7 @@ export abstract class DatagramSocket<Endpoint extends DatagramEndpoint> extends 
       },
       onDrain: () => this.#drain(),
     }
+    endpoint.onPath = () => process.nextTick(() => this.#isClosed || this.emit('path'))
     if (signal === undefined) return
     if (signal.aborted) process.nextTick(() => this.#abort())
     else {

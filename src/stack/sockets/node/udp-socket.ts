@@ -55,7 +55,10 @@ export const datagramOptionsOf = (options: UdpSocketOptions): DatagramOptions =>
   ...(options.ttl === undefined ? {} : { ttl: options.ttl }), ...(options.recvBufferSize === undefined ? {} : { receiveBuffer: options.recvBufferSize }),
 })
 
-/** Emits `message` (Buffer, RemoteInfo), `listening`, `connect`, `error`, `close`. Addresses are IPv4 addresses, not names. */
+/**
+ * Emits `message` (Buffer, RemoteInfo), `listening`, `connect`, `error`, `close`, and, what dgram.Socket does not, `path` when routes have
+ * chosen the address of a connected socket. Addresses are IPv4 addresses, not names.
+ */
 export class UdpSocket extends DatagramSocket<UdpEndpoint> {
   constructor(host: SocketHost, options: UdpSocketOptions = {}, onMessage?: (data: Buffer, from: RemoteInfo) => void) {
     super(host, host.openUdp(datagramOptionsOf(options)), options.signal)
