@@ -20,7 +20,7 @@ it.each([
   ['src/policy/iptables/scan.ts', `import type { FlowTable } from '../../nat/flow-table.js'`, /src\/policy\/iptables\/scan may import only .* not src\/nat\/flow-table/],
   ['src/policy/iproute/ip.ts', `import { Pipeline } from '../../pipeline.js'`, /not src\/pipeline/],
   ['src/worker.ts', `import { parseConfig } from './config.js'`, /not src\/config/],
-  ['src/gateway.ts', `import { FlowTable } from './nat/flow-table.js'\nimport { RouteTable } from './route/table.js'`, /only src\/pipeline, .* may import both/],
+  ['src/gateway.ts', `import { FlowTable } from './nat/flow-table.js'\nimport { RouteTable } from './route/table.js'`, /only .*src\/pipeline, .* may import both/],
   ['src/gateway.ts', `import '@scope/x'\nimport { z } from 'zod'`, /only src\/config, src\/config-schema may import zod/],
   ['src/config.ts', `const { Command } = await import('commander')`, /only src\/cli\/ may import commander/],
   ['src/gateway.ts', `import { main } from './cli/main.js'`, /only src\/cli\/ may import src\/cli\/main/],
