@@ -106,6 +106,8 @@ export class TcpSocket extends Duplex {
   /** Bytes of the chunk whose callback waits. */
   #heldLength = 0
   #finished: Done | null = null
+  /** The other side has acknowledged everything; `finish` follows. */
+  #isFinished = false
   #noDelay: boolean | undefined
   #keepAlive: [on: boolean, idle: number | undefined] | undefined
 
@@ -344,9 +346,7 @@ export class TcpSocket extends Duplex {
         done?.()
       },
       onFinish: () => {
-        const done = this.#finished
-        this.#finished = null
-        done?.()
+        this.#finish()
       },
       onError: (error) => this.#onError(error, endpoint),
       onClose: () => this.#onClose(),
@@ -383,11 +383,18 @@ export class TcpSocket extends Duplex {
   #onClose(): void {
     if (!this.#isLive) return
     this.#isLive = false
-    this.#finished?.()
-    this.#finished = null
+    this.#finish()
     if (this.#hasEnded) {
-      if (!this.writableFinished) this.destroy()
+      if (!this.#isFinished) this.destroy()
     } else if (this.#wantsData && this.#endpoint !== null) this.#pull(this.#endpoint)
+  }
+
+  #finish(): void {
+    const done = this.#finished
+    if (done === null) return
+    this.#finished = null
+    this.#isFinished = true
+    done()
   }
 
   /** From now on the endpoint does not concern this socket. */
