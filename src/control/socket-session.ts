@@ -71,7 +71,7 @@ const talkTcp = (socket: TcpSocket, { out, input, gone }: Session): void => {
   if (socket.connecting) {
     socket.once('connect', open)
     gone.addEventListener('abort', () => { if (socket.connecting) socket.destroy() })
-  } else open()
+  } else if (!socket.destroyed) open()
   const write = async (data: Uint8Array): Promise<void> => {
     if (socket.writable && !socket.write(data)) await writable(socket)
   }

@@ -113,6 +113,15 @@ describe('control socket', () => {
     for (const query of ['types=new,old', 'colour=red', 'origSrc=x']) expect((await raw('GET', `/events?${query}`)).status).toBe(400)
   })
 
+  it('lists sockets, and refuses requests for them that it does not understand', async () => {
+    const { gateway } = await start()
+    expect(JSON.parse((await raw('GET', '/sockets')).body)).toEqual(gateway.list)
+    for (const [method, target] of [['GET', '/sockets?protocol=tcp'], ['POST', '/sockets?host=x&port=1'], ['POST', '/sockets?mark=-1'], ['POST', '/ping'], ['POST', '/ping?host=192.0.2.1&count=x']] as const) {
+      expect((await raw(method, target)).status).toBe(400)
+    }
+    expect([gateway.opened, gateway.pings]).toEqual([[], []])
+  })
+
   it('lists and deletes flows by filter', async () => {
     const { gateway, client } = await start()
     expect(await all(client.flows({}))).toEqual(gateway.table)

@@ -140,6 +140,7 @@ describe('tsnat status', () => {
         '         held fragments 2.0 kB of 4.2 MB; ICMP errors at most 1 000 a second, 12 withheld',
         '         flows by rule: 3 of 1 000, 0',
         '         7 flows of forged addresses gave way',
+        '  own    4 of 65 536 sockets (TCP 2, UDP 1, ICMP 0, TIME_WAIT 1)',
         '  drops  12 ttl-expired',
         '         7 no-flow',
         '',

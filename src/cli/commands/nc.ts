@@ -27,8 +27,8 @@ table OUTPUT, leave by a WAN or the TUN, and have no flow. So this shows where t
   tsnat ip route add default via 10.1.0.254 src 10.1.0.1 table 100
   tsnat nc -v 198.51.100.10 80          # tells its address: 10.1.0.1
 
-It ends when both sides have: standard input, and whoever is at the other end (when it listens, with the latter). HOST is an address; names
-are not looked up. Exit code 1 when the connection cannot be made, or breaks off.`
+It ends when standard input and the other side have ended; with -l, when the other side has. HOST is an address; names are not looked up. Exit
+code 1 when the connection cannot be made, or breaks off.`
 
 /** `HOST PORT`, or with -l `[ADDRESS] PORT`, where -p may name the port. */
 const endsOf = (words: readonly string[], { listen, source, sourcePort }: NcOptions): { host?: string; port?: string; source?: string; sourcePort?: string } => {
@@ -64,7 +64,7 @@ export const ncCommand = (terminal: Terminal, setExitCode: (code: number) => voi
       .option('-u, --udp', 'UDP; what is read at once is a datagram, of at most 16384 bytes')
       .option('-l, --listen', 'wait for one connection, or for the first datagram')
       .option('-p, --source-port <port>', 'local port; with -l the one to listen on')
-      .option('-s, --source <address>', 'local address: an own one. Routes choose it otherwise, rules may move it')
+      .option('-s, --source <address>', 'local address, one of the gateway\'s; it stays, whatever rules say. Else routes choose it')
       .addOption(new Option('-w, --wait <seconds>', 'give up connecting, or end, when nothing has happened for so long').argParser(wholeNumber(1, 2_147_483)))
       .option('-N, --shutdown', 'end the connection\'s sending side (FIN) at the end of standard input')
       .option('-v, --verbose', 'tell addresses and ports on standard error')

@@ -69,7 +69,7 @@ export const pingCommand = (terminal: Terminal, setExitCode: (code: number) => v
       .option('-i, --interval <seconds>', 'between two requests: 1, at least 0.002')
       .option('-s, --size <bytes>', 'of data: 56')
       .option('-W, --wait <seconds>', 'how long the last request has, as long as there was no answer: 10')
-      .option('-I, --source <address>', 'local address: an own one. Routes choose it otherwise')
+      .option('-I, --source <address>', 'local address, one of the gateway\'s; else routes choose it')
       .option('-m, --mark <mark>', 'firewall mark of the packets, decimal or 0x…')
       .option('-Q, --tos <tos>', 'their TOS byte, decimal or 0x…')
       .option('-t, --ttl <ttl>', 'their TTL: 64')

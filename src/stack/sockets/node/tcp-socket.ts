@@ -42,6 +42,8 @@ export class TcpSocket extends Duplex {
   /** Bytes of the chunk whose callback waits. */
   #heldLength = 0
   #finished: Done | null = null
+  /** The other side has acknowledged everything; `finish` follows. */
+  #isFinished = false
   #noDelay: boolean | undefined
   #keepAlive: [on: boolean, idle: number | undefined] | undefined
 
@@ -269,9 +271,7 @@ export class TcpSocket extends Duplex {
         done?.()
       },
       onFinish: () => {
-        const done = this.#finished
-        this.#finished = null
-        done?.()
+        this.#finish()
       },
       onError: (error) => this.#onError(error, endpoint),
       onClose: () => this.#onClose(),
@@ -308,11 +308,18 @@ export class TcpSocket extends Duplex {
   #onClose(): void {
     if (!this.#isLive) return
     this.#isLive = false
-    this.#finished?.()
-    this.#finished = null
+    this.#finish()
     if (this.#hasEnded) {
-      if (!this.writableFinished) this.destroy()
+      if (!this.#isFinished) this.destroy()
     } else if (this.#wantsData && this.#endpoint !== null) this.#pull(this.#endpoint)
+  }
+
+  #finish(): void {
+    const done = this.#finished
+    if (done === null) return
+    this.#finished = null
+    this.#isFinished = true
+    done()
   }
 
   /** From now on the endpoint does not concern this socket. */

@@ -24,6 +24,16 @@ describe('TcpSocket', () => {
     expect([client.bytesWritten, client.bytesRead, server.bytesWritten, server.bytesRead]).toEqual([8, 6, 6, 8])
   }, 20_000)
 
+  it('keeps what nobody has read yet when both sides end at once', async () => {
+    const { client, server } = await connected(pair())
+    client.end()
+    server.end('answer')
+    // In TIME_WAIT or gone: the connection is over for both.
+    await Promise.all([once(client, 'finish'), once(server, 'finish')])
+    await turn()
+    expect((await collect(client)).toString()).toBe('answer')
+  })
+
   it('knows both ends and its state', async () => {
     const both = pair()
     const listener = await listening(both.right, {}, 80)
