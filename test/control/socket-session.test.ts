@@ -37,7 +37,7 @@ class Client {
   constructor(request: Partial<SocketRequest>) {
     const { gone: { signal: gone }, stopped: { signal: stopped }, input } = this
     const whole = { protocol: 'tcp', remote: null, localAddress: null, localPort: 0, mark: 0, tos: 0, ...request } as const
-    void this.#read(openSession({ sockets, request: whole, input, gone, stopped, portsReady: () => Promise.resolve() }))
+    void this.#read(openSession({ sockets, request: whole, input, gone, stopped}))
   }
 
   async #read(frames: AsyncIterable<SocketFrame>): Promise<void> {
