@@ -176,7 +176,8 @@ export class OwnTraffic {
       const refused = this.#routeAgain(packet, packet.destination, packet.ports & 0xffff, device, isMovable)
       if (refused !== 0) return refused
     }
-    hooks.own.outputNat(packet, this.#to)
+    const dropped = hooks.own.outputNat(packet, this.#to)
+    if (dropped !== 0) return dropped
     if (hooks.hasDestination) {
       const { address, port } = hooks.destination
       const refused = this.#routeAgain(packet, address, port, device, isMovable)

@@ -11,6 +11,8 @@ export interface ServedGateway {
   /** Anew for each test. */
   gateway: GatewayDouble
   server: ControlServer
+  /** Errors of the control socket that are no fault of its clients; there must be none in the end. */
+  bugs: unknown[]
   /** For files; empty at first but for what the control socket needs. */
   folder: string
 }
@@ -22,7 +24,8 @@ export const serveGateway = (): ServedGateway => {
     served.folder = mkdtempSync(join(tmpdir(), 'tsnat-cli-'))
     vi.stubEnv('TSNAT_RUN_DIR', join(served.folder, 'run'))
     served.gateway = createGatewayDouble()
-    served.server = await openControlServer({ name: 'default', path: defaultSocketPath('default'), onError: () => {} })
+    served.bugs = []
+    served.server = await openControlServer({ name: 'default', path: defaultSocketPath('default'), onError: (error) => served.bugs.push(error) })
     served.server.attach(served.gateway)
   })
   afterEach(async () => {

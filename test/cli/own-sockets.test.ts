@@ -1,36 +1,12 @@
 /** `tsnat nc`, `ping` and `ss`, with a gateway that only answers the control socket. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { defaultSocketPath } from '../../src/api/instance.js'
-import { openControlServer } from '../../src/api/server.js'
-import type { ControlServer } from '../../src/api/server.js'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { SocketEvent, SocketFrame } from '../../src/api/socket-types.js'
 import { ExitCode } from '../../src/errors.js'
-import { createGatewayDouble } from '../api/gateway-double.js'
-import type { GatewayDouble } from '../api/gateway-double.js'
+import { serveGateway } from './gateway.js'
 import { tsnat, tsnatWith } from './harness.js'
 
-let folder: string
-let server: ControlServer
-let gateway: GatewayDouble
-let bugs: unknown[]
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'tsnat-sockets-'))
-  vi.stubEnv('TSNAT_RUN_DIR', join(folder, 'run'))
-  gateway = createGatewayDouble()
-  bugs = []
-  server = await openControlServer({ name: 'default', path: defaultSocketPath('default'), onError: (error) => bugs.push(error) })
-  server.attach(gateway)
-})
-afterEach(async () => {
-  await server.close()
-  vi.unstubAllEnvs()
-  rmSync(folder, { recursive: true })
-  expect(bugs).toEqual([])
-})
+const served = serveGateway()
+afterEach(() => expect(served.bugs).toEqual([]))
 
 const OPEN: SocketEvent = { type: 'open', local: { address: '10.1.0.1', port: 4000 }, remote: { address: '192.0.2.1', port: 80 }, original: null }
 
@@ -53,18 +29,18 @@ const waiting = (...frames: SocketFrame[]) => async function* (input: AsyncItera
 
 describe('tsnat nc', () => {
   it('carries standard input and output, whole', async () => {
-    gateway.socket = echo
+    served.gateway.socket = echo
     const text = 'x'.repeat(1_000_000)
     expect(await tsnatWith(text, 'nc', '-N', '192.0.2.1', '80')).toMatchObject({ code: 0, out: text, err: '' })
-    expect(gateway.opened[0]!.request).toEqual({ protocol: 'tcp', remote: { address: '192.0.2.1', port: 80 }, localAddress: null, localPort: 0, mark: 0, tos: 0 })
-    expect(gateway.opened[0]!.received.every((frame) => !(frame instanceof Uint8Array) || frame.length <= 65_536)).toBe(true)
+    expect(served.gateway.opened[0]!.request).toEqual({ protocol: 'tcp', remote: { address: '192.0.2.1', port: 80 }, localAddress: null, localPort: 0, mark: 0, tos: 0 })
+    expect(served.gateway.opened[0]!.received.every((frame) => !(frame instanceof Uint8Array) || frame.length <= 65_536)).toBe(true)
   })
 
   it('asks for what its words say', async () => {
-    gateway.socket = saying()
+    served.gateway.socket = saying()
     const asked = async (...words: string[]) => {
       await tsnat('nc', ...words)
-      return gateway.opened.at(-1)!.request
+      return served.gateway.opened.at(-1)!.request
     }
     expect(await asked('-u', '-p', '4000', '-s', '10.1.0.1', '--mark', '0x64', '--tos', '16', '192.0.2.1', '53'))
       .toEqual({ protocol: 'udp', remote: { address: '192.0.2.1', port: 53 }, localAddress: '10.1.0.1', localPort: 4000, mark: 100, tos: 16 })
@@ -76,26 +52,26 @@ describe('tsnat nc', () => {
   })
 
   it('-v tells addresses and ports', async () => {
-    gateway.socket = saying(OPEN, { type: 'end' })
+    served.gateway.socket = saying(OPEN, { type: 'end' })
     expect((await tsnat('nc', '-v', '192.0.2.1', '80')).err).toBe('Connection to 192.0.2.1 80 port [tcp/*] succeeded!\nLocal address 10.1.0.1 port 4000\n')
-    gateway.socket = saying({ type: 'listening', local: { address: '0.0.0.0', port: 80 } }, { ...OPEN, original: { address: '198.51.100.1', port: 443 } }, { type: 'end' })
+    served.gateway.socket = saying({ type: 'listening', local: { address: '0.0.0.0', port: 80 } }, { ...OPEN, original: { address: '198.51.100.1', port: 443 } }, { type: 'end' })
     expect((await tsnat('nc', '-v', '-l', '80')).err).toBe('Listening on 0.0.0.0 80\nConnection received on 192.0.2.1 80, which was sent to 198.51.100.1 443\nLocal address 10.1.0.1 port 4000\n')
-    gateway.socket = saying({ ...OPEN, local: { address: '0.0.0.0', port: 4000 } }, { type: 'moved', local: { address: '10.1.0.1', port: 4000 } })
+    served.gateway.socket = saying({ ...OPEN, local: { address: '0.0.0.0', port: 4000 } }, { type: 'moved', local: { address: '10.1.0.1', port: 4000 } })
     expect((await tsnat('nc', '-v', '-u', '192.0.2.1', '80')).err).toBe('Local address 10.1.0.1 port 4000\n')
   })
 
   it('ends with standard input and the other side; when it listens, with the other side', async () => {
-    gateway.socket = waiting(OPEN, Buffer.from('bye'), { type: 'end' })
+    served.gateway.socket = waiting(OPEN, Buffer.from('bye'), { type: 'end' })
     expect(await tsnatWith('hello', 'nc', '192.0.2.1', '80')).toMatchObject({ code: 0, out: 'bye' })
-    expect(gateway.opened[0]!.received).toEqual([Buffer.from('hello')])
+    expect(served.gateway.opened[0]!.received).toEqual([Buffer.from('hello')])
     expect(await tsnatWith('', 'nc', '-l', '80')).toMatchObject({ code: 0, out: 'bye' })
-    await expect.poll(() => gateway.opened.map(({ gone }) => gone)).toEqual([true, true])
+    await expect.poll(() => served.gateway.opened.map(({ gone }) => gone)).toEqual([true, true])
   })
 
   it('sends datagrams of 16384 bytes at most', async () => {
-    gateway.socket = waiting(OPEN)
+    served.gateway.socket = waiting(OPEN)
     expect(await tsnatWith('y'.repeat(40_000), 'nc', '-u', '-w', '1', '192.0.2.1', '80')).toMatchObject({ code: 0 })
-    expect(gateway.opened[0]!.received.map((frame) => (frame as Uint8Array).length)).toEqual([16_384, 16_384, 7232])
+    expect(served.gateway.opened[0]!.received.map((frame) => (frame as Uint8Array).length)).toEqual([16_384, 16_384, 7232])
   })
 
   it.each([
@@ -106,14 +82,14 @@ describe('tsnat nc', () => {
     [[OPEN], ['-u', '192.0.2.1', '80'], { type: 'error', code: 'ECONNREFUSED', syscall: 'recvmsg' }, 'read: Connection refused'],
     [[OPEN], ['192.0.2.1', '80'], { type: 'stopped' }, 'the gateway has stopped'],
   ] as [SocketEvent[], string[], SocketEvent, string][])('tells an error in the words of nc: %j %j %j', async (before, words, event, text) => {
-    gateway.socket = saying(...before, event)
+    served.gateway.socket = saying(...before, event)
     expect(await tsnat('nc', ...words)).toMatchObject({ code: ExitCode.failure, out: '', err: `nc: ${text}\n` })
   })
 
   it('gives up connecting, and ends when nothing happens', async () => {
-    gateway.socket = waiting()
+    served.gateway.socket = waiting()
     expect(await tsnat('nc', '-w', '1', '192.0.2.1', '80')).toMatchObject({ code: 1, err: 'nc: connect to 192.0.2.1 port 80 (tcp) timed out\n' })
-    gateway.socket = waiting(OPEN)
+    served.gateway.socket = waiting(OPEN)
     expect(await tsnat('nc', '-w', '1', '192.0.2.1', '80')).toMatchObject({ code: 0, err: '' })
   })
 
@@ -125,7 +101,7 @@ describe('tsnat nc', () => {
     const { code, err } = await tsnat('nc', ...words)
     expect(code).toBe(ExitCode.usage)
     expect(err).toContain(text)
-    expect(gateway.opened).toEqual([])
+    expect(served.gateway.opened).toEqual([])
   })
 
   it('tells that no gateway runs', async () => {
@@ -135,7 +111,7 @@ describe('tsnat nc', () => {
 
 describe('tsnat ping', () => {
   it('prints what ping prints', async () => {
-    gateway.pinged = [
+    served.gateway.pinged = [
       { type: 'started', address: '192.0.2.1' },
       { type: 'reply', from: '192.0.2.1', sequence: 1, ttl: 63, bytes: 64, time: 0.0504, duplicate: false },
       { type: 'reply', from: '192.0.2.1', sequence: 1, ttl: 63, bytes: 64, time: 1.251, duplicate: true },
@@ -166,17 +142,17 @@ rtt min/avg/max/mdev = 0.050/1.250/12.346/0.500 ms
   })
 
   it('exits with 1 without an answer, with 2 when nothing can be sent', async () => {
-    gateway.pinged = [{ type: 'started', address: '192.0.2.1' }]
+    served.gateway.pinged = [{ type: 'started', address: '192.0.2.1' }]
     expect(await tsnat('ping', '-c', '1', '192.0.2.1')).toMatchObject({ code: 1, out: expect.stringContaining('1 packets transmitted, 0 received, +1 errors, 100% packet loss, time 1004ms\n\n') })
-    gateway.pinged.push({ type: 'error', sequence: 1, code: 'ENETUNREACH', syscall: 'send' })
+    served.gateway.pinged.push({ type: 'error', sequence: 1, code: 'ENETUNREACH', syscall: 'send' })
     expect(await tsnat('ping', '192.0.2.1')).toMatchObject({ code: 2, err: 'ping: connect: Network is unreachable\n' })
-    await expect.poll(() => gateway.pings.every(({ ended }) => ended)).toBe(true)
+    await expect.poll(() => served.gateway.pings.every(({ ended }) => ended)).toBe(true)
   })
 
   it('goes on until Ctrl-C; --json prints an object a line', async () => {
-    gateway.pinged = [{ type: 'started', address: '192.0.2.1' }]
+    served.gateway.pinged = [{ type: 'started', address: '192.0.2.1' }]
     const running = tsnat('ping', '--json', '-m', '100', '-Q', '0x10', '-t', '3', '-i', '0.2', '-W', '2', '192.0.2.1')
-    await expect.poll(() => gateway.pings).toEqual([{ request: { host: '192.0.2.1', count: 0, interval: 0.2, size: 56, wait: 2, localAddress: null, mark: 100, tos: 16, ttl: 3 }, ended: false }])
+    await expect.poll(() => served.gateway.pings).toEqual([{ request: { host: '192.0.2.1', count: 0, interval: 0.2, size: 56, wait: 2, localAddress: null, mark: 100, tos: 16, ttl: 3 }, ended: false }])
     process.emit('SIGINT')
     expect((await running).out.trimEnd().split('\n').map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(['started', 'ended'])
   })
@@ -205,7 +181,7 @@ describe('tsnat ss', () => {
   })
 
   it('prints JSON', async () => {
-    expect(JSON.parse((await tsnat('ss', '-lu', '--json')).out)).toEqual([gateway.list[0]])
+    expect(JSON.parse((await tsnat('ss', '-lu', '--json')).out)).toEqual([served.gateway.list[0]])
     expect((await lines('--json')).join('')).toContain('"ESTAB"')
   })
 
@@ -213,12 +189,12 @@ describe('tsnat ss', () => {
     const { createControlClient } = await import('../../src/api/client.js')
     const found = []
     for await (const one of createControlClient('default').sockets()) found.push(one)
-    expect(found).toEqual(gateway.list)
+    expect(found).toEqual(served.gateway.list)
   })
 })
 
 it('status counts sockets, when there are some', async () => {
   expect((await tsnat('status')).out).toContain('  own    4 of 65 536 sockets (TCP 2, UDP 1, ICMP 0, TIME_WAIT 1)\n')
-  gateway.state.sockets = { ...gateway.state.sockets, count: 0 }
+  served.gateway.state.sockets = { ...served.gateway.state.sockets, count: 0 }
   expect((await tsnat('status')).out).not.toContain('sockets')
 })

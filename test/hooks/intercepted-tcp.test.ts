@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { TcpEndpoint } from '../../src/stack/sockets/tcp/endpoint.js'
 import type { TcpListener, TcpListenOptions } from '../../src/stack/sockets/tcp/tcp.js'
-import { StackedGateway } from '../../src/testing/stacked-gateway.js'
+import { StackedGateway } from './stacked-gateway.js'
 import { A, E, G, ip, P } from '../stack/support.js'
 import { divert } from './own-sockets.js'
 

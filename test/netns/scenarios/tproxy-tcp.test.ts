@@ -118,6 +118,17 @@ describe('S7: TPROXY', () => {
     const whole = await client.run('sh', ['-c', `yes 'tsnat tsnat ' | tr -d '\\n' | head -c ${bytes} | cksum`], { timeout: 40_000 })
     expect(fetched.stdout).toBe(whole.stdout)
   })
+
+  it.each([['up', []], ['down', ['--reverse']]] as const)('iperf3 measures through the proxy, %s', async (_, options) => {
+    await program.ask({ do: 'serve tcp', port: 10_000, host: '127.0.0.1', transparent: true, as: 'relay' })
+    for (const line of DIVERT) await bed.typed(line)
+    await server.spawn('iperf3', ['--server', '--forceflush', '--bind', SERVER]).waitFor(/listening/)
+    const bytes = 64 << 20
+    const { stdout } = await client.run('iperf3', ['--client', SERVER, '--json', '--bytes', String(bytes), ...options], { timeout: 40_000 })
+    const { end } = JSON.parse(stdout) as { end: { sum_sent: { bytes: number }; sum_received: { bytes: number } } }
+    expect(end.sum_sent.bytes).toBeGreaterThanOrEqual(bytes)
+    expect(end.sum_received.bytes).toBeGreaterThan(0.9 * bytes)
+  })
 })
 
 describe('S4: REDIRECT', () => {

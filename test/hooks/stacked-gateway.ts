@@ -2,17 +2,17 @@
  * A gateway with sockets of its own, a client inside and a server outside, all three real stacks, by one clock that stands still until it is
  * moved. Gateway and its sockets are joined by the rings that join their threads otherwise.
  */
-import { numberOfZone, ZONE_LAN } from '../attachment.js'
-import { RingNetwork } from '../control/ring-network.js'
-import { Origin, RouteType, Scope, Table } from '../route/types.js'
-import { createSocketRings } from '../socket-ring.js'
-import { SocketPort } from '../socket-port.js'
-import { MemoryDevice } from '../stack/device/memory.js'
-import { DeviceHost } from '../stack/sockets/device-host.js'
-import { SocketTable } from '../stack/sockets/socket-table.js'
-import { Stack } from '../stack/sockets/stack.js'
-import { maskOf, parseIpv4 } from '../stack/wire/address.js'
-import { MemoryGateway, type MemoryGatewayOptions, seededRandom } from './memory-gateway.js'
+import { numberOfZone, ZONE_LAN } from '../../src/attachment.js'
+import { RingNetwork } from '../../src/control/ring-network.js'
+import { Origin, RouteType, Scope, Table } from '../../src/route/types.js'
+import { createSocketRings } from '../../src/socket-ring.js'
+import { SocketPort } from '../../src/socket-port.js'
+import { MemoryDevice } from '../../src/stack/device/memory.js'
+import { DeviceHost } from '../../src/stack/sockets/device-host.js'
+import { SocketTable } from '../../src/stack/sockets/socket-table.js'
+import { Stack } from '../../src/stack/sockets/stack.js'
+import { maskOf, parseIpv4 } from '../../src/stack/wire/address.js'
+import { MemoryGateway, type MemoryGatewayOptions, seededRandom } from '../../src/testing/memory-gateway.js'
 
 export interface StackedGatewayOptions extends Omit<MemoryGatewayOptions, 'sockets' | 'openDelivery'> {
   /** Default 10.0.0.2/24. */
